@@ -1,0 +1,77 @@
+# What a newcomer needs is `make run` and `make test`; each installs what it lacks.
+
+CARGO ?= cargo
+TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+TOOLS := $(CURDIR)/target/tools
+DENY_VERSION := 0.20.2
+
+.PHONY: help run test check fmt clippy deny advisories docs bench release test-tools clean
+
+help:
+	@echo 'make run      build authd and serve on http://127.0.0.1:8080 (database: authd.db)'
+	@echo 'make test     all tests'
+	@echo 'make check    format, lints, licences, advisories, documentation'
+	@echo 'make bench    the load driver: durable rotations a second, over HTTP'
+	@echo 'make release  ./authd, stripped and statically linked'
+
+run:
+	$(CARGO) run --release --bin authd -- serve
+
+test: test-tools
+	$(CARGO) test --quiet
+
+check: fmt clippy docs deny
+
+fmt:
+	$(CARGO) fmt --check
+
+clippy:
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+
+docs:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --quiet
+
+deny: $(TOOLS)/bin/cargo-deny
+	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
+	@$(MAKE) --no-print-directory advisories
+
+# The advisory database is fetched from its repository. Where that is out of reach this says so and nothing was checked;
+# what is found in it is an error.
+advisories: $(TOOLS)/bin/cargo-deny
+	@if $(TOOLS)/bin/cargo-deny --log-level error fetch db 2>/dev/null; then \
+		$(TOOLS)/bin/cargo-deny --log-level error check advisories; \
+	else \
+		echo 'advisories NOT CHECKED: their database cannot be reached from here'; \
+	fi
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS)
+
+# The examples are tested with the languages that they are written in, and the end-to-end tests look at system calls.
+test-tools:
+	@missing=; \
+	for tool in curl python3 node npm strace; do \
+		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -n "$$missing" ]; then \
+		packages=$$(echo "$$missing" | sed 's/\<node\>/nodejs/'); \
+		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+			apt-get update -qq && apt-get install -qq -y $$packages; \
+		else \
+			echo "The tests need:$$missing. Install them and try again." >&2; exit 1; \
+		fi; \
+	fi
+
+bench:
+	$(CARGO) bench --bench load
+
+# The C library is linked in too; an explicit target keeps the flag away from build scripts.
+release:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(TARGET)
+	cp target/$(TARGET)/release/authd ./authd
+	@ls -l ./authd
+
+clean:
+	$(CARGO) clean
+	rm -f ./authd

@@ -1,0 +1,315 @@
+//! The command line: argv to one call of the service, and its answer to a table for people or JSON for programs.
+//!
+//! A command works beside a running server, on the same file. It builds the same [`Authd`] from the same
+//! configuration and calls the same methods as the front end does; there is no rule in here.
+//!
+//! Exit codes: 0 done; 1 refused or not found; 2 usage; 70 a fault of authd or its disk; 78 configuration.
+
+mod key;
+mod output;
+mod serve;
+mod session;
+mod user;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLevel};
+use crate::entropy::Entropy;
+use crate::password::{self, Hasher, Params};
+use crate::service::{self, Authd, EventQuery, Policy, Registration, Selector};
+use crate::store::{self, Options, Role, Store};
+use output::Output;
+
+/// A complete auth server in one binary and one SQLite file.
+#[derive(Parser)]
+#[command(
+    name = "authd",
+    version,
+    about,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Common {
+    /// Settings file [default: ./authd.toml, then /etc/authd/authd.toml, where one exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Database file [default: authd.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    db: Option<String>,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Look after accounts
+    #[command(subcommand)]
+    User(user::User),
+    /// Look after sessions
+    #[command(subcommand)]
+    Session(session::Session),
+    /// Look after the keys that sign tokens
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Look at what happened
+    #[command(subcommand)]
+    Event(Event),
+    /// Delete what has expired; a running server does so by itself
+    Sweep(Sweep),
+    /// Print every setting in force, and where it came from
+    Config,
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Subcommand)]
+enum Event {
+    /// List events, newest first
+    List {
+        /// Only of this account (e-mail address, username or id)
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// Only before this event number
+        #[arg(long, value_name = "ID")]
+        before: Option<i64>,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+}
+
+#[derive(Args)]
+struct Sweep {
+    /// Believe the clock after it jumped ahead by more than a day
+    #[arg(long)]
+    accept_clock: bool,
+}
+
+/// Why a command did not do what it was asked.
+enum Failure {
+    /// The settings, or the file that they name, are not usable.
+    Configuration(String),
+    /// The service said no.
+    Refused(String),
+    /// A fault.
+    Internal(String),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::Configuration(error.to_string())
+    }
+}
+
+impl From<store::OpenError> for Failure {
+    fn from(error: store::OpenError) -> Failure {
+        let text = error.to_string();
+        match error {
+            store::OpenError::AlreadyServed { .. } => Failure::Refused(text),
+            store::OpenError::Damaged { .. } => Failure::Internal(text),
+            _ => Failure::Configuration(text),
+        }
+    }
+}
+
+impl From<service::OpenError> for Failure {
+    fn from(error: service::OpenError) -> Failure {
+        Failure::Internal(error.to_string())
+    }
+}
+
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Failure {
+        let text = error.to_string();
+        match error {
+            service::Error::Broken(_) => Failure::Internal(text),
+            _ => Failure::Refused(text),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Internal(error.to_string())
+    }
+}
+
+/// Runs the command that the arguments of this process ask for.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let (code, text) = match cli.execute() {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Refused(text)) => (1, text),
+        Err(Failure::Internal(text)) => (70, text),
+        Err(Failure::Configuration(text)) => (78, text),
+    };
+    eprintln!("authd: {text}");
+    ExitCode::from(code)
+}
+
+impl Cli {
+    fn execute(self) -> Result<(), Failure> {
+        let Cli { common, command } = self;
+        let out = Output { json: common.json };
+        match command {
+            Command::Serve(serve) => serve.run(&common),
+            Command::User(user) => user.run(&common, &out),
+            Command::Session(session) => session.run(&common, &out),
+            Command::Key(key) => key.run(&common, &out),
+            Command::Event(Event::List {
+                user,
+                before,
+                limit,
+            }) => {
+                let account = user.as_deref().map(Selector::read);
+                let query = EventQuery {
+                    account,
+                    before,
+                    limit,
+                };
+                out.events(&common.open()?.events(&query)?)
+            }
+            Command::Sweep(sweep) => sweep.run(&common, &out),
+            Command::Config => out.settings(&common.load(Vec::new())?.settings),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Cli::command(), "authd", &mut io::stdout());
+                Ok(())
+            }
+            Command::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?),
+        }
+    }
+}
+
+impl Common {
+    /// Loads the settings; `flags` are those of the command itself.
+    fn load(&self, mut flags: Vec<(&'static str, String)>) -> Result<Loaded, Failure> {
+        flags.extend(self.db.clone().map(|db| ("db", db)));
+        Ok(config::load(Inputs::from_process(
+            self.config.clone(),
+            flags,
+        )?)?)
+    }
+
+    /// The service over the file that is there, beside whoever else has it open.
+    fn open(&self) -> Result<Arc<Authd>, Failure> {
+        let config = self.load(Vec::new())?.config;
+        log_to_stderr(LogFormat::Text, LogLevel::Warn);
+        let store = open_store(&config, Role::Command)?;
+        open_authd(&config, store)
+    }
+}
+
+impl Sweep {
+    fn run(&self, common: &Common, out: &Output) -> Result<(), Failure> {
+        let authd = common.open()?;
+        if self.accept_clock {
+            authd.confirm_clock()?;
+        }
+        let swept = authd.sweep()?;
+        if swept.paused {
+            return Err(Failure::Refused(
+                "nothing was swept: the clock jumped ahead by more than a day. If it is right now, run \
+                 `authd sweep --accept-clock`; a server that runs finds out by itself after an hour."
+                    .into(),
+            ));
+        }
+        out.record(&json!(swept))
+    }
+}
+
+fn open_store(config: &Config, role: Role) -> Result<Opened, Failure> {
+    let (clock, entropy) = (Clock::system(), Entropy::system());
+    let options = Options {
+        accept_network_filesystem: config.accept_network_filesystem,
+        readers: READERS,
+        role,
+        max_size: config.max_db_size.map(|size| size.as_u64()),
+    };
+    let store = Store::open(&config.db, clock.clone(), entropy.clone(), options)?;
+    Ok(Opened {
+        store,
+        clock,
+        entropy,
+    })
+}
+
+/// Reading connections: enough that a slow reader does not hold up the rest, few enough for a small machine.
+const READERS: u32 = 4;
+
+/// A store with the clock and the chance that it was opened with.
+struct Opened {
+    store: Store,
+    clock: Clock,
+    entropy: Entropy,
+}
+
+fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
+    let issuer = config.public_url.as_str().to_owned();
+    let password = password::Policy::new(config.password_min_length, &[&issuer])
+        .map_err(|error| Failure::Configuration(error.to_string()))?;
+    let policy = Policy {
+        issuer,
+        registration: match config.registration {
+            config::Registration::Closed => Registration::Closed,
+            config::Registration::Open => Registration::Open,
+        },
+        password,
+        access_token_lifetime: config.access_token_lifetime,
+        session_idle_lifetime: config.session_idle_lifetime,
+        session_lifetime: config.session_lifetime,
+        replay_window: config.replay_window,
+        signing_key_lifetime: config.signing_key_lifetime,
+        event_retention: config.event_retention,
+    };
+    let hasher = Hasher::new(config.password_ram.as_u64(), Params::default());
+    let Opened {
+        store,
+        clock,
+        entropy,
+    } = opened;
+    Ok(Authd::open(store, clock, entropy, hasher, policy)?)
+}
+
+/// Sends the log to standard error: standard output is for answers.
+fn log_to_stderr(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(io::stderr);
+    // Fails only where a program that embeds authd has a log of its own, which is then used.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,227 @@
+//! Answers on standard output: tables for people, JSON for programs.
+//!
+//! The JSON is the service's own value, so that whatever a person sees a program can have. Text that came from outside
+//! loses its control characters on the way to a terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::config::Setting;
+use crate::service::{Account, Event, Session, SigningKeyInfo};
+
+/// How to answer.
+pub(super) struct Output {
+    pub json: bool,
+}
+
+impl Output {
+    /// One thing: its fields, one a line.
+    pub fn record(&self, value: &Value) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(value);
+        }
+        let mut table = plain_table();
+        for (name, value) in value.as_object().into_iter().flatten() {
+            table.add_row([name.replace('_', " "), shown(value)]);
+        }
+        self.print(table)
+    }
+
+    pub fn accounts(&self, accounts: &[Account]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "accounts": accounts }));
+        }
+        self.table(
+            ["E-MAIL", "USERNAME", "NAME", "ROLE", "STATE", "SINCE", "ID"],
+            accounts.iter().map(|account| {
+                [
+                    account.email.clone(),
+                    or_dash(account.username.as_ref()),
+                    or_dash(account.name.as_ref()),
+                    (if account.admin { "admin" } else { "-" }).to_owned(),
+                    (if account.disabled_at.is_some() {
+                        "disabled"
+                    } else {
+                        "active"
+                    })
+                    .to_owned(),
+                    account.created_at.to_string(),
+                    account.id.to_string(),
+                ]
+            }),
+        )
+    }
+
+    pub fn sessions(&self, sessions: &[Session]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "sessions": sessions }));
+        }
+        self.table(
+            [
+                "ID",
+                "DEVICE",
+                "ADDRESS",
+                "USER AGENT",
+                "LAST USED",
+                "EXPIRES",
+            ],
+            sessions.iter().map(|session| {
+                [
+                    session.id.to_string(),
+                    or_dash(session.device_name.as_ref()),
+                    session.ip.to_string(),
+                    or_dash(session.user_agent.as_ref()),
+                    session.last_used_at.to_string(),
+                    session.expires_at.to_string(),
+                ]
+            }),
+        )
+    }
+
+    pub fn keys(&self, keys: &[SigningKeyInfo]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "keys": keys }));
+        }
+        self.table(
+            ["KID", "ALGORITHM", "STATE", "MADE", "SIGNS FROM"],
+            keys.iter().map(|key| {
+                [
+                    key.kid.clone(),
+                    key.algorithm.clone(),
+                    key.state.to_owned(),
+                    key.created_at.to_string(),
+                    key.signs_from.to_string(),
+                ]
+            }),
+        )
+    }
+
+    pub fn events(&self, events: &[Event]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "events": events }));
+        }
+        self.table(
+            ["ID", "WHEN", "WHAT", "WHOSE", "ADDRESS", "DETAIL"],
+            events.iter().map(|event| {
+                [
+                    event.id.to_string(),
+                    event.at.to_string(),
+                    event.kind.replace('_', " "),
+                    or_dash(event.email.as_ref()),
+                    or_dash(event.ip.as_ref()),
+                    event
+                        .detail
+                        .as_ref()
+                        .map_or_else(|| "-".to_owned(), detail_shown),
+                ]
+            }),
+        )
+    }
+
+    pub fn settings(&self, settings: &[Setting]) -> Result<(), Failure> {
+        if self.json {
+            let settings: serde_json::Map<String, Value> = settings
+                .iter()
+                .map(|setting| {
+                    let source = setting.source.to_string();
+                    let value = json!({ "value": setting.value_text, "source": source });
+                    (setting.name.to_owned(), value)
+                })
+                .collect();
+            return self.print_json(&settings);
+        }
+        self.table(
+            ["SETTING", "VALUE", "FROM"],
+            settings.iter().map(|setting| {
+                [
+                    setting.name.to_owned(),
+                    setting.value_text.clone(),
+                    setting.source.to_string(),
+                ]
+            }),
+        )
+    }
+
+    fn table<const N: usize>(
+        &self,
+        head: [&str; N],
+        rows: impl Iterator<Item = [String; N]>,
+    ) -> Result<(), Failure> {
+        let mut table = plain_table();
+        table.set_header(head);
+        for row in rows {
+            table.add_row(row.map(|cell| harmless(&cell)));
+        }
+        self.print(table)
+    }
+
+    fn print(&self, table: Table) -> Result<(), Failure> {
+        finish(writeln!(io::stdout(), "{}", table.trim_fmt()))
+    }
+
+    fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::Internal(error.to_string()))?;
+        finish(writeln!(io::stdout(), "{text}"))
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn finish(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => harmless(text),
+        other => other.to_string(),
+    }
+}
+
+/// `cause: wrong password, blocked until: …`
+fn detail_shown(detail: &Value) -> String {
+    let Some(fields) = detail.as_object() else {
+        return shown(detail);
+    };
+    let told = fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| {
+            let value = if value.is_object() {
+                detail_shown(value)
+            } else {
+                shown(value)
+            };
+            format!("{}: {value}", name.replace('_', " "))
+        });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn or_dash(value: Option<&impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

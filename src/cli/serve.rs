@@ -1,0 +1,237 @@
+//! `authd serve`: the server, its housekeeping, and how both come to an end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Common, Failure, log_to_stderr, open_authd, open_store};
+use crate::clock::Standing;
+use crate::config::{Config, Loaded, PublicUrl, Source};
+use crate::entropy::Entropy;
+use crate::http::server::{Limits, Server, Stop};
+use crate::http::{self, App, Settings};
+use crate::service::Authd;
+use crate::store::Role;
+
+/// How often housekeeping looks whether there is something to do.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Rounds between two sweeps: an hour.
+const ROUNDS_TO_SWEEP: u64 = 3600;
+
+/// Rounds before the first sweep, so that a start is not slowed down by it: a minute.
+const FIRST_SWEEP: u64 = 60;
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The URL under which clients reach this server [default: from the address, if that is loopback]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+impl Serve {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        let listen = self.listen.map(|listen| ("listen", listen));
+        let public_url = self.public_url.map(|url| ("public_url", url));
+        let Loaded {
+            mut config,
+            settings,
+            ..
+        } = common.load(listen.into_iter().chain(public_url).collect())?;
+        log_to_stderr(config.log_format, config.log_level);
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let server = bind(&config)?;
+        let listening = server.local_addr();
+        let url_is_derived = settings
+            .iter()
+            .any(|setting| setting.name == "public_url" && setting.source == Source::Default);
+        // With port 0 only the bound socket knows the address.
+        if let Some(url) = PublicUrl::of_listener(listening).filter(|_| url_is_derived) {
+            config.public_url = url;
+        }
+        let opened = open_store(&config, Role::Server)?;
+        let authd = open_authd(&config, opened)?;
+        serve(&config, server, listening, &authd)
+    }
+}
+
+fn bind(config: &Config) -> Result<Server, Failure> {
+    let limits = Limits {
+        max_connections: config.max_connections,
+        exempt: config.trusted_proxies.clone(),
+        ..Limits::default()
+    };
+    let server = Server::bind(config.listen, limits).map_err(|error| {
+        Failure::Configuration(format!(
+            "cannot listen on {}: {error}. Choose another address with --listen.",
+            config.listen
+        ))
+    })?;
+    Ok(server.with_refuse(http::refusal))
+}
+
+fn serve(
+    config: &Config,
+    server: Server,
+    listening: SocketAddr,
+    authd: &Arc<Authd>,
+) -> Result<(), Failure> {
+    let stop = Stop::new();
+    stop_on_signals(stop.clone())?;
+    let settings = Settings {
+        trusted_proxies: config.trusted_proxies.clone(),
+        cors_origins: config
+            .cors_origins
+            .iter()
+            .map(|origin| origin.as_str().to_owned())
+            .collect(),
+    };
+    let app = App::new(authd.clone(), settings);
+    let (end, ended) = mpsc::channel();
+    let housekeeper = {
+        let authd = authd.clone();
+        thread::Builder::new()
+            .name("housekeeping".into())
+            .stack_size(256 * 1024)
+            .spawn(move || keep_house(&authd, &ended))?
+    };
+    greet(config, listening, authd)?;
+    let drained = server.run(move |request| app.handle(&request), stop)?;
+    drop(end);
+    let _ = housekeeper.join();
+    let statistics = authd.statistics();
+    tracing::info!(
+        abandoned_connections = drained.abandoned,
+        transactions = statistics.transactions,
+        commits = statistics.commits,
+        largest_batch = statistics.largest_batch,
+        synchronous = statistics.synchronous,
+        "stopped"
+    );
+    Ok(())
+}
+
+/// The first signal drains, the second ends the process at once.
+fn stop_on_signals(stop: Stop) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    thread::Builder::new()
+        .name("signals".into())
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            let mut arrived = signals.forever();
+            if arrived.next().is_some() {
+                tracing::info!("stopping; requests that are under way are finished");
+                stop.stop();
+            }
+            if let Some(signal) = arrived.next() {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        })?;
+    Ok(())
+}
+
+fn keep_house(authd: &Authd, ended: &mpsc::Receiver<()>) {
+    let mut standing = Standing::Steady;
+    for round in 1_u64.. {
+        if ended.recv_timeout(ROUND) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        if let Err(error) = authd.housekeep() {
+            tracing::warn!(%error, "housekeeping could not be done");
+        }
+        standing = warn_of_clock(standing, authd.clock_standing());
+        if round % ROUNDS_TO_SWEEP == FIRST_SWEEP {
+            match authd.sweep() {
+                Ok(swept) => tracing::info!(?swept, "swept"),
+                Err(error) => tracing::warn!(%error, "could not sweep"),
+            }
+        }
+    }
+}
+
+/// Says once when the clock goes astray, and once when it is well again.
+fn warn_of_clock(before: Standing, now: Standing) -> Standing {
+    // A second or two behind is a time service at work.
+    const SLEW: Duration = Duration::from_secs(5);
+    match (before, now) {
+        (Standing::Steady, Standing::Behind(by)) if by < SLEW => return before,
+        (Standing::Steady, Standing::Behind(by)) => tracing::warn!(
+            seconds = by.as_secs(),
+            "the clock was set back; authd goes on from the latest time it has seen"
+        ),
+        (Standing::Steady | Standing::Behind(_), Standing::Unconfirmed(by)) => tracing::warn!(
+            seconds = by.as_secs(),
+            "the clock jumped ahead by more than a day: nothing expires or is swept until it has kept step for an \
+             hour, or until `authd sweep --accept-clock`"
+        ),
+        (Standing::Behind(_) | Standing::Unconfirmed(_), Standing::Steady) => {
+            tracing::info!("the clock is right again");
+        }
+        _ => {}
+    }
+    now
+}
+
+/// What whoever started the server wants to know; on the first start also how to begin.
+fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
+    let url = config.public_url.as_str();
+    let version = env!("CARGO_PKG_VERSION");
+    println!(
+        "authd {version} serves {url} on {listening}, from {}",
+        config.db.display()
+    );
+    let Some(link) = authd.open_setup()? else {
+        return Ok(());
+    };
+    let password = suggest_password();
+    let json = "-H 'Content-Type: application/json'";
+    println!(
+        r#"
+There is no administrator yet. This link makes one, once:
+
+  {url}/setup?token={token}
+
+Or paste these lines (put in your own address and password where they are to stay):
+
+  pick() {{ sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
+
+  # set up the first account
+  curl -s {url}/v1/setup {json} -d '{{"token":"{token}","email":"you@example.org","password":"{password}"}}'
+
+  # sign in, refresh
+  answer=$(curl -s {url}/v1/sessions {json} -d '{{"login":"you@example.org","password":"{password}","device_name":"shell"}}'); echo "$answer"
+  answer=$(curl -s {url}/v1/sessions/refresh {json} -d "{{\"refresh_token\":\"$(echo "$answer" | pick refresh_token)\"}}"); echo "$answer"
+
+  # list the sessions, and end them all
+  token=$(echo "$answer" | pick access_token)
+  curl -s {url}/v1/sessions -H "Authorization: Bearer $token"
+  curl -s -X DELETE {url}/v1/sessions -H "Authorization: Bearer $token"
+"#,
+        token = link.token,
+    );
+    Ok(())
+}
+
+/// A password for the printed lines: whoever pastes them as they are has a good one. 80 bits.
+fn suggest_password() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let letters = Entropy::system()
+        .bytes::<16>()
+        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+    letters
+        .chunks(4)
+        .map(String::from_iter)
+        .collect::<Vec<_>>()
+        .join("-")
+}

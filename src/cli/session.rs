@@ -1,0 +1,84 @@
+//! `authd session …`
+
+use std::io::{self, Read};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::output::Output;
+use super::{Common, Failure};
+use crate::service::{Ended, Selector};
+
+/// More than the longest refresh token has, in bytes.
+const LONGEST_TOKEN: u64 = 1024;
+
+#[derive(Subcommand)]
+pub(super) enum Session {
+    /// List the open sessions of an account
+    List {
+        /// E-mail address, username or id
+        user: String,
+    },
+    /// End one session of an account, or all of them; or the one that a leaked refresh token belongs to
+    #[command(group = clap::ArgGroup::new("what").required(true).args(["session", "all", "token_stdin"]))]
+    Revoke {
+        /// E-mail address, username or id
+        #[arg(
+            required_unless_present = "token_stdin",
+            conflicts_with = "token_stdin"
+        )]
+        user: Option<String>,
+        /// The session's id
+        session: Option<String>,
+        /// All sessions of the account
+        #[arg(long)]
+        all: bool,
+        /// The session of the refresh token on standard input: a token that was found where it should not be
+        #[arg(long)]
+        token_stdin: bool,
+    },
+}
+
+impl Session {
+    pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
+        let authd = common.open()?;
+        match self {
+            Session::List { user } => out.sessions(&authd.sessions_of(&Selector::read(&user))?),
+            Session::Revoke {
+                token_stdin: true, ..
+            } => {
+                let mut token = String::new();
+                io::stdin()
+                    .lock()
+                    .take(LONGEST_TOKEN)
+                    .read_to_string(&mut token)?;
+                let found = authd.find_refresh_token(token.trim())?;
+                let ended = authd.revoke_refresh_token(token.trim(), Ended::Operator)?;
+                out.record(&json!({
+                    "revoked": usize::from(ended > 0),
+                    "session": found.session,
+                    "account": found.email,
+                    "client_id": found.client_id,
+                    "was_valid": found.valid,
+                }))
+            }
+            Session::Revoke { user, session, .. } => {
+                let user = Selector::read(&user.unwrap_or_default());
+                let revoked = match session {
+                    None => authd.revoke_sessions(&user)?,
+                    Some(session) => {
+                        let session = session.parse().map_err(|_| {
+                            Failure::Refused(
+                                "that is not the id of a session. `authd session list` shows them."
+                                    .into(),
+                            )
+                        })?;
+                        authd.revoke_session(&user, session)?;
+                        1
+                    }
+                };
+                out.record(&json!({ "revoked": revoked }))
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `authd user …`
+
+use std::io::{self, IsTerminal, Read};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::output::Output;
+use super::{Common, Failure};
+use crate::service::{NewAccount, Selector};
+
+/// Longest password that is read from standard input, in bytes; longer ones are refused by the service too.
+const LONGEST_INPUT: u64 = 4096;
+
+#[derive(Subcommand)]
+pub(super) enum User {
+    /// Make an account
+    Add(Add),
+    /// List accounts
+    List {
+        /// Only those made after this one: the list is cut at 1,000
+        #[arg(long, value_name = "USER")]
+        after: Option<String>,
+    },
+    /// Show an account
+    Show(Which),
+    /// Keep somebody from signing in, and end their sessions
+    Disable(Which),
+    /// Let somebody sign in again
+    Enable(Which),
+    /// Delete an account with all that belongs to it
+    Delete(Which),
+    /// Set a password, and end the account's sessions
+    SetPassword {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        password: PasswordInput,
+        /// It has to be changed at the next sign-in
+        #[arg(long)]
+        temporary: bool,
+    },
+    /// Print a new set-up link for the first administrator; an earlier one is void then
+    SetupLink,
+}
+
+#[derive(Args)]
+pub(super) struct Add {
+    /// E-mail address to sign in with
+    email: String,
+    /// Another name to sign in with
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// What people call its owner
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// May administer this server
+    #[arg(long)]
+    admin: bool,
+    #[command(flatten)]
+    password: PasswordInput,
+    /// The password has to be changed at the first sign-in
+    #[arg(long)]
+    temporary: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Which {
+    /// E-mail address, username or id
+    user: String,
+}
+
+#[derive(Args)]
+pub(super) struct PasswordInput {
+    /// Read the password from standard input instead of asking for it; one line end at its end is taken off
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl User {
+    pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
+        let authd = common.open()?;
+        match self {
+            User::Add(add) => {
+                let password = add.password.read(true)?;
+                let Add {
+                    email,
+                    username,
+                    name,
+                    admin,
+                    temporary,
+                    ..
+                } = add;
+                let account = NewAccount {
+                    email,
+                    username,
+                    name,
+                    admin,
+                    temporary,
+                };
+                let made =
+                    authd.add_account(account, password.as_ref().map(|text| text.as_str()))?;
+                out.record(&json!(made))
+            }
+            User::List { after } => {
+                out.accounts(&authd.accounts(after.as_deref().map(Selector::read).as_ref())?)
+            }
+            User::Show(which) => out.record(&json!(authd.find_account(&which.selector())?)),
+            User::Disable(which) => {
+                let (account, ended) = authd.disable_account(&which.selector())?;
+                out.record(&json!({ "disabled": account.email, "sessions_ended": ended }))
+            }
+            User::Enable(which) => {
+                let account = authd.enable_account(&which.selector())?;
+                out.record(&json!({ "enabled": account.email }))
+            }
+            User::Delete(which) => {
+                let account = authd.delete_account(&which.selector())?;
+                out.record(&json!({ "deleted": account.email }))
+            }
+            User::SetPassword {
+                which,
+                password,
+                temporary,
+            } => {
+                let selector = which.selector();
+                let account = authd.find_account(&selector)?;
+                let text = password.read(false)?.unwrap_or_default();
+                let ended = authd.set_password(&selector, &text, temporary)?;
+                out.record(&json!({ "password_set": account.email, "sessions_ended": ended }))
+            }
+            User::SetupLink => match authd.open_setup()? {
+                Some(link) => {
+                    let link = format!("{}/setup?token={}", authd.policy().issuer, link.token);
+                    out.record(&json!({ "setup_link": link }))
+                }
+                None => Err(Failure::Refused(
+                    "there is an administrator already. `authd user list` shows who it is.".into(),
+                )),
+            },
+        }
+    }
+}
+
+impl Which {
+    fn selector(&self) -> Selector {
+        Selector::read(&self.user)
+    }
+}
+
+impl PasswordInput {
+    /// A password from standard input or, at a terminal, from somebody who is asked twice. `None` if none is given
+    /// where that is `optional`.
+    fn read(&self, optional: bool) -> Result<Option<Zeroizing<String>>, Failure> {
+        if self.password_stdin {
+            let mut text = Zeroizing::new(String::new());
+            io::stdin()
+                .lock()
+                .take(LONGEST_INPUT)
+                .read_to_string(&mut text)?;
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            return Ok(Some(Zeroizing::new(line.to_owned())));
+        }
+        if !io::stdin().is_terminal() {
+            return match optional {
+                true => Ok(None),
+                false => Err(Failure::Refused(
+                    "there is no terminal to ask for the password. Pass it with --password-stdin."
+                        .into(),
+                )),
+            };
+        }
+        let hint = if optional {
+            " (empty for none yet)"
+        } else {
+            ""
+        };
+        let first = Zeroizing::new(rpassword::prompt_password(format!("Password{hint}: "))?);
+        if optional && first.is_empty() {
+            return Ok(None);
+        }
+        let second = Zeroizing::new(rpassword::prompt_password("The same again: ")?);
+        if first != second {
+            return Err(Failure::Refused(
+                "the two passwords differ. Nothing was changed.".into(),
+            ));
+        }
+        Ok(Some(first))
+    }
+}

@@ -1,0 +1,485 @@
+//! What time it is, for a machine whose clock may lie.
+//!
+//! A board without a battery boots in the past and jumps when the network tells it the hour; a mistyped date
+//! sends a server ten years ahead and back again. Everything that authd stores is judged by *tx.now*, which
+//! this module makes so that neither harms:
+//!
+//! - **Backwards:** the time of the database only moves forward. It is never less than the mark that was
+//!   stored last, plus the monotonic time since, so a clock that is set back reopens no window and revives
+//!   no token.
+//! - **Forwards:** a jump of more than [`HORIZON`] is believed only when it has lasted for [`HOLD`], or when an
+//!   operator confirms it. Until then time stands at most [`HORIZON`] beyond the confirmed mark: every short
+//!   window closes, and nothing that lives for days expires or is swept.
+//!
+//! Times inside signed tokens are the wall clock's ([`Clock::wall`]), since others compare them with theirs.
+//!
+//! No other file reads a clock of the system; the linter holds that.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// How far the wall clock may run ahead of the confirmed mark and be believed at once.
+/// A day: longer than any replay window (24 h at most), so that every window closes even while a jump waits.
+pub const HORIZON: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a larger jump has to keep step with the monotonic clock before it is believed.
+pub const HOLD: Duration = Duration::from_secs(60 * 60);
+
+/// Two readings of one jump may differ by this much: the slew of a time service that is settling.
+const STEP_TOLERANCE: i64 = 60_000;
+
+/// An instant in whole seconds since the Unix epoch, as the database stores it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The instant `seconds` after (or, if negative, before) the Unix epoch.
+    pub const fn from_unix(seconds: i64) -> Timestamp {
+        Timestamp(seconds)
+    }
+
+    /// Whole seconds since the Unix epoch.
+    pub const fn as_unix(self) -> i64 {
+        self.0
+    }
+
+    /// The instant `span` later, in whole seconds; it stops at the end of time instead of wrapping.
+    pub fn plus(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add_unsigned(span.as_secs()))
+    }
+
+    /// The instant `span` earlier, in whole seconds.
+    pub fn minus(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub_unsigned(span.as_secs()))
+    }
+
+    /// How much later this instant is than `earlier`; zero if it is not later.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC, to the second: `2026-11-21T01:16:52Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match OffsetDateTime::from_unix_timestamp(self.0).map(|at| at.format(&Rfc3339)) {
+            Ok(Ok(text)) => f.write_str(&text),
+            _ => write!(f, "@{}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The monotonic clock of this machine: for deadlines of sockets and queues, on which nothing depends that is stored.
+#[allow(clippy::disallowed_methods)] // The one place that may read it.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// What the database remembers of time, so that a restart does not turn it back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// The latest instant that was ever used as *tx.now*.
+    pub latest: Timestamp,
+    /// The latest instant that is believed; at most [`HORIZON`] behind `latest`.
+    pub confirmed: Timestamp,
+}
+
+/// What the wall clock does, compared with the mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// The wall clock is used as it is.
+    Steady,
+    /// The wall clock is behind the mark by this much; time goes on from the mark.
+    Behind(Duration),
+    /// The wall clock jumped ahead by this much and is not believed yet: expiry and sweeping wait.
+    Unconfirmed(Duration),
+}
+
+/// The clock of one process; clones share it.
+#[derive(Clone)]
+pub struct Clock {
+    source: Source,
+    reckoning: Arc<Mutex<Option<Reckoning>>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    System { start: Instant },
+    Manual(ManualClock),
+}
+
+/// A clock that a test moves by hand. The wall and the monotonic clock are separate hands, as in life.
+#[derive(Clone)]
+pub struct ManualClock(Arc<Mutex<Hands>>);
+
+struct Hands {
+    wall: i64,
+    monotonic: i64,
+}
+
+/// Milliseconds throughout, so that rounding does not pile up when the base moves.
+#[derive(Clone, Copy)]
+struct Reckoning {
+    latest: i64,
+    confirmed: i64,
+    /// The monotonic reading at which `latest` and `confirmed` held.
+    base: i64,
+    jump: Option<Jump>,
+}
+
+#[derive(Clone, Copy)]
+struct Jump {
+    ahead: i64,
+    seen_at: i64,
+}
+
+impl Clock {
+    /// The clocks of this machine.
+    pub fn system() -> Clock {
+        Clock::new(Source::System { start: monotonic() })
+    }
+
+    /// A clock that stands at `start` until its [`ManualClock`] is moved.
+    pub fn manual(start: Timestamp) -> (Clock, ManualClock) {
+        let hands = Hands {
+            wall: start.0.saturating_mul(1000),
+            monotonic: 0,
+        };
+        let manual = ManualClock(Arc::new(Mutex::new(hands)));
+        (Clock::new(Source::Manual(manual.clone())), manual)
+    }
+
+    fn new(source: Source) -> Clock {
+        Clock {
+            source,
+            reckoning: Arc::new(Mutex::new(None)),
+        }
+    }
+
+    /// *tx.now*: the instant by which everything stored is judged. Never goes back.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.observe().0.latest.div_euclid(1000))
+    }
+
+    /// What the wall clock says, believed or not: for times inside signed tokens.
+    pub fn wall(&self) -> Timestamp {
+        Timestamp(self.source.read().0.div_euclid(1000))
+    }
+
+    /// How the wall clock stands to the mark.
+    pub fn standing(&self) -> Standing {
+        let (reckoning, wall) = self.observe();
+        let span = |milliseconds: i64| Duration::from_millis(milliseconds.unsigned_abs());
+        match reckoning.jump {
+            Some(jump) => Standing::Unconfirmed(span(jump.ahead)),
+            None if wall < reckoning.latest => Standing::Behind(span(reckoning.latest - wall)),
+            None => Standing::Steady,
+        }
+    }
+
+    /// What to store, so that the next start goes on from here.
+    pub fn mark(&self) -> Mark {
+        let (r, _) = self.observe();
+        // Rounded up: a fraction of a second must not be lived twice.
+        let latest = Timestamp(r.latest.saturating_add(999).div_euclid(1000));
+        Mark {
+            latest,
+            confirmed: Timestamp(r.confirmed.div_euclid(1000)),
+        }
+    }
+
+    /// Goes on from a stored mark. A mark only pushes forward, so it may be taken in again at any time,
+    /// for example when another process has confirmed a jump.
+    pub fn resume(&self, mark: Mark) {
+        let (_, monotonic) = self.source.read();
+        let (latest, confirmed) = (
+            mark.latest.0.saturating_mul(1000),
+            mark.confirmed.0.saturating_mul(1000),
+        );
+        let mut reckoning = self.lock();
+        *reckoning = Some(match reckoning.map(|r| r.carried_to(monotonic)) {
+            None => Reckoning {
+                latest,
+                confirmed,
+                base: monotonic,
+                jump: None,
+            },
+            Some(r) => {
+                let jump = if confirmed > r.confirmed {
+                    None
+                } else {
+                    r.jump
+                };
+                Reckoning {
+                    latest: r.latest.max(latest),
+                    confirmed: r.confirmed.max(confirmed),
+                    jump,
+                    ..r
+                }
+            }
+        });
+    }
+
+    /// Believes the wall clock as it stands, however far ahead. For an operator who has looked at it.
+    pub fn confirm(&self) {
+        let (wall, monotonic) = self.source.read();
+        let mut reckoning = self.lock();
+        let r = reckoning.map_or(Reckoning::at(wall, monotonic), |r| r.carried_to(monotonic));
+        *reckoning = Some(Reckoning {
+            latest: r.latest.max(wall),
+            confirmed: r.confirmed.max(wall),
+            jump: None,
+            ..r
+        });
+    }
+
+    /// Takes a reading, and believes of it what may be believed.
+    fn observe(&self) -> (Reckoning, i64) {
+        let (wall, monotonic) = self.source.read();
+        let mut reckoning = self.lock();
+        let r = reckoning.map_or(Reckoning::at(wall, monotonic), |r| r.carried_to(monotonic));
+        let r = r.believing(wall);
+        *reckoning = Some(r);
+        (r, wall)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Reckoning>> {
+        // Every critical section above leaves a whole value behind, also if its thread dies.
+        self.reckoning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reckoning {
+    /// A first start: there is nothing yet to hold against the wall clock.
+    fn at(wall: i64, monotonic: i64) -> Reckoning {
+        Reckoning {
+            latest: wall,
+            confirmed: wall,
+            base: monotonic,
+            jump: None,
+        }
+    }
+
+    fn carried_to(self, monotonic: i64) -> Reckoning {
+        let elapsed = monotonic - self.base;
+        Reckoning {
+            latest: self.latest.saturating_add(elapsed),
+            confirmed: self.confirmed.saturating_add(elapsed),
+            base: monotonic,
+            jump: self.jump,
+        }
+    }
+
+    fn believing(self, wall: i64) -> Reckoning {
+        let horizon = HORIZON.as_millis() as i64;
+        let ahead = wall.saturating_sub(self.confirmed);
+        if ahead <= horizon {
+            let latest = self.latest.max(wall);
+            return Reckoning {
+                latest,
+                confirmed: self.confirmed.max(wall),
+                jump: None,
+                ..self
+            };
+        }
+        let jump = match self.jump {
+            Some(seen) if (seen.ahead - ahead).abs() <= STEP_TOLERANCE => seen,
+            _ => Jump {
+                ahead,
+                seen_at: self.base,
+            },
+        };
+        if self.base - jump.seen_at >= HOLD.as_millis() as i64 {
+            return Reckoning {
+                latest: self.latest.max(wall),
+                confirmed: wall,
+                jump: None,
+                ..self
+            };
+        }
+        Reckoning {
+            latest: self.latest.max(self.confirmed.saturating_add(horizon)),
+            jump: Some(jump),
+            ..self
+        }
+    }
+}
+
+impl Source {
+    /// The wall and the monotonic clock, in milliseconds.
+    #[allow(clippy::disallowed_methods)] // The one place that may read them.
+    fn read(&self) -> (i64, i64) {
+        match self {
+            Source::System { start } => {
+                let wall = match SystemTime::now().duration_since(UNIX_EPOCH) {
+                    Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+                    Err(before) => {
+                        -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX)
+                    }
+                };
+                (
+                    wall,
+                    i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
+                )
+            }
+            Source::Manual(manual) => {
+                let hands = manual.lock();
+                (hands.wall, hands.monotonic)
+            }
+        }
+    }
+}
+
+impl ManualClock {
+    /// Lets time pass: both hands move.
+    pub fn advance(&self, span: Duration) {
+        let milliseconds = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let mut hands = self.lock();
+        hands.wall = hands.wall.saturating_add(milliseconds);
+        hands.monotonic = hands.monotonic.saturating_add(milliseconds);
+    }
+
+    /// Sets the wall clock by `seconds`, backwards if negative, while no time passes.
+    pub fn jump(&self, seconds: i64) {
+        let mut hands = self.lock();
+        hands.wall = hands.wall.saturating_add(seconds.saturating_mul(1000));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Hands> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const YEAR: i64 = 365 * 86_400;
+
+    fn hours(n: u64) -> Duration {
+        Duration::from_secs(n * 3600)
+    }
+
+    #[test] // I8, fault 18
+    fn a_clock_set_back_turns_nothing_back() {
+        for back in [-3600, -YEAR] {
+            let (clock, hand) = Clock::manual(START);
+            assert_eq!(clock.now(), START);
+            hand.jump(back);
+            assert_eq!(clock.now(), START);
+            hand.advance(hours(2));
+            assert_eq!(clock.now(), START.plus(hours(2)));
+            assert!(matches!(clock.standing(), Standing::Behind(_)));
+        }
+    }
+
+    #[test] // I8: the mark, not the process, carries time over a restart
+    fn a_restart_goes_on_from_the_mark() {
+        let (clock, _) = Clock::manual(START);
+        clock.now();
+        let (restarted, hand) = Clock::manual(Timestamp::from_unix(0));
+        restarted.resume(clock.mark());
+        hand.advance(hours(1));
+        assert_eq!(restarted.now(), START.plus(hours(1)));
+    }
+
+    #[test] // fault 19
+    fn a_jump_of_years_is_not_believed_and_leaves_no_trace_but_a_day() {
+        let (clock, hand) = Clock::manual(START);
+        clock.now();
+        hand.jump(10 * YEAR);
+        assert_eq!(clock.now(), START.plus(HORIZON));
+        assert!(matches!(clock.standing(), Standing::Unconfirmed(_)));
+        hand.advance(hours(1) / 2);
+        hand.jump(-10 * YEAR);
+        assert_eq!(clock.now(), START.plus(HORIZON).plus(hours(1) / 2));
+        assert!(matches!(clock.standing(), Standing::Behind(_)));
+    }
+
+    #[test] // fault 19: many restarts do not creep ahead, a day each
+    fn restarts_during_a_jump_stay_within_one_day() {
+        let (clock, hand) = Clock::manual(START);
+        clock.now();
+        hand.jump(10 * YEAR);
+        let mut mark = clock.mark();
+        for _ in 0..10 {
+            let (next, _) = Clock::manual(START.plus(Duration::from_secs(10 * YEAR as u64)));
+            next.resume(mark);
+            assert_eq!(next.now(), START.plus(HORIZON));
+            mark = next.mark();
+        }
+    }
+
+    #[test]
+    fn a_jump_that_lasts_is_believed() {
+        let (clock, hand) = Clock::manual(START);
+        clock.now();
+        hand.jump(YEAR);
+        clock.now();
+        hand.advance(HOLD);
+        assert_eq!(clock.now(), clock.wall());
+        assert_eq!(clock.standing(), Standing::Steady);
+    }
+
+    #[test]
+    fn an_operator_can_confirm_a_jump_at_once() {
+        let (clock, hand) = Clock::manual(START);
+        clock.now();
+        hand.jump(YEAR);
+        clock.now();
+        clock.confirm();
+        assert_eq!(clock.now(), clock.wall());
+        assert_eq!(clock.standing(), Standing::Steady);
+    }
+
+    #[test]
+    fn a_night_asleep_is_no_jump_however_many_follow() {
+        let (clock, hand) = Clock::manual(START);
+        for _ in 0..30 {
+            clock.now();
+            hand.jump(10 * 3600);
+            assert_eq!(clock.now(), clock.wall());
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        assert_eq!(START.to_string(), "2027-01-15T08:00:00Z");
+    }
+}

@@ -1,0 +1,159 @@
+//! Accounts over HTTP: set-up, registration, and what an owner does with an account.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::error::Problem;
+use super::message::Response;
+use super::routes::Call;
+use crate::secret::SetupToken;
+use crate::service::{Actor, NewAccount, Profile};
+
+/// The first administrator.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetUp {
+    /// The token of the set-up link.
+    token: String,
+    /// E-mail address to sign in with.
+    email: String,
+    /// A new password.
+    password: String,
+}
+
+/// A new account.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Register {
+    /// E-mail address to sign in with.
+    email: String,
+    /// A new password.
+    password: String,
+    /// Another name to sign in with.
+    username: Option<String>,
+    /// What people call its owner.
+    name: Option<String>,
+}
+
+/// Changes to an account; what is absent stays, an empty text takes away.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    /// A new e-mail address; takes the current password.
+    email: Option<String>,
+    /// A new username.
+    username: Option<String>,
+    /// A new name.
+    name: Option<String>,
+    /// The current password.
+    current_password: Option<String>,
+}
+
+/// The deletion of an account.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Delete {
+    /// The current password.
+    current_password: String,
+}
+
+/// A change of password.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangePassword {
+    /// The current password.
+    current_password: String,
+    /// A new password.
+    new_password: String,
+}
+
+/// What the set-up link shows to whoever opens it in a browser.
+pub(super) fn explain_setup(call: &Call<'_>) -> Result<Response, Problem> {
+    let token = call
+        .request
+        .query
+        .as_deref()
+        .and_then(|query| query.strip_prefix("token="));
+    // Echoed only if it has the form of a token, which leaves no room for anything else.
+    let token = token
+        .filter(|token| SetupToken::read(token).is_some())
+        .unwrap_or("TOKEN");
+    let issuer = &call.authd.policy().issuer;
+    Ok(Response::text(
+        200,
+        &format!(
+            "Make the first administrator of this server with this line, after putting in your address and a \
+             password:\n\n\
+             curl {issuer}/v1/setup -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"token\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
+             It works once. `authd user setup-link` makes a new link as long as there is no administrator.\n"
+        ),
+    ))
+}
+
+pub(super) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
+    let body: SetUp = call.json()?;
+    let signed_in = call
+        .authd
+        .set_up(&body.token, &body.email, &body.password, &call.device)?;
+    Ok(Response::json(201, &signed_in))
+}
+
+pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
+    let Register {
+        email,
+        password,
+        username,
+        name,
+    } = call.json()?;
+    let account = NewAccount {
+        email,
+        username,
+        name,
+        admin: false,
+        temporary: false,
+    };
+    let signed_in = call.authd.register(account, &password, &call.device)?;
+    Ok(Response::json(201, &signed_in))
+}
+
+pub(super) fn show(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    Ok(Response::json(200, &call.authd.account(actor)?))
+}
+
+pub(super) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    let Change {
+        email,
+        username,
+        name,
+        current_password,
+    } = call.json()?;
+    let change = Profile {
+        email,
+        username,
+        name,
+        current_password,
+    };
+    Ok(Response::json(
+        200,
+        &call.authd.change_account(actor, change, &call.device)?,
+    ))
+}
+
+pub(super) fn delete(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    let body: Delete = call.json()?;
+    call.authd
+        .delete_own_account(actor, &body.current_password, &call.device)?;
+    Ok(Response::new(204))
+}
+
+pub(super) fn change_password(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    let body: ChangePassword = call.json()?;
+    let signed_in = call.authd.change_password(
+        actor,
+        &body.current_password,
+        &body.new_password,
+        &call.device,
+    )?;
+    Ok(Response::json(200, &signed_in))
+}

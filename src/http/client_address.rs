@@ -1,0 +1,92 @@
+//! Whose request it is, behind proxies.
+//!
+//! `X-Forwarded-For` is believed from a trusted proxy only, and only as far as trusted proxies wrote it: read from the
+//! right, the first address that is not a trusted proxy's is the client (req 62). What stands left of it was sent by
+//! the client and says what the client likes. `Forwarded` and `X-Real-IP` are not read: one header, one meaning.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::message::Request;
+
+/// The client's address.
+pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
+    if !is_trusted(&request.peer) {
+        return request.peer;
+    }
+    let fields: Vec<&str> = request.headers_all("x-forwarded-for").collect();
+    let hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
+    let mut client = request.peer;
+    for hop in hops {
+        // What cannot be read was not written by a proxy that we know: the last one known counts.
+        let Some(ip) = read(hop.trim()) else { break };
+        client = ip;
+        if !is_trusted(&ip) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, alone or with a port, IPv6 with or without brackets.
+fn read(hop: &str) -> Option<IpAddr> {
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(hop);
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse()
+        .ok()
+        .or_else(with_port)
+        .map(|ip: IpAddr| ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::message::Method;
+
+    fn seen(peer: &str, forwarded: &[&str]) -> String {
+        let trusted = [
+            "10.0.0.0/8".parse().expect("a net"),
+            "2001:db8::/32".parse().expect("a net"),
+        ];
+        let request = Request::new(Method::Get, "/").with_peer(peer.parse().expect("an address"));
+        let request = forwarded.iter().fold(request, |request, value| {
+            request.with_header("X-Forwarded-For", value)
+        });
+        of(&request, &trusted).to_string()
+    }
+
+    #[test] // req 62
+    fn a_stranger_names_nobody_but_himself() {
+        assert_eq!(seen("192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
+        assert_eq!(seen("192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
+    }
+
+    #[test] // req 62: rightmost hop that is not a proxy's
+    fn a_proxy_names_its_client() {
+        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            seen("10.0.0.1", &["203.0.113.9, 198.51.100.1, 10.0.0.2"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            seen("10.0.0.1", &["203.0.113.9", "198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(seen("10.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(seen("2001:db8::1", &["[2001:db9::7]:80"]), "2001:db9::7");
+        assert_eq!(seen("10.0.0.1", &["::ffff:198.51.100.1"]), "198.51.100.1");
+        assert_eq!(seen("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_search() {
+        assert_eq!(seen("10.0.0.1", &["198.51.100.1, unknown"]), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.1, ,10.0.0.2"]), "10.0.0.2");
+    }
+}

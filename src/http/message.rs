@@ -1,0 +1,317 @@
+//! Requests and responses as handlers see them.
+//!
+//! A handler is a function from [`Request`] to [`Response`], both plain values: the body has been
+//! read in full and within its limit, nothing here waits, and nothing here knows a socket or the
+//! library that speaks HTTP. So a handler can be called by a test or by another server
+//! (`examples/embed_tiny_http.rs`) exactly as the front end calls it.
+//!
+//! Two rules hold by construction. A header that occurs more than once has no single value, so
+//! [`Request::header`] answers `None` instead of picking one: whoever picks the first while a proxy
+//! in front picked the last has been fooled. And no text, whatever it contains, can end a header
+//! line of a response early: [`Response::header`] takes control characters out.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::Serialize;
+
+/// A request method (RFC 9110 §9). Names are case-sensitive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Read a representation; changes nothing.
+    Get,
+    /// As `Get`; the answer's headers alone are sent.
+    Head,
+    /// Process the body as the resource defines.
+    Post,
+    /// Replace the resource.
+    Put,
+    /// Change part of the resource (RFC 5789).
+    Patch,
+    /// Remove the resource.
+    Delete,
+    /// Ask what is allowed, as browsers do before a cross-origin request.
+    Options,
+    /// A well-formed method that authd has no use for. No route has it.
+    Other,
+}
+
+impl Method {
+    /// The method of this name; [`Method::Other`] for every name not listed above.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One request, complete.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is asked for.
+    pub method: Method,
+    /// The path as it was sent: it begins with `/` and is not percent-decoded.
+    pub path: String,
+    /// What follows the first `?`, as it was sent, without the `?`.
+    pub query: Option<String>,
+    /// The address at the other end of the socket. Behind a reverse proxy that is the proxy; who
+    /// is behind it, is for those to say who know which proxies to trust. An IPv4 address that
+    /// arrived on an IPv6 socket is an IPv4 address here.
+    pub peer: IpAddr,
+    /// The body, at most as long as the server's limit, without its transfer coding.
+    pub body: Vec<u8>,
+    headers: Fields,
+}
+
+impl Request {
+    /// A request for `target` (a path, and a query after `?` where there is one), without headers
+    /// and body, from the loopback address.
+    pub fn new(method: Method, target: &str) -> Self {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        Self {
+            method,
+            path: path.to_owned(),
+            query,
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            body: Vec::new(),
+            headers: Fields::default(),
+        }
+    }
+
+    /// The same request with one more header field. Fields are added, never replaced, as on the
+    /// wire.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push(name.as_bytes(), value.as_ref());
+        self
+    }
+
+    /// The same request with this body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same request as sent from `peer`.
+    #[must_use]
+    pub fn with_peer(mut self, peer: IpAddr) -> Self {
+        self.peer = peer.to_canonical();
+        self
+    }
+
+    /// The value of the field `name`, whatever the case of either: `None` when the field is
+    /// absent, when its value is not UTF-8, and when it occurs more than once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.of(name);
+        match (found.next(), found.next()) {
+            (Some(value), None) => std::str::from_utf8(value).ok(),
+            _ => None,
+        }
+    }
+
+    /// The values of every field `name`, in the order they arrived. A value that is not UTF-8 is
+    /// left out.
+    pub fn headers_all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers
+            .of(name)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Makes room for `count` fields of `bytes` bytes in all, names and values together, so that
+    /// taking over a parsed head allocates twice rather than at every few fields.
+    pub(super) fn reserve_headers(&mut self, count: usize, bytes: usize) {
+        self.headers.lines.reserve_exact(count);
+        self.headers.text.reserve_exact(bytes);
+    }
+
+    /// Adds a field. Unlike [`Request::with_header`] for a request that is being taken over in
+    /// place.
+    pub(super) fn push_header(&mut self, name: &[u8], value: &[u8]) {
+        self.headers.push(name, value);
+    }
+}
+
+/// Header fields in one buffer: a request costs two allocations however many fields it has.
+#[derive(Debug, Clone, Default)]
+struct Fields {
+    text: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// Where one field lies in [`Fields::text`]: name and value are adjacent.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    name: usize,
+    value: usize,
+    end: usize,
+}
+
+impl Fields {
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(value);
+        self.lines.push(Line {
+            name: start,
+            value: start + name.len(),
+            end: self.text.len(),
+        });
+    }
+
+    fn of(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.lines
+            .iter()
+            .filter(move |line| {
+                self.text[line.name..line.value].eq_ignore_ascii_case(name.as_bytes())
+            })
+            .map(|line| &self.text[line.value..line.end])
+    }
+}
+
+/// One response. `Content-Length`, `Date` and `Connection: keep-alive` are the server's to write;
+/// a body is left out where HTTP forbids one (the answer to HEAD, 204, 304).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status code. The server sends 500 for what is not between 200 and 599.
+    pub status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// A response without headers and body.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// `value` as `application/json`. A value that has no JSON form (a map whose keys are not
+    /// text) is a bug: it is logged and answered with an empty 500.
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::new(status)
+                .header("content-type", "application/json")
+                .with_body(body),
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written as JSON");
+                Self::new(500)
+            }
+        }
+    }
+
+    /// `text` as `text/plain` in UTF-8.
+    pub fn text(status: u16, text: &str) -> Self {
+        Self::new(status)
+            .header("content-type", "text/plain; charset=utf-8")
+            .with_body(text)
+    }
+
+    /// The same response with one more header field; fields are added, never replaced, so that
+    /// several `set-cookie` fields can stand side by side.
+    ///
+    /// A control character in `value` (a line break above all) becomes a space: a value taken
+    /// from a request can look odd, but never become a field of its own (CWE-113). The server
+    /// leaves out a field whose `name` is not a field name, and fields that are its own to write
+    /// (`content-length`, `transfer-encoding`); `connection: close` closes the connection
+    /// after the answer.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = if value.contains(char::is_control) {
+            value.replace(char::is_control, " ")
+        } else {
+            value.to_owned()
+        };
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same response with this body. Its `content-type` is the caller's to state.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The header fields in the order they were added.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The fields and the body, for the server to send without a copy.
+    pub(super) fn into_parts(self) -> (Vec<(&'static str, String)>, Vec<u8>) {
+        (self.headers, self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_occurs_twice_has_no_single_value() {
+        let request = Request::new(Method::Get, "/")
+            .with_header("X-One", "1")
+            .with_header("X-Two", "a")
+            .with_header("x-two", "b");
+        assert_eq!(request.header("x-one"), Some("1"));
+        assert_eq!(request.header("X-Two"), None);
+        assert_eq!(request.headers_all("x-TWO").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(request.header("x-none"), None);
+    }
+
+    #[test]
+    fn a_field_that_is_not_text_has_no_value() {
+        let request = Request::new(Method::Get, "/")
+            .with_header("x-odd", b"\xff")
+            .with_header("x-name", "Zoë");
+        assert_eq!(request.header("x-odd"), None);
+        assert_eq!(request.header("x-name"), Some("Zoë"));
+    }
+
+    #[test]
+    fn a_target_is_split_at_its_first_question_mark() {
+        let request = Request::new(Method::Get, "/a%2Fb?c=d?e");
+        assert_eq!(request.path, "/a%2Fb");
+        assert_eq!(request.query.as_deref(), Some("c=d?e"));
+        assert_eq!(Request::new(Method::Get, "/").query, None);
+        assert_eq!(Request::new(Method::Get, "/?").query.as_deref(), Some(""));
+    }
+
+    #[test] // CWE-113
+    fn no_value_ends_its_header_line() {
+        let response = Response::new(303).header("location", "/a\r\nset-cookie: b=c\0\u{85}d\te");
+        for (_, value) in response.headers() {
+            assert!(!value.contains(char::is_control), "{value:?}");
+        }
+        assert_eq!(
+            response.headers().next(),
+            Some(("location", "/a  set-cookie: b=c  d e"))
+        );
+    }
+
+    #[test]
+    fn what_has_no_json_form_is_an_empty_500() {
+        let odd = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert_eq!(Response::json(200, &odd), Response::new(500));
+    }
+}

@@ -1,0 +1,178 @@
+//! The front end: from a request to a [`service`](crate::service) method and back.
+//!
+//! [`server`] speaks HTTP and knows nothing of authd; [`App`] turns one [`Request`] into one [`Response`] and knows
+//! nothing of sockets, so a program that has an HTTP server of its own can host it
+//! (`examples/embed_tiny_http.rs`). Between them stands [`routes`]: one table of what there is, who may call it, and
+//! what it takes and gives, from which requests are dispatched and the OpenAPI document is written.
+//!
+//! Never in here: SQL, a rule of the lifecycle, a decision by a header that a stranger can send.
+
+mod framing;
+pub mod message;
+pub mod routes;
+pub mod server;
+
+mod accounts;
+mod client_address;
+mod error;
+mod health;
+mod keys;
+mod openapi;
+mod sessions;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ipnet::IpNet;
+
+pub use error::refusal;
+use message::{Method, Request, Response};
+use routes::{Call, Guard, Route};
+
+use crate::entropy::Entropy;
+use crate::service::{Actor, Authd, Device};
+
+/// What the front end needs to know beyond the service.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may read answers, compared as they are written.
+    pub cors_origins: Vec<String>,
+}
+
+/// The application: requests in, responses out.
+pub struct App {
+    authd: Arc<Authd>,
+    settings: Settings,
+    /// Request ids are a name of this process and a number.
+    process: String,
+    requests: AtomicU64,
+}
+
+impl App {
+    /// The application over `authd`.
+    pub fn new(authd: Arc<Authd>, settings: Settings) -> App {
+        let process = Entropy::system().bytes::<4>();
+        let process = process.map(|byte| format!("{byte:02x}")).concat();
+        App {
+            authd,
+            settings,
+            process,
+            requests: AtomicU64::new(1),
+        }
+    }
+
+    /// Answers a request. A panic on the way is a 500 for this request and nothing more (req 64).
+    pub fn handle(&self, request: &Request) -> Response {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", self.process);
+        let response = catch_unwind(AssertUnwindSafe(|| self.dispatch(request, &id)))
+            .unwrap_or_else(|_| {
+                tracing::error!(request = id, path = request.path, "a handler panicked");
+                error::server_error(&id)
+            });
+        tracing::debug!(
+            request = id,
+            method = ?request.method,
+            path = request.path,
+            status = response.status,
+            "answered"
+        );
+        self.finish(request, response).header("x-request-id", &id)
+    }
+
+    fn dispatch(&self, request: &Request, id: &str) -> Response {
+        if request.method == Method::Options {
+            return self.preflight(request);
+        }
+        let (route, parameter) = match routes::find(request.method, &request.path) {
+            routes::Found::Route(route, parameter) => (route, parameter),
+            routes::Found::OtherMethods(allowed) => return error::method_not_allowed(&allowed, id),
+            routes::Found::Nothing => return error::no_such_path(id),
+        };
+        let agent = request.header("user-agent").unwrap_or_default();
+        let ip = client_address::of(request, &self.settings.trusted_proxies);
+        let call = Call {
+            authd: &self.authd,
+            request,
+            device: Device::new(ip, agent),
+            parameter,
+        };
+        let answer = match route.guard {
+            Guard::Public(handler) => handler(&call),
+            Guard::Bearer(handler) => self.actor(request).and_then(|actor| handler(&call, &actor)),
+        };
+        answer.unwrap_or_else(|problem| problem.respond(id))
+    }
+
+    /// Who is asking (RFC 6750 §2.1: the header, and neither the query nor the body).
+    fn actor(&self, request: &Request) -> Result<Actor, error::Problem> {
+        let credentials = request
+            .header("authorization")
+            .and_then(|value| value.split_once(' '));
+        match credentials {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Ok(self.authd.authenticate(token.trim())?)
+            }
+            _ => Err(error::Problem::missing_token()),
+        }
+    }
+
+    /// Answers what a browser asks before a cross-origin request.
+    fn preflight(&self, request: &Request) -> Response {
+        let methods = routes::methods_of(&request.path);
+        if methods.is_empty() {
+            return Response::new(404);
+        }
+        Response::new(204)
+            .header("allow", &methods)
+            .header("access-control-allow-methods", &methods)
+            .header(
+                "access-control-allow-headers",
+                "authorization, content-type, idempotency-key",
+            )
+            .header("access-control-max-age", "600")
+    }
+
+    /// What every answer carries (req 39, req 54).
+    fn finish(&self, request: &Request, response: Response) -> Response {
+        let cacheable = response.headers().any(|(name, _)| name == "cache-control");
+        let response = if cacheable {
+            response
+        } else {
+            response.header("cache-control", "no-store")
+        };
+        let response = response
+            .header("x-content-type-options", "nosniff")
+            .header("referrer-policy", "no-referrer")
+            .header(
+                "content-security-policy",
+                "default-src 'none'; frame-ancestors 'none'",
+            );
+        if self.settings.cors_origins.is_empty() {
+            return response;
+        }
+        let response = response.header("vary", "origin");
+        match request.header("origin") {
+            Some(origin)
+                if self
+                    .settings
+                    .cors_origins
+                    .iter()
+                    .any(|allowed| allowed == origin) =>
+            {
+                response
+                    .header("access-control-allow-origin", origin)
+                    .header("access-control-expose-headers", "retry-after, x-request-id")
+            }
+            _ => response,
+        }
+    }
+}
+
+/// All routes, for documentation and for the tests that walk them.
+pub fn routes() -> &'static [Route] {
+    routes::ROUTES
+}

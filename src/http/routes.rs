@@ -1,0 +1,310 @@
+//! What there is: one table of routes, with the guard of each.
+//!
+//! A route cannot be written without its guard: the guard holds the handler, and a handler that wants to know who
+//! asks has another type than one that does not. The same table gives the OpenAPI document.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use super::error::Problem;
+use super::message::{Method, Request, Response};
+use super::{accounts, health, keys, openapi, sessions};
+use crate::service::{Account, Actor, Authd, Device, JwkSet, Session, SignIn};
+
+/// One request on its way through a handler.
+pub struct Call<'a> {
+    pub(super) authd: &'a Authd,
+    pub(super) request: &'a Request,
+    pub(super) device: Device,
+    /// What stands in the place of `{id}`.
+    pub(super) parameter: &'a str,
+}
+
+/// Who may call, and what is called then.
+#[derive(Clone, Copy)]
+pub enum Guard {
+    /// Everybody.
+    Public(fn(&Call<'_>) -> Result<Response, Problem>),
+    /// Whoever presents a first-party access token of an open session.
+    Bearer(fn(&Call<'_>, &Actor) -> Result<Response, Problem>),
+}
+
+/// The schema of a type, for the OpenAPI document.
+pub type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// One thing that can be asked for.
+pub struct Route {
+    /// By which method. HEAD goes wherever GET does.
+    pub method: Method,
+    /// The path; `{id}` stands for one segment.
+    pub path: &'static str,
+    /// Who may, and what happens.
+    pub guard: Guard,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// What the body holds, if it takes one.
+    pub takes: Option<Describe>,
+    /// The status when all is well, and what it answers, if that is JSON.
+    pub gives: (u16, Option<Describe>),
+    /// The statuses of its refusals, beyond those that every route has.
+    pub refuses: &'static [u16],
+}
+
+impl Route {
+    /// Whether it takes an access token.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.guard, Guard::Bearer(_))
+    }
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// Every route. The first that fits is taken, so `current` stands before `{id}`.
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: Method::Get,
+        path: "/setup",
+        guard: Guard::Public(accounts::explain_setup),
+        summary: "How to make the first administrator, in plain text",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/setup",
+        guard: Guard::Public(accounts::set_up),
+        summary: "Make the first administrator with the token of the set-up link, once",
+        takes: Some(schema::<accounts::SetUp>),
+        gives: (201, Some(schema::<SignIn>)),
+        refuses: &[400, 403, 409, 415, 422],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/accounts",
+        guard: Guard::Public(accounts::register),
+        summary: "Make an account and sign in",
+        takes: Some(schema::<accounts::Register>),
+        gives: (201, Some(schema::<SignIn>)),
+        refuses: &[400, 403, 409, 415, 422],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/account",
+        guard: Guard::Bearer(accounts::show),
+        summary: "The account of whoever asks",
+        takes: None,
+        gives: (200, Some(schema::<Account>)),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Patch,
+        path: "/v1/account",
+        guard: Guard::Bearer(accounts::change),
+        summary: "Change name, username or e-mail address; the latter takes the current password",
+        takes: Some(schema::<accounts::Change>),
+        gives: (200, Some(schema::<Account>)),
+        refuses: &[400, 403, 409, 415, 429],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/account",
+        guard: Guard::Bearer(accounts::delete),
+        summary: "Delete the account with all that belongs to it",
+        takes: Some(schema::<accounts::Delete>),
+        gives: (204, None),
+        refuses: &[400, 403, 415, 429],
+    },
+    Route {
+        method: Method::Put,
+        path: "/v1/account/password",
+        guard: Guard::Bearer(accounts::change_password),
+        summary: "Change the password: new tokens for this session, an end to all others",
+        takes: Some(schema::<accounts::ChangePassword>),
+        gives: (200, Some(schema::<SignIn>)),
+        refuses: &[400, 403, 415, 422, 429],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/sessions",
+        guard: Guard::Public(sessions::sign_in),
+        summary: "Sign in",
+        takes: Some(schema::<sessions::Credentials>),
+        gives: (201, Some(schema::<SignIn>)),
+        refuses: &[400, 401, 403, 415, 422, 429],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/sessions/refresh",
+        guard: Guard::Public(sessions::refresh),
+        summary: "Exchange a refresh token for its successor. An Idempotency-Key makes a retry safe for a day",
+        takes: Some(schema::<sessions::Refresh>),
+        gives: (200, Some(schema::<SignIn>)),
+        refuses: &[400, 401, 415, 429],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/sessions",
+        guard: Guard::Bearer(sessions::list),
+        summary: "The open sessions of whoever asks, the one used last first",
+        takes: None,
+        gives: (200, Some(schema::<sessions::Sessions>)),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/sessions",
+        guard: Guard::Bearer(sessions::end_all),
+        summary: "End all sessions, or with `?except=current` all others",
+        takes: None,
+        gives: (200, Some(schema::<sessions::Revoked>)),
+        refuses: &[400],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/sessions/current",
+        guard: Guard::Bearer(sessions::sign_out),
+        summary: "Sign out",
+        takes: None,
+        gives: (204, None),
+        refuses: &[404],
+    },
+    Route {
+        method: Method::Patch,
+        path: "/v1/sessions/{id}",
+        guard: Guard::Bearer(sessions::name),
+        summary: "Name the device of a session",
+        takes: Some(schema::<sessions::Name>),
+        gives: (200, Some(schema::<Session>)),
+        refuses: &[400, 404, 415],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/sessions/{id}",
+        guard: Guard::Bearer(sessions::end),
+        summary: "End a session, on whatever device it is",
+        takes: None,
+        gives: (204, None),
+        refuses: &[404],
+    },
+    Route {
+        method: Method::Get,
+        path: "/oauth/jwks",
+        guard: Guard::Public(keys::jwks),
+        summary: "The public keys that verify access tokens",
+        takes: None,
+        gives: (200, Some(schema::<JwkSet>)),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/.well-known/jwks.json",
+        guard: Guard::Public(keys::jwks),
+        summary: "The same, where some libraries look for it",
+        takes: None,
+        gives: (200, Some(schema::<JwkSet>)),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/healthz",
+        guard: Guard::Public(health::alive),
+        summary: "Whether the process answers",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/readyz",
+        guard: Guard::Public(health::ready),
+        summary: "Whether requests can be served: the database can be read and written",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/openapi.json",
+        guard: Guard::Public(openapi::document),
+        summary: "This interface, as OpenAPI 3.1",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
+];
+
+/// Where a request leads.
+pub(super) enum Found<'a> {
+    /// To a route, with what stands for its `{id}`.
+    Route(&'static Route, &'a str),
+    /// To a path that takes other methods: these.
+    OtherMethods(String),
+    Nothing,
+}
+
+/// Finds the route of a request. Paths are compared as they were sent: nothing is decoded, and no dot is resolved.
+pub(super) fn find(method: Method, path: &str) -> Found<'_> {
+    let wanted = if method == Method::Head {
+        Method::Get
+    } else {
+        method
+    };
+    let mut known = false;
+    for route in ROUTES {
+        if let Some(parameter) = matches(route.path, path) {
+            if route.method == wanted {
+                return Found::Route(route, parameter);
+            }
+            known = true;
+        }
+    }
+    if known {
+        Found::OtherMethods(methods_of(path))
+    } else {
+        Found::Nothing
+    }
+}
+
+/// The methods of a path, as the `Allow` header lists them (RFC 9110 §10.2.1); empty if there is no such path.
+pub(super) fn methods_of(path: &str) -> String {
+    let mut names = Vec::new();
+    for route in ROUTES
+        .iter()
+        .filter(|route| matches(route.path, path).is_some())
+    {
+        let name = openapi::method_name(route.method);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    names.join(", ")
+}
+
+fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    match pattern.strip_suffix("{id}") {
+        None => (pattern == path).then_some(""),
+        Some(prefix) => path
+            .strip_prefix(prefix)
+            .filter(|segment| !segment.is_empty() && !segment.contains('/')),
+    }
+}
+
+impl Call<'_> {
+    /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let content_type = self.request.header("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::unsupported_media_type());
+        }
+        serde_json::from_slice(&self.request.body).map_err(|error| {
+            Problem::invalid_request(format!("The body is not as it should be: {error}."))
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Sessions over HTTP: sign in, refresh, list, name, end.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::Problem;
+use super::message::Response;
+use super::routes::Call;
+use crate::ids::SessionId;
+use crate::service::{Actor, Code, Error, Session};
+
+/// A sign-in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    /// E-mail address or username.
+    login: String,
+    /// The password.
+    password: String,
+    /// A new password, where the present one is temporary.
+    new_password: Option<String>,
+    /// What to call the device in the list of sessions.
+    device_name: Option<String>,
+}
+
+/// A refresh.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refresh {
+    /// The refresh token of the last answer.
+    refresh_token: String,
+}
+
+/// The name of a device.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Name {
+    /// The name; null or empty takes it away.
+    device_name: Option<String>,
+}
+
+/// Open sessions.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Sessions {
+    sessions: Vec<Session>,
+}
+
+/// How many were ended.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Revoked {
+    revoked: usize,
+}
+
+pub(super) fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
+    let body: Credentials = call.json()?;
+    let signed_in = call.authd.sign_in(
+        &body.login,
+        &body.password,
+        body.new_password.as_deref(),
+        body.device_name.as_deref(),
+        &call.device,
+    )?;
+    Ok(Response::json(201, &signed_in))
+}
+
+pub(super) fn refresh(call: &Call<'_>) -> Result<Response, Problem> {
+    let body: Refresh = call.json()?;
+    let mut keys = call.request.headers_all("idempotency-key");
+    let key = keys.next();
+    if keys.next().is_some() {
+        return Err(Problem::invalid_request("Send one Idempotency-Key."));
+    }
+    Ok(Response::json(
+        200,
+        &call.authd.refresh(&body.refresh_token, key, &call.device)?,
+    ))
+}
+
+pub(super) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    let sessions = call.authd.sessions(actor)?;
+    Ok(Response::json(200, &Sessions { sessions }))
+}
+
+pub(super) fn name(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    let body: Name = call.json()?;
+    let session = call
+        .authd
+        .name_session(actor, id(call)?, body.device_name.as_deref())?;
+    Ok(Response::json(200, &session))
+}
+
+pub(super) fn end(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    call.authd.end_session(actor, id(call)?, &call.device)?;
+    Ok(Response::new(204))
+}
+
+pub(super) fn sign_out(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    call.authd.end_session(actor, actor.session, &call.device)?;
+    Ok(Response::new(204))
+}
+
+pub(super) fn end_all(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+    let except_current = match call.request.query.as_deref() {
+        None | Some("") => false,
+        Some("except=current") => true,
+        // Guessing here could sign somebody out of everything.
+        Some(_) => {
+            return Err(Problem::invalid_request(
+                "The query is `except=current`, or there is none.",
+            ));
+        }
+    };
+    let revoked = call
+        .authd
+        .end_sessions(actor, except_current, &call.device)?;
+    Ok(Response::json(200, &Revoked { revoked }))
+}
+
+fn id(call: &Call<'_>) -> Result<SessionId, Error> {
+    let unknown = |_| Error::No(Code::NotFound, "There is no such session.".into());
+    call.parameter.parse().map_err(unknown)
+}

@@ -1,0 +1,423 @@
+//! Secrets are types.
+//!
+//! A token is made here, read here and turned into what may be stored. The plain forms ([`RefreshToken`],
+//! [`SetupToken`]) have no way into a column: the store takes a [`Digest`], a [`Seal`] or a key, never a token.
+//! They print as their name, and their bytes are wiped when they are dropped.
+//!
+//! **The refresh token** is `ar_` and base64url (no padding, canonical) of 68 bytes:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 16 | family (UUIDv7) |
+//! | 4 | generation, big-endian |
+//! | 32 | secret, random |
+//! | 16 | tag: keyed BLAKE3 over all before it |
+//!
+//! The tag proves nothing about possession; the digest of the secret does. It tells an *old genuine* token from
+//! garbage without a row for each token, and garbage without touching the database.
+//!
+//! **The seal** keeps the successor for a client that lost the answer: the new secret XOR a key stream derived
+//! from the *old* secret, the family, the generation, a nonce and a seal key. The old secret is stored nowhere, so
+//! the file alone opens no seal; the seal key is deleted after some time, so the old secret and the file together
+//! open it no longer.
+//!
+//! Every use of BLAKE3 has a context of its own (derive-key mode), so that no output serves two purposes.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::ids::{AgentKey, FamilyId};
+
+const SECRET_LENGTH: usize = 32;
+const TAG_LENGTH: usize = 16;
+const SIGNED_LENGTH: usize = 16 + 4 + SECRET_LENGTH;
+const TOKEN_LENGTH: usize = SIGNED_LENGTH + TAG_LENGTH;
+const NONCE_LENGTH: usize = 16;
+
+const REFRESH_PREFIX: &str = "ar_";
+const SETUP_PREFIX: &str = "as_";
+
+const DIGEST_CONTEXT: &str = "authd 2026-11 digest of a secret token";
+const TAG_CONTEXT: &str = "authd 2026-11 tag of a refresh token";
+const SEAL_CONTEXT: &str = "authd 2026-11 seal over a successor";
+const RETRY_CONTEXT: &str = "authd 2026-11 digest of an idempotency key";
+const SUBJECT_CONTEXT: &str = "authd 2026-11 subject of a throttle";
+const AGENT_CONTEXT: &str = "authd 2026-11 name of a user agent";
+
+/// What may be stored of a secret: 32 bytes from which it cannot be had back. Compared in constant time.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest with these bytes, as read from the database.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    /// Its bytes, for the database.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest of an `Idempotency-Key` (any text up to the size of a header), bound to its family.
+    pub fn of_idempotency_key(family: FamilyId, key: &str) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key(RETRY_CONTEXT);
+        hasher.update(family.as_bytes()).update(key.as_bytes());
+        Digest(*hasher.finalize().as_bytes())
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Digest) -> bool {
+        // req 60: blake3::Hash compares in constant time.
+        blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
+    }
+}
+
+impl Eq for Digest {}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
+macro_rules! keys_of_32_bytes {
+    ($($(#[$about:meta])* $name:ident;)*) => {$(
+        $(#[$about])*
+        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The key with these bytes: 32 random ones, or as read from the database.
+            pub const fn from_bytes(bytes: [u8; 32]) -> $name {
+                $name(bytes)
+            }
+
+            /// Its bytes, for the database.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+
+keys_of_32_bytes! {
+    /// Tags refresh tokens, and keeps throttled names out of plain sight. One for each epoch.
+    TagKey;
+    /// Goes into every seal of its period, and is deleted when the last of their windows is over.
+    SealKey;
+}
+
+impl TagKey {
+    /// What a throttled subject is filed under: `text` under a key, so that the file does not list who failed.
+    pub fn subject(&self, text: &str) -> [u8; 16] {
+        let key = blake3::derive_key(SUBJECT_CONTEXT, &self.0);
+        first(blake3::keyed_hash(&key, text.as_bytes()).as_bytes())
+    }
+
+    fn tag(&self, signed: &[u8]) -> [u8; TAG_LENGTH] {
+        let key = blake3::derive_key(TAG_CONTEXT, &self.0);
+        first(blake3::keyed_hash(&key, signed).as_bytes())
+    }
+}
+
+/// The plain secret inside a refresh token.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Secret([u8; SECRET_LENGTH]);
+
+impl Secret {
+    /// The secret with these 32 random bytes.
+    pub const fn from_bytes(bytes: [u8; SECRET_LENGTH]) -> Secret {
+        Secret(bytes)
+    }
+
+    /// What is stored of it.
+    pub fn digest(&self) -> Digest {
+        digest_of(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A refresh token in the plain: what a client holds.
+#[derive(Clone, Debug)]
+pub struct RefreshToken {
+    /// The family it belongs to.
+    pub family: FamilyId,
+    /// Its number in the family, from 1.
+    pub generation: u32,
+    /// The proof that its holder received it.
+    pub secret: Secret,
+}
+
+impl RefreshToken {
+    /// Reads a token and checks its tag. `None` is anything that was not made with this key: garbage, another
+    /// server's, one from before a restore, or a genuine one with a single bit changed.
+    pub fn read(text: &str, key: &TagKey) -> Option<RefreshToken> {
+        let bytes = decode::<TOKEN_LENGTH>(REFRESH_PREFIX, text)?;
+        let (signed, tag) = bytes.split_at(SIGNED_LENGTH);
+        let expected = key.tag(signed);
+        let difference = tag
+            .iter()
+            .zip(&expected)
+            .fold(0, |all, (a, b)| all | (a ^ b));
+        if difference != 0 {
+            return None;
+        }
+        Some(RefreshToken {
+            family: FamilyId::from_bytes(signed[..16].try_into().ok()?),
+            generation: u32::from_be_bytes(signed[16..20].try_into().ok()?),
+            secret: Secret(signed[20..].try_into().ok()?),
+        })
+    }
+
+    /// The token as its client gets it.
+    pub fn reveal(&self, key: &TagKey) -> String {
+        let mut bytes = Vec::with_capacity(TOKEN_LENGTH);
+        bytes.extend_from_slice(self.family.as_bytes());
+        bytes.extend_from_slice(&self.generation.to_be_bytes());
+        bytes.extend_from_slice(&self.secret.0);
+        bytes.extend_from_slice(&key.tag(&bytes));
+        encode(REFRESH_PREFIX, bytes)
+    }
+}
+
+/// A successor, closed for everybody who does not hold its predecessor: 16 bytes nonce, 32 bytes cipher text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Seal([u8; NONCE_LENGTH + SECRET_LENGTH]);
+
+impl Seal {
+    /// What a family has before its first rotation. It has the size of a real seal, so that rows keep theirs.
+    pub const NONE: Seal = Seal([0; NONCE_LENGTH + SECRET_LENGTH]);
+
+    /// Closes `successor` for the holder of `presented`.
+    pub fn close(
+        successor: &Secret,
+        presented: &RefreshToken,
+        nonce: [u8; NONCE_LENGTH],
+        key: &SealKey,
+    ) -> Seal {
+        let mut seal = [0; NONCE_LENGTH + SECRET_LENGTH];
+        seal[..NONCE_LENGTH].copy_from_slice(&nonce);
+        seal[NONCE_LENGTH..].copy_from_slice(&successor.0);
+        apply_stream(&mut seal, presented, key);
+        Seal(seal)
+    }
+
+    /// What comes out with `presented` and `key`. Whether it is the successor, its digest must tell.
+    pub fn open(&self, presented: &RefreshToken, key: &SealKey) -> Secret {
+        let mut opened = self.0;
+        apply_stream(&mut opened, presented, key);
+        let mut secret = [0; SECRET_LENGTH];
+        secret.copy_from_slice(&opened[NONCE_LENGTH..]);
+        opened.zeroize();
+        Secret(secret)
+    }
+
+    /// The seal with these bytes, as read from the database.
+    pub const fn from_bytes(bytes: [u8; NONCE_LENGTH + SECRET_LENGTH]) -> Seal {
+        Seal(bytes)
+    }
+
+    /// Its bytes, for the database.
+    pub const fn as_bytes(&self) -> &[u8; NONCE_LENGTH + SECRET_LENGTH] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+/// Closing and opening are the same XOR; the nonce in front of the text stays as it is.
+fn apply_stream(
+    sealed: &mut [u8; NONCE_LENGTH + SECRET_LENGTH],
+    presented: &RefreshToken,
+    key: &SealKey,
+) {
+    let (nonce, text) = sealed.split_at_mut(NONCE_LENGTH);
+    let sealing = blake3::derive_key(SEAL_CONTEXT, &key.0);
+    let stream = blake3::Hasher::new_keyed(&sealing)
+        .update(&presented.secret.0)
+        .update(presented.family.as_bytes())
+        .update(&presented.generation.to_be_bytes())
+        .update(nonce)
+        .finalize();
+    for (byte, mask) in text.iter_mut().zip(stream.as_bytes()) {
+        *byte ^= mask;
+    }
+}
+
+/// The one-time token of the set-up link, with which the first administrator is made.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SetupToken([u8; 32]);
+
+impl SetupToken {
+    /// The token with these 32 random bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> SetupToken {
+        SetupToken(bytes)
+    }
+
+    /// Reads a token; `None` if it has not the form of one.
+    pub fn read(text: &str) -> Option<SetupToken> {
+        decode::<32>(SETUP_PREFIX, text).map(SetupToken)
+    }
+
+    /// The token as the operator sees it.
+    pub fn reveal(&self) -> String {
+        encode(SETUP_PREFIX, self.0.to_vec())
+    }
+
+    /// What is stored of it.
+    pub fn digest(&self) -> Digest {
+        digest_of(&self.0)
+    }
+}
+
+impl fmt::Debug for SetupToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetupToken")
+    }
+}
+
+/// The key of a user agent's text: computed, so that an unchanged one needs no look-up.
+pub fn agent_key(text: &str) -> AgentKey {
+    let digest = blake3::derive_key(AGENT_CONTEXT, text.as_bytes());
+    AgentKey::from_row(i64::from_be_bytes(first(&digest)) & i64::MAX)
+}
+
+fn digest_of(secret: &[u8; 32]) -> Digest {
+    Digest(blake3::derive_key(DIGEST_CONTEXT, secret))
+}
+
+fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[..N]);
+    out
+}
+
+fn encode(prefix: &str, mut bytes: Vec<u8>) -> String {
+    let mut text = String::from(prefix);
+    URL_SAFE_NO_PAD.encode_string(&bytes, &mut text);
+    bytes.zeroize();
+    text
+}
+
+/// `N` bytes after `prefix`, in the one canonical encoding: a padded, truncated or lengthened text and one with
+/// stray bits at its end are all refused.
+fn decode<const N: usize>(prefix: &str, text: &str) -> Option<[u8; N]> {
+    let encoded = text.strip_prefix(prefix)?;
+    if encoded.len() != (N * 8).div_ceil(6) {
+        return None;
+    }
+    let mut bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    let array = bytes.as_slice().try_into().ok();
+    bytes.zeroize();
+    array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn token(generation: u32) -> RefreshToken {
+        RefreshToken {
+            family: FamilyId::ordered(Timestamp::from_unix(1_800_000_000), [1; 10]),
+            generation,
+            secret: Secret([2; 32]),
+        }
+    }
+
+    #[test]
+    fn a_token_reads_back_as_it_was_written() {
+        let key = TagKey([3; 32]);
+        let text = token(7).reveal(&key);
+        assert!(text.starts_with("ar_") && text.len() == 94, "{text}");
+        let read = RefreshToken::read(&text, &key).expect("its own token");
+        assert_eq!((read.family, read.generation), (token(7).family, 7));
+        assert_eq!(read.secret.digest(), token(7).secret.digest());
+    }
+
+    #[test] // CVE-2026-27840: every prefix, suffix and change of case is another token, and refused
+    fn nothing_but_the_whole_token_is_the_token() {
+        let key = TagKey([3; 32]);
+        let text = token(7).reveal(&key);
+        for end in 0..text.len() {
+            assert!(
+                RefreshToken::read(&text[..end], &key).is_none(),
+                "prefix of {end}"
+            );
+        }
+        for tail in ["A", "=", " ", "\n", "\0"] {
+            assert!(RefreshToken::read(&format!("{text}{tail}"), &key).is_none());
+        }
+        for at in 0..text.len() {
+            for other in [b'A', b'_', b'-', b'9'] {
+                let mut changed = text.clone().into_bytes();
+                changed[at] = if changed[at] == other { b'B' } else { other };
+                let changed = String::from_utf8(changed).expect("ASCII");
+                assert!(RefreshToken::read(&changed, &key).is_none(), "byte {at}");
+            }
+            let mut bytes = text.clone().into_bytes();
+            if bytes[at].is_ascii_alphabetic() {
+                bytes[at] ^= 0x20;
+                let cased = String::from_utf8(bytes).expect("ASCII");
+                assert!(
+                    RefreshToken::read(&cased, &key).is_none(),
+                    "case of byte {at}"
+                );
+            }
+        }
+        assert!(RefreshToken::read(&text, &TagKey([4; 32])).is_none());
+    }
+
+    #[test] // I9
+    fn a_seal_opens_for_its_predecessor_and_its_key_only() {
+        let (key, nonce) = (SealKey([5; 32]), [6; 16]);
+        let successor = Secret([7; 32]);
+        let seal = Seal::close(&successor, &token(1), nonce, &key);
+        let opens = |presented: &RefreshToken, key: &SealKey| {
+            seal.open(presented, key).digest() == successor.digest()
+        };
+        assert!(opens(&token(1), &key));
+        assert!(!opens(&token(2), &key));
+        assert!(!opens(&token(1), &SealKey([8; 32])));
+        let stranger = RefreshToken {
+            secret: Secret([9; 32]),
+            ..token(1)
+        };
+        assert!(!opens(&stranger, &key));
+        assert!(!seal.as_bytes().windows(32).any(|window| window == [7; 32]));
+    }
+
+    #[test]
+    fn secrets_print_as_their_name() {
+        let shown = format!(
+            "{:?} {:?} {:?}",
+            token(1),
+            TagKey([1; 32]),
+            SetupToken([1; 32])
+        );
+        assert!(
+            shown.contains("secret: Secret") && shown.ends_with("TagKey SetupToken"),
+            "{shown}"
+        );
+    }
+}

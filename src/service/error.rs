@@ -1,0 +1,138 @@
+//! What a caller sees of a no.
+
+use std::fmt;
+
+use crate::password::{Overloaded, Weak};
+use crate::store::Broken;
+
+/// A stable name for what was wrong; it goes over the wire as it is. RFC 6749 and RFC 6750 names where they exist.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    /// Something in the request is not as it should be; the detail says what.
+    InvalidRequest,
+    /// No such login, not that password, or the account may not sign in: one answer for all.
+    InvalidCredentials,
+    /// The refresh token is not, or no longer, good for anything (RFC 6749 §5.2).
+    InvalidGrant,
+    /// The access token is not, or no longer, good (RFC 6750 §3.1).
+    InvalidToken,
+    /// The current password that a change asks for is wrong.
+    WrongPassword,
+    /// The password was set by an operator and has to be changed with this sign-in.
+    PasswordChangeRequired,
+    /// The password is too short, too common or too close to the account.
+    WeakPassword,
+    /// Registration is closed.
+    RegistrationClosed,
+    /// The set-up link was used, replaced, or never existed.
+    InvalidSetupToken,
+    /// Another account has this e-mail address.
+    EmailTaken,
+    /// Another account has this username.
+    UsernameTaken,
+    /// There is no such thing, or it is not the caller's.
+    NotFound,
+    /// Too many tries; the error says when to come back.
+    TooManyRequests,
+}
+
+impl Code {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Code::InvalidRequest => "invalid_request",
+            Code::InvalidCredentials => "invalid_credentials",
+            Code::InvalidGrant => "invalid_grant",
+            Code::InvalidToken => "invalid_token",
+            Code::WrongPassword => "wrong_password",
+            Code::PasswordChangeRequired => "password_change_required",
+            Code::WeakPassword => "weak_password",
+            Code::RegistrationClosed => "registration_closed",
+            Code::InvalidSetupToken => "invalid_setup_token",
+            Code::EmailTaken => "email_taken",
+            Code::UsernameTaken => "username_taken",
+            Code::NotFound => "not_found",
+            Code::TooManyRequests => "too_many_requests",
+        }
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug)]
+pub enum Error {
+    /// Refused or invalid: the caller can do something about it, and the text says what.
+    No(Code, String),
+    /// Not now: come back after this many seconds.
+    Later(Code, u64),
+    /// The server cannot do it at the moment (no space, too much work); come back after this many seconds.
+    Unavailable(u64),
+    /// A fault of the server's own. The text is for its log, never for the caller.
+    Broken(String),
+}
+
+/// When to try again after an overload or a locked file, in seconds: long enough for a queue to drain.
+const SHORT_WHILE: u64 = 2;
+
+/// When to try again after a full disk: somebody has to make room.
+const LONG_WHILE: u64 = 10;
+
+impl Error {
+    pub(super) fn no(code: Code, detail: impl Into<String>) -> Error {
+        Error::No(code, detail.into())
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Error {
+        Error::No(Code::InvalidRequest, detail.into())
+    }
+
+    pub(super) fn not_found(what: &str) -> Error {
+        Error::No(Code::NotFound, format!("There is no such {what}."))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::No(_, detail) => f.write_str(detail),
+            Error::Later(_, seconds) => {
+                write!(f, "Too many failed tries. Try again in {seconds} seconds.")
+            }
+            Error::Unavailable(seconds) => {
+                write!(
+                    f,
+                    "The server cannot do this now. Try again in {seconds} seconds."
+                )
+            }
+            Error::Broken(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Error {
+        match broken {
+            Broken::Busy | Broken::Stopped => Error::Unavailable(SHORT_WHILE),
+            Broken::Full | Broken::ReadOnly => Error::Unavailable(LONG_WHILE),
+            other => Error::Broken(other.to_string()),
+        }
+    }
+}
+
+impl From<Overloaded> for Error {
+    fn from(_: Overloaded) -> Error {
+        Error::Unavailable(SHORT_WHILE)
+    }
+}
+
+impl From<Weak> for Error {
+    fn from(weak: Weak) -> Error {
+        Error::No(Code::WeakPassword, weak.to_string())
+    }
+}
+
+/// What cannot happen while the schema holds: for the log.
+pub(super) fn unexpected(what: impl Into<String>) -> Broken {
+    Broken::Database(what.into())
+}

@@ -1,0 +1,225 @@
+//! What the owner of an account, or the operator, wants to know later.
+//!
+//! An event is written in the transaction that makes it true, so there is none without the other. Rotations write
+//! none: they are the normal case, and the family's row tells the last one.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Authd, Device, Error, Selector, account};
+use crate::clock::Timestamp;
+use crate::ids::{AccountId, AccountKey, SessionId};
+use crate::store::{Broken, Row, Tx, params};
+
+/// The kinds of event, by their stable names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    AccountCreated,
+    AccountChanged,
+    AccountDisabled,
+    AccountEnabled,
+    AccountDeleted,
+    PasswordChanged,
+    SignIn,
+    SignInFailed,
+    SignInThrottled,
+    SessionEnded,
+    SessionsEnded,
+    RefreshRefused,
+    RefreshReplayedElsewhere,
+    RefreshTokenReused,
+    FileRolledBack,
+    SigningKeyRotated,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Kind::AccountCreated => "account_created",
+            Kind::AccountChanged => "account_changed",
+            Kind::AccountDisabled => "account_disabled",
+            Kind::AccountEnabled => "account_enabled",
+            Kind::AccountDeleted => "account_deleted",
+            Kind::PasswordChanged => "password_changed",
+            Kind::SignIn => "sign_in",
+            Kind::SignInFailed => "sign_in_failed",
+            Kind::SignInThrottled => "sign_in_throttled",
+            Kind::SessionEnded => "session_ended",
+            Kind::SessionsEnded => "sessions_ended",
+            Kind::RefreshRefused => "refresh_refused",
+            Kind::RefreshReplayedElsewhere => "refresh_replayed_elsewhere",
+            Kind::RefreshTokenReused => "refresh_token_reused",
+            Kind::FileRolledBack => "file_rolled_back",
+            Kind::SigningKeyRotated => "signing_key_rotated",
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Its number; later events have greater ones.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// What, by its stable name, such as `sign_in` or `refresh_token_reused`.
+    pub kind: String,
+    /// Whose account, if one is concerned that still exists.
+    pub account: Option<AccountId>,
+    /// Its e-mail address now.
+    pub email: Option<String>,
+    /// Which session, if one is concerned.
+    pub session: Option<SessionId>,
+    /// From which address.
+    pub ip: Option<std::net::IpAddr>,
+    /// What the device called itself.
+    pub user_agent: Option<String>,
+    /// More about it, by kind.
+    pub detail: Option<Value>,
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    /// Of this account only.
+    pub account: Option<Selector>,
+    /// Older than this event.
+    pub before: Option<i64>,
+    /// At most this many, newest first; 1 to [`EventQuery::MOST`].
+    pub limit: u32,
+}
+
+impl EventQuery {
+    /// The most events that one question answers.
+    pub const MOST: u32 = 1000;
+}
+
+/// An event about to be written.
+pub(super) struct Entry<'a> {
+    pub kind: Kind,
+    pub account: Option<AccountKey>,
+    pub session: Option<SessionId>,
+    pub device: Option<&'a Device>,
+    pub detail: Option<Value>,
+}
+
+impl<'a> Entry<'a> {
+    pub fn of(kind: Kind, account: AccountKey) -> Entry<'a> {
+        Entry {
+            kind,
+            account: Some(account),
+            session: None,
+            device: None,
+            detail: None,
+        }
+    }
+
+    pub fn session(self, session: SessionId) -> Entry<'a> {
+        Entry {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    pub fn device(self, device: &'a Device) -> Entry<'a> {
+        Entry {
+            device: Some(device),
+            ..self
+        }
+    }
+
+    pub fn detail(self, detail: Value) -> Entry<'a> {
+        Entry {
+            detail: Some(detail),
+            ..self
+        }
+    }
+
+    /// Writes it.
+    pub fn write(self, tx: &Tx<'_>) -> Result<(), Broken> {
+        tx.run(
+            "INSERT INTO event (at, kind, account_id, session_id, ip, user_agent, detail) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                tx.now,
+                self.kind.as_str(),
+                self.account,
+                self.session,
+                self.device.map(|device| device.ip),
+                self.device.map(|device| device.user_agent.as_str()),
+                self.detail.map(|detail| detail.to_string()),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Writes it unless the account's recent past already has one of this kind for this session: a client that
+    /// keeps asking with a dead token is told each time, and its owner once.
+    pub fn write_once(self, tx: &Tx<'_>) -> Result<(), Broken> {
+        let known: Option<i64> = tx.row(
+            "SELECT id FROM (SELECT id, kind, session_id FROM event WHERE account_id = ?1 \
+             ORDER BY id DESC LIMIT 50) AS recent WHERE kind = ?2 AND session_id = ?3 LIMIT 1",
+            params![self.account, self.kind.as_str(), self.session],
+            |row| row.get(0),
+        )?;
+        if known.is_some() {
+            Ok(())
+        } else {
+            self.write(tx)
+        }
+    }
+}
+
+impl Authd {
+    /// Lists what happened, newest first.
+    ///
+    /// # Errors
+    /// [`Error::No`] if the account that is asked about does not exist.
+    pub fn events(&self, query: &EventQuery) -> Result<Vec<Event>, Error> {
+        let limit = query.limit.clamp(1, EventQuery::MOST);
+        let before = query.before.unwrap_or(i64::MAX);
+        self.store.read(|tx| match &query.account {
+            None => Ok(tx.rows(
+                "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+                 FROM event e LEFT JOIN account a ON a.id = e.account_id \
+                 WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
+                params![before, limit],
+                from_row,
+            )?),
+            Some(selector) => {
+                let account = account::select(tx, selector)?;
+                Ok(tx.rows(
+                    "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+                     FROM event e JOIN account a ON a.id = e.account_id \
+                     WHERE e.account_id = ?3 AND e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
+                    params![before, limit, account.key],
+                    from_row,
+                )?)
+            }
+        })
+    }
+}
+
+/// Deletes at most `limit` events from before `horizon`; returns how many.
+pub(super) fn sweep(tx: &Tx<'_>, horizon: Timestamp, limit: u32) -> Result<usize, Broken> {
+    tx.run(
+        "DELETE FROM event WHERE id IN (SELECT id FROM (SELECT id, at FROM event ORDER BY id LIMIT ?2) AS oldest \
+         WHERE at < ?1)",
+        params![horizon, limit],
+    )
+}
+
+fn from_row(row: &Row<'_>) -> Result<Event, Broken> {
+    let detail: Option<String> = row.get(8)?;
+    Ok(Event {
+        id: row.get(0)?,
+        at: row.get(1)?,
+        kind: row.get(2)?,
+        account: row.get(3)?,
+        email: row.get(4)?,
+        session: row.get(5)?,
+        ip: row.get(6)?,
+        user_agent: row.get(7)?,
+        detail: detail.and_then(|text| serde_json::from_str(&text).ok()),
+    })
+}

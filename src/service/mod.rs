@@ -1,0 +1,225 @@
+//! The lifecycle logic: accounts, sessions, tokens and keys, one file for each concept.
+//!
+//! [`Authd`] is the whole of it. A CLI command and an HTTP handler that do the same thing call the same method
+//! of it, and a method is one transaction (a sign-in is two: hashing a password takes longer than any lock may
+//! be held). Inside, private functions take `&Tx` and compose.
+//!
+//! There are three kinds of no. *Refused* is a value: what was decided (a family revoked, a failure counted) is
+//! committed, and then answered as an error. *Invalid* is the caller's fault and writes nothing. *Broken* rolls
+//! back, is logged in full and shown as a bare server error. [`Error`] is what the caller sees of all three.
+//!
+//! Never in here: the wire (no status codes, no headers), the clock or chance of the system, SQL that only one
+//! engine understands, a token in a column.
+
+mod access_token;
+mod account;
+mod client;
+mod error;
+mod event;
+mod refresh_token;
+mod session;
+mod signing_key;
+mod sweep;
+mod throttle;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use access_token::{Claims, JwkSet};
+pub use account::{Account, NewAccount, Profile, Registration, Selector, SetupLink};
+pub use error::{Code, Error};
+pub use event::{Event, EventQuery};
+pub use refresh_token::FoundToken;
+pub use session::{Ended, Session, SignIn};
+pub use signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
+pub use sweep::Swept;
+
+use crate::clock::{Clock, Standing};
+use crate::entropy::Entropy;
+use crate::ids::{AccountId, AccountKey, SessionId, SessionKey};
+use crate::password::{self, Hasher};
+use crate::secret::TagKey;
+use crate::store::{Broken, Statistics, Store};
+
+/// What an operator decides, and the service keeps to.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Absolute URL of this server without a trailing slash: the `iss` and `aud` of its tokens.
+    pub issuer: String,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// What a password must be.
+    pub password: password::Policy,
+    /// How long an access token is valid; 1 minute to 1 hour.
+    pub access_token_lifetime: Duration,
+    /// A session that was not refreshed for this long is over.
+    pub session_idle_lifetime: Duration,
+    /// A session is over this long after its sign-in, however often it was refreshed.
+    pub session_lifetime: Duration,
+    /// How long a used refresh token yields the same successor again; 0 to 600 s, zero for not at all.
+    pub replay_window: Duration,
+    /// How long a key signs before the next one takes over.
+    pub signing_key_lifetime: Duration,
+    /// How long events are kept.
+    pub event_retention: Duration,
+}
+
+/// Where a request comes from, as far as that can be known.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The client's address, after trusted proxies.
+    pub ip: IpAddr,
+    /// What it calls itself; at most [`Device::AGENT_LENGTH`] characters.
+    pub user_agent: String,
+}
+
+impl Device {
+    /// Longer user agents are cut: it is a label for people, not evidence.
+    pub const AGENT_LENGTH: usize = 256;
+
+    /// A device at `ip` that calls itself `user_agent`, which is cut and freed of control characters.
+    pub fn new(ip: IpAddr, user_agent: &str) -> Device {
+        let visible = user_agent.chars().filter(|c| !c.is_control());
+        Device {
+            ip: ip.to_canonical(),
+            user_agent: visible.take(Device::AGENT_LENGTH).collect(),
+        }
+    }
+}
+
+/// Somebody who is signed in, with the session that the request came in.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Who.
+    pub account: AccountId,
+    /// In which session.
+    pub session: SessionId,
+    pub(crate) account_key: AccountKey,
+    pub(crate) session_key: SessionKey,
+}
+
+/// The auth server, without its wire.
+pub struct Authd {
+    store: Store,
+    clock: Clock,
+    entropy: Entropy,
+    hasher: Hasher,
+    policy: Policy,
+    tag_key: TagKey,
+    keys: signing_key::KeyRing,
+}
+
+impl Authd {
+    /// Takes up a store, and makes the server row and the first signing key if the file is new.
+    ///
+    /// # Errors
+    /// [`OpenError::KeysLost`] if the file is not new and has no signing key that can be used: a key is
+    /// never replaced silently, since every verifier would be left behind. [`OpenError::Broken`] if the
+    /// store cannot be read or written.
+    pub fn open(
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        hasher: Hasher,
+        policy: Policy,
+    ) -> Result<Arc<Authd>, OpenError> {
+        let tag_key = match store.read(tag_key)? {
+            Some(tag_key) => tag_key,
+            None => first_start(&store, &clock)?,
+        };
+        let keys = signing_key::KeyRing::load(&store)?;
+        Ok(Arc::new(Authd {
+            store,
+            clock,
+            entropy,
+            hasher,
+            policy,
+            tag_key,
+            keys,
+        }))
+    }
+
+    /// What is in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What the writer did since the start.
+    pub fn statistics(&self) -> Statistics {
+        self.store.statistics()
+    }
+
+    /// How the wall clock stands to the database's time.
+    pub fn clock_standing(&self) -> Standing {
+        self.clock.standing()
+    }
+
+    /// Whether requests can be served: the file can be read, and the last write was not refused for want of space.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while that is not so.
+    pub fn ready(&self) -> Result<(), Error> {
+        Ok(self.store.ready()?)
+    }
+}
+
+/// Why a store cannot be taken up.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The file has no usable signing key although it had one.
+    KeysLost(String),
+    /// The store failed.
+    Broken(Broken),
+}
+
+impl From<Broken> for OpenError {
+    fn from(broken: Broken) -> OpenError {
+        OpenError::Broken(broken)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::KeysLost(why) => write!(
+                f,
+                "the signing key cannot be used: {why}.\n\
+                 Restore a backup of the database; or, if the key is lost for good, run `authd key rotate --now`: \
+                 every access token that is out now will then be refused."
+            ),
+            OpenError::Broken(broken) => write!(f, "the database cannot be used: {broken}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+fn tag_key(tx: &crate::store::ReadTx<'_>) -> Result<Option<TagKey>, Broken> {
+    tx.row(
+        "SELECT tag_key FROM server WHERE id = 1",
+        crate::store::params![],
+        |row| row.get(0),
+    )
+}
+
+/// Makes the server row, its keys and the built-in client, unless another process was faster.
+fn first_start(store: &Store, clock: &Clock) -> Result<TagKey, Broken> {
+    let minted = signing_key::Minted::new()?;
+    let mark = clock.mark();
+    store.write(move |tx| {
+        if let Some(made) = tag_key(tx)? {
+            return Ok(made);
+        }
+        let key = TagKey::from_bytes(tx.random());
+        tx.run(
+            "INSERT INTO server (id, epoch, tag_key, clock_latest, clock_confirmed, created_at) \
+             VALUES (1, 1, ?1, ?2, ?3, ?4)",
+            crate::store::params![&key, mark.latest, mark.confirmed, tx.now],
+        )?;
+        client::create_first_party(tx)?;
+        minted.insert(tx, tx.now)?;
+        Ok(key)
+    })
+}

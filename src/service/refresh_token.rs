@@ -1,0 +1,1024 @@
+//! Refresh tokens: one successor, sealed replay.
+//!
+//! A family is one row, updated in place. Presenting its live token rotates it: a fresh secret, of which the row
+//! keeps the digest and a seal that only the holder of the presented token can open. A client that lost the answer
+//! presents the same token again and gets *the same* successor, so the chain never forks; and a token that is used
+//! after its window, or again and again inside it from elsewhere, has been copied.
+//!
+//! What a presented token means is a pure function, [`judge`], of the family, the presentation and the time; the
+//! rest of this file reads what it needs and writes what it says. The verdict is durable before it is answered.
+//!
+//! Never here: a token in a column, a second live secret, a revocation taken back, a change for a token that is
+//! unknown or another client's.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::unexpected;
+use super::event::{Entry, Kind};
+use super::session::{self, Ended, Grant};
+use super::{Authd, Code, Device, Error, account, client};
+use crate::clock::Timestamp;
+use crate::ids::{
+    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, SealKeyKey, SessionId,
+    SessionKey,
+};
+use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret, agent_key};
+use crate::store::{Broken, ReadTx, Row, Tx, params};
+
+/// How often one generation may be replayed: far above what a crowd of tabs or an eager retry loop needs.
+pub(super) const MOST_REPLAYS: u32 = 128;
+
+/// How long a retry with the same `Idempotency-Key` is served: a laptop that slept over the answer.
+const RETRY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Windows up to this are ordinary, and their seal keys die within the hour.
+const ORDINARY_WINDOW: Duration = Duration::from_secs(600);
+
+/// In how many successive generations a stranger has to replay to be taken for a thief in lockstep. One may be a
+/// phone that changed networks and updated itself in the same minute; three in a row are not.
+const LOCKSTEP_LIMIT: u32 = 3;
+
+/// The longest `Idempotency-Key`, in bytes; a UUID has 36.
+const IDEMPOTENCY_KEY_LENGTH: usize = 255;
+
+/// What a family's row says, with what its session, account and client add to it.
+#[derive(Clone, Debug)]
+struct Family {
+    key: FamilyKey,
+    session: SessionKey,
+    session_id: SessionId,
+    account: AccountKey,
+    client: ClientKey,
+    generation: u32,
+    digest: Digest,
+    seal: Seal,
+    seal_key: SealKeyKey,
+    rotated_at: Timestamp,
+    replays: u32,
+    ip: IpAddr,
+    agent: AgentKey,
+    retry: Option<Digest>,
+    lockstep: u32,
+    lockstep_generation: u32,
+    expires_at: Timestamp,
+    /// Revoked, or its session ended, or its account disabled, or of an epoch before a restore.
+    ended: bool,
+    /// The window of its client, if that has one of its own.
+    client_window: Option<u32>,
+}
+
+/// A token as it was presented.
+struct Presentation<'a> {
+    token: &'a RefreshToken,
+    client: ClientKey,
+    ip: IpAddr,
+    agent: AgentKey,
+    retry: Option<Digest>,
+}
+
+/// The lifetimes that a verdict depends on.
+#[derive(Clone, Copy)]
+struct Lifetimes {
+    window: Duration,
+    idle: Duration,
+}
+
+/// What a presented token means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Verdict {
+    /// It is the live one: make a successor.
+    Rotate,
+    /// It was the live one a moment ago: the same successor again. If a stranger presents it, how many
+    /// generations in a row that makes.
+    Replay { stranger: Option<u32> },
+    /// The same, too often. Nothing changes.
+    TooOften,
+    /// Refused; nothing changes.
+    Refuse(Refusal),
+    /// It was copied, or retried far too late: the family ends.
+    Reuse(Reuse),
+    /// It is genuine, and the file does not know it: the file went back in time. The family ends.
+    RolledBack,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    OtherClient,
+    Ended,
+    Expired,
+    LastGeneration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reuse {
+    /// Its successor was used since: two parties hold tokens of one family.
+    Copied,
+    /// Its successor was never used: perhaps the answer was lost for longer than the window.
+    RetriedLateOrCopied,
+    /// A stranger replayed generation after generation.
+    Lockstep,
+}
+
+impl Reuse {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Reuse::Copied => "copied",
+            Reuse::RetriedLateOrCopied => "retried late or copied",
+            Reuse::Lockstep => "followed in lockstep",
+        }
+    }
+}
+
+/// Judges a genuine token. `seal_opens` says whether the family's seal, opened with the presented secret, gives
+/// the live secret; it matters only for the predecessor of the live token.
+fn judge(
+    family: &Family,
+    presented: &Presentation<'_>,
+    seal_opens: bool,
+    lifetimes: Lifetimes,
+    now: Timestamp,
+) -> Verdict {
+    if presented.client != family.client {
+        // Without a change: or a client could sign out another's users.
+        return Verdict::Refuse(Refusal::OtherClient);
+    }
+    if family.ended {
+        return Verdict::Refuse(Refusal::Ended);
+    }
+    let age = now.since(family.rotated_at);
+    if now >= family.expires_at || age >= lifetimes.idle {
+        return Verdict::Refuse(Refusal::Expired);
+    }
+    let generation = presented.token.generation;
+    if generation == family.generation {
+        return match presented.token.secret.digest() == family.digest {
+            true if generation == u32::MAX => Verdict::Refuse(Refusal::LastGeneration),
+            true => Verdict::Rotate,
+            false => Verdict::RolledBack,
+        };
+    }
+    if generation > family.generation {
+        return Verdict::RolledBack;
+    }
+    if generation + 1 < family.generation {
+        return Verdict::Reuse(Reuse::Copied);
+    }
+    let within_window = !lifetimes.window.is_zero() && age <= lifetimes.window;
+    let retried =
+        presented.retry.is_some() && presented.retry == family.retry && age <= RETRY_WINDOW;
+    if !within_window && !retried {
+        return Verdict::Reuse(Reuse::RetriedLateOrCopied);
+    }
+    if family.replays >= MOST_REPLAYS {
+        return Verdict::TooOften;
+    }
+    if !seal_opens {
+        return Verdict::RolledBack;
+    }
+    if presented.ip == family.ip || presented.agent == family.agent {
+        return Verdict::Replay { stranger: None };
+    }
+    let streak = match family.generation - family.lockstep_generation.min(family.generation) {
+        0 => family.lockstep,
+        1 => family.lockstep + 1,
+        _ => 1,
+    };
+    match streak {
+        LOCKSTEP_LIMIT.. => Verdict::Reuse(Reuse::Lockstep),
+        _ => Verdict::Replay {
+            stranger: Some(streak),
+        },
+    }
+}
+
+/// What a presentation led to, as it was committed.
+enum Outcome {
+    Granted(Box<Grant>),
+    TooOften(Timestamp),
+    Refused,
+}
+
+/// The family that a refresh token belongs to: what an operator learns of a token that was found somewhere.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundToken {
+    /// The session that it was issued in.
+    pub session: SessionId,
+    /// Whose session.
+    pub account: AccountId,
+    /// The e-mail address of the account.
+    pub email: String,
+    /// For which client.
+    pub client_id: String,
+    /// Its number in the family.
+    pub generation: u32,
+    /// Whether it would be honoured now: the live token of a family that has not ended.
+    pub valid: bool,
+    /// The absolute end of the family.
+    pub expires_at: Timestamp,
+}
+
+impl Authd {
+    /// Presents a refresh token of a first-party session, and answers with its successor.
+    ///
+    /// `idempotency_key` is kept (as a digest) with the rotation; a retry with the same one is served for a day as
+    /// long as the successor is unused.
+    ///
+    /// # Errors
+    /// [`Code::InvalidGrant`] for every refusal, whatever its cause; [`Code::TooManyRequests`] when one token
+    /// was replayed 128 times; [`Error::Unavailable`] when nothing can be written.
+    pub fn refresh(
+        &self,
+        token: &str,
+        idempotency_key: Option<&str>,
+        device: &Device,
+    ) -> Result<session::SignIn, Error> {
+        let Some(token) = RefreshToken::read(token, &self.tag_key) else {
+            return Err(invalid_grant());
+        };
+        if idempotency_key.is_some_and(|key| key.is_empty() || key.len() > IDEMPOTENCY_KEY_LENGTH) {
+            return Err(Error::invalid(
+                "An Idempotency-Key has 1 to 255 characters.",
+            ));
+        }
+        let retry = idempotency_key.map(|key| Digest::of_idempotency_key(token.family, key));
+        let (device, policy) = (device.clone(), self.lifetimes());
+        let outcome = self.store.write(move |tx| {
+            present(tx, &token, client::FIRST_PARTY_KEY, &device, retry, policy)
+        })?;
+        match outcome {
+            Outcome::Granted(grant) => self.issue(*grant),
+            Outcome::TooOften(again) => {
+                let wait = again.since(self.clock.now()).as_secs().max(1);
+                Err(Error::Later(Code::TooManyRequests, wait))
+            }
+            Outcome::Refused => Err(invalid_grant()),
+        }
+    }
+
+    /// Finds the family of a refresh token by its digest, whether it is still good or not.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
+    pub fn find_refresh_token(&self, token: &str) -> Result<FoundToken, Error> {
+        let missing = || Error::not_found("refresh token");
+        let token = RefreshToken::read(token, &self.tag_key).ok_or_else(missing)?;
+        let idle = self.policy.session_idle_lifetime;
+        self.store
+            .read(|tx| find(tx, &token, idle))?
+            .ok_or_else(missing)
+    }
+
+    /// Ends the session that a refresh token was issued in, whether the token is the live one or an old one.
+    /// Returns how many families that ended: 0 if it had ended before.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
+    pub fn revoke_refresh_token(&self, token: &str, reason: Ended) -> Result<usize, Error> {
+        let missing = || Error::not_found("refresh token");
+        let token = RefreshToken::read(token, &self.tag_key).ok_or_else(missing)?;
+        self.store.write(move |tx| {
+            let Some(family) = load(tx, token.family)? else {
+                return Err(missing());
+            };
+            let ended = session::end(tx, family.session, reason)?;
+            if ended > 0 {
+                Entry::of(Kind::SessionEnded, family.account)
+                    .session(family.session_id)
+                    .detail(json!({ "reason": reason.as_str() }))
+                    .write(tx)?;
+            }
+            Ok(ended)
+        })
+    }
+
+    fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            window: self.policy.replay_window,
+            idle: self.policy.session_idle_lifetime,
+        }
+    }
+}
+
+fn invalid_grant() -> Error {
+    Error::no(
+        Code::InvalidGrant,
+        "The refresh token is not valid (any more). Sign in again.",
+    )
+}
+
+/// Presents `token` for `client`: judges and applies, in this transaction.
+fn present(
+    tx: &Tx<'_>,
+    token: &RefreshToken,
+    client: ClientKey,
+    device: &Device,
+    retry: Option<Digest>,
+    lifetimes: Lifetimes,
+) -> Result<Outcome, Error> {
+    let Some(family) = load(tx, token.family)? else {
+        tracing::debug!("refresh refused: the family is unknown");
+        return Ok(Outcome::Refused);
+    };
+    let lifetimes = Lifetimes {
+        window: family
+            .client_window
+            .map_or(lifetimes.window, |s| Duration::from_secs(s.into())),
+        ..lifetimes
+    };
+    let agent = agent_key(&device.user_agent);
+    let presented = Presentation {
+        token,
+        client,
+        ip: device.ip,
+        agent,
+        retry,
+    };
+    let successor = match token.generation.checked_add(1) == Some(family.generation) {
+        true => open_seal(tx, &family, token)?,
+        false => None,
+    };
+    let verdict = judge(&family, &presented, successor.is_some(), lifetimes, tx.now);
+    match (verdict, successor) {
+        (Verdict::Rotate, _) => rotate(tx, &family, &presented, device, lifetimes),
+        (Verdict::Replay { stranger }, Some(secret)) => {
+            replay(tx, &family, token, secret, stranger, device, lifetimes)
+        }
+        (Verdict::TooOften, _) => Ok(Outcome::TooOften(family.rotated_at.plus(lifetimes.window))),
+        (Verdict::Refuse(refusal), _) => refuse(tx, &family, refusal, device),
+        (Verdict::Reuse(reuse), _) => reused(tx, &family, reuse, token, device),
+        (Verdict::RolledBack | Verdict::Replay { .. }, _) => rolled_back(tx, &family, device),
+    }
+}
+
+fn rotate(
+    tx: &Tx<'_>,
+    family: &Family,
+    presented: &Presentation<'_>,
+    device: &Device,
+    lifetimes: Lifetimes,
+) -> Result<Outcome, Error> {
+    let secret = Secret::from_bytes(tx.random());
+    let long = presented.retry.is_some() || lifetimes.window > ORDINARY_WINDOW;
+    let (seal_key, key) = current_seal_key(tx, long)?;
+    let seal = Seal::close(&secret, presented.token, tx.random(), &key);
+    let generation = family.generation + 1;
+    if presented.agent != family.agent || day(tx.now) != day(family.rotated_at) {
+        session::intern_agent(tx, device)?;
+    }
+    let rotated = tx.run(
+        "UPDATE refresh_family SET generation = ?3, digest = ?4, seal = ?5, seal_key_id = ?6, rotated_at = ?7, \
+         replays = 0, ip = ?8, user_agent_id = ?9, retry_digest = ?10 \
+         WHERE id = ?1 AND generation = ?2 AND digest = ?11 AND revoked_at IS NULL",
+        params![
+            family.key,
+            family.generation,
+            generation,
+            secret.digest(),
+            seal,
+            seal_key,
+            tx.now,
+            device.ip,
+            presented.agent,
+            presented.retry,
+            family.digest,
+        ],
+    )?;
+    if rotated != 1 {
+        return Err(Error::Broken(
+            "a family changed inside its own transaction".into(),
+        ));
+    }
+    let token = RefreshToken {
+        family: presented.token.family,
+        generation,
+        secret,
+    };
+    grant(tx, family, token, lifetimes)
+}
+
+fn replay(
+    tx: &Tx<'_>,
+    family: &Family,
+    token: &RefreshToken,
+    secret: Secret,
+    stranger: Option<u32>,
+    device: &Device,
+    lifetimes: Lifetimes,
+) -> Result<Outcome, Error> {
+    tx.run(
+        "UPDATE refresh_family SET replays = replays + 1 WHERE id = ?1",
+        params![family.key],
+    )?;
+    if let Some(streak) = stranger {
+        tx.run(
+            "UPDATE refresh_family SET lockstep = ?2, lockstep_generation = ?3 WHERE id = ?1",
+            params![family.key, streak, family.generation],
+        )?;
+        Entry::of(Kind::RefreshReplayedElsewhere, family.account)
+            .session(family.session_id)
+            .device(device)
+            .detail(json!({ "rotated": rotation_of(tx, family)?, "generations_in_a_row": streak }))
+            .write(tx)?;
+    }
+    let token = RefreshToken {
+        family: token.family,
+        generation: family.generation,
+        secret,
+    };
+    grant(tx, family, token, lifetimes)
+}
+
+fn grant(
+    tx: &Tx<'_>,
+    family: &Family,
+    token: RefreshToken,
+    lifetimes: Lifetimes,
+) -> Result<Outcome, Error> {
+    let session = session::load(tx, family.session, lifetimes.idle)?;
+    let account = account::load(tx, family.account)?;
+    Ok(Outcome::Granted(Box::new(Grant {
+        token,
+        session,
+        account,
+    })))
+}
+
+fn refuse(
+    tx: &Tx<'_>,
+    family: &Family,
+    refusal: Refusal,
+    device: &Device,
+) -> Result<Outcome, Error> {
+    let cause = match refusal {
+        Refusal::OtherClient => {
+            // I5: not even an event, which a foreign client could pile up on somebody's account.
+            tracing::warn!(session = %family.session_id, "refresh refused: the token is another client's");
+            return Ok(Outcome::Refused);
+        }
+        Refusal::Ended => "the session has ended",
+        Refusal::Expired => "the session has expired",
+        Refusal::LastGeneration => "the family cannot be rotated any further",
+    };
+    Entry::of(Kind::RefreshRefused, family.account)
+        .session(family.session_id)
+        .device(device)
+        .detail(json!({ "cause": cause }))
+        .write_once(tx)?;
+    Ok(Outcome::Refused)
+}
+
+fn reused(
+    tx: &Tx<'_>,
+    family: &Family,
+    reuse: Reuse,
+    token: &RefreshToken,
+    device: &Device,
+) -> Result<Outcome, Error> {
+    let interval = tx.now.since(family.rotated_at).as_secs();
+    tracing::warn!(
+        session = %family.session_id, presented_by = %device.ip, rotated_by = %family.ip, interval,
+        "a refresh token was {}: its session is ended", reuse.as_str()
+    );
+    Entry::of(Kind::RefreshTokenReused, family.account)
+        .session(family.session_id)
+        .device(device)
+        .detail(json!({
+            "finding": reuse.as_str(),
+            "rotated": rotation_of(tx, family)?,
+            "seconds_since_rotation": interval,
+            "generation": token.generation,
+            "live_generation": family.generation,
+        }))
+        .write(tx)?;
+    end(tx, family, Ended::Reuse)?;
+    Ok(Outcome::Refused)
+}
+
+fn rolled_back(tx: &Tx<'_>, family: &Family, device: &Device) -> Result<Outcome, Error> {
+    tracing::error!(
+        session = %family.session_id,
+        "a genuine refresh token is newer than the database: the file went back in time. Was an old copy put in \
+         its place? The session is ended"
+    );
+    Entry::of(Kind::FileRolledBack, family.account)
+        .session(family.session_id)
+        .device(device)
+        .write(tx)?;
+    end(tx, family, Ended::RolledBack)?;
+    Ok(Outcome::Refused)
+}
+
+/// Ends the family; and its session, if it is the first-party one. Theft in one application does not sign the
+/// owner out of the others.
+fn end(tx: &Tx<'_>, family: &Family, reason: Ended) -> Result<(), Broken> {
+    if family.client == client::FIRST_PARTY_KEY {
+        session::end(tx, family.session, reason)?;
+    } else {
+        tx.run(
+            "UPDATE refresh_family SET revoked_at = ?2, revoke_reason = ?3 WHERE id = ?1 AND revoked_at IS NULL",
+            params![family.key, tx.now, reason.as_str()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Begins a family in a session; its first token has generation 1.
+pub(super) fn begin(
+    tx: &Tx<'_>,
+    session: SessionKey,
+    client: ClientKey,
+    expires_at: Timestamp,
+    device: &Device,
+) -> Result<RefreshToken, Broken> {
+    let family = FamilyId::ordered(tx.now, tx.random());
+    let secret = Secret::from_bytes(tx.random());
+    let agent = session::intern_agent(tx, device)?;
+    tx.run(
+        "INSERT INTO refresh_family (public_id, session_id, client_id, epoch, generation, digest, seal, \
+         seal_key_id, rotated_at, replays, ip, user_agent_id, lockstep, lockstep_generation, expires_at) \
+         VALUES (?1, ?2, ?3, (SELECT epoch FROM server), 1, ?4, ?5, 0, ?6, 0, ?7, ?8, 0, 0, ?9)",
+        params![
+            family, session, client, secret.digest(), Seal::NONE, tx.now, device.ip, agent, expires_at
+        ],
+    )?;
+    Ok(RefreshToken {
+        family,
+        generation: 1,
+        secret,
+    })
+}
+
+/// Deletes seal keys when the longest window that they served is over; returns how many.
+pub(super) fn sweep_seal_keys(tx: &Tx<'_>) -> Result<usize, Broken> {
+    // A key of an hour closes seals until that hour's end, so the window of the last of them counts from there.
+    let horizon = |window: Duration| hour(tx.now.minus(window));
+    tx.run(
+        "DELETE FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2)",
+        params![horizon(ORDINARY_WINDOW), horizon(RETRY_WINDOW)],
+    )
+}
+
+fn open_seal(
+    tx: &ReadTx<'_>,
+    family: &Family,
+    presented: &RefreshToken,
+) -> Result<Option<Secret>, Broken> {
+    let key: Option<SealKey> = tx.row(
+        "SELECT key FROM seal_key WHERE id = ?1",
+        params![family.seal_key],
+        |row| row.get(0),
+    )?;
+    let opened = key.map(|key| family.seal.open(presented, &key));
+    Ok(opened.filter(|secret| secret.digest() == family.digest))
+}
+
+fn current_seal_key(tx: &Tx<'_>, long: bool) -> Result<(SealKeyKey, SealKey), Broken> {
+    let found = tx.row(
+        "SELECT id, key FROM seal_key WHERE hour = ?1 AND long = ?2",
+        params![hour(tx.now), long],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let key = SealKey::from_bytes(tx.random());
+    let made = tx.row(
+        "INSERT INTO seal_key (hour, long, key) VALUES (?1, ?2, ?3) RETURNING id",
+        params![hour(tx.now), long, &key],
+        |row| row.get(0),
+    )?;
+    made.map(|id| (id, key))
+        .ok_or_else(|| unexpected("an insertion returned no row"))
+}
+
+fn hour(at: Timestamp) -> i64 {
+    at.as_unix().div_euclid(3600)
+}
+
+fn day(at: Timestamp) -> i64 {
+    at.as_unix().div_euclid(86_400)
+}
+
+/// Who rotated last, for an event.
+fn rotation_of(tx: &ReadTx<'_>, family: &Family) -> Result<serde_json::Value, Broken> {
+    let agent: Option<String> = tx.row(
+        "SELECT text FROM user_agent WHERE id = ?1",
+        params![family.agent],
+        |row| row.get(0),
+    )?;
+    Ok(json!({ "ip": family.ip, "user_agent": agent, "at": family.rotated_at }))
+}
+
+fn load(tx: &ReadTx<'_>, id: FamilyId) -> Result<Option<Family>, Broken> {
+    tx.row(
+        "SELECT f.id, f.session_id, s.public_id, s.account_id, f.client_id, f.generation, f.digest, f.seal, \
+                f.seal_key_id, f.rotated_at, f.replays, f.ip, f.user_agent_id, f.retry_digest, f.lockstep, \
+                f.lockstep_generation, f.expires_at, \
+                f.revoked_at IS NOT NULL OR s.ended_at IS NOT NULL OR a.disabled_at IS NOT NULL \
+                    OR f.epoch <> v.epoch, \
+                c.replay_window \
+         FROM refresh_family f \
+         JOIN session s ON s.id = f.session_id JOIN account a ON a.id = s.account_id \
+         JOIN client c ON c.id = f.client_id JOIN server v ON v.id = 1 \
+         WHERE f.public_id = ?1",
+        params![id],
+        family_from_row,
+    )
+}
+
+fn family_from_row(row: &Row<'_>) -> Result<Family, Broken> {
+    Ok(Family {
+        key: row.get(0)?,
+        session: row.get(1)?,
+        session_id: row.get(2)?,
+        account: row.get(3)?,
+        client: row.get(4)?,
+        generation: row.get(5)?,
+        digest: row.get(6)?,
+        seal: row.get(7)?,
+        seal_key: row.get(8)?,
+        rotated_at: row.get(9)?,
+        replays: row.get(10)?,
+        ip: row.get(11)?,
+        agent: row.get(12)?,
+        retry: row.get(13)?,
+        lockstep: row.get(14)?,
+        lockstep_generation: row.get(15)?,
+        expires_at: row.get(16)?,
+        ended: row.get(17)?,
+        client_window: row.get(18)?,
+    })
+}
+
+fn find(
+    tx: &ReadTx<'_>,
+    token: &RefreshToken,
+    idle: Duration,
+) -> Result<Option<FoundToken>, Broken> {
+    let Some(family) = load(tx, token.family)? else {
+        return Ok(None);
+    };
+    let live = token.generation == family.generation && token.secret.digest() == family.digest;
+    let valid = live
+        && !family.ended
+        && tx.now < family.expires_at
+        && tx.now.since(family.rotated_at) < idle;
+    tx.row(
+        "SELECT a.public_id, a.email, c.client_id FROM account a, client c WHERE a.id = ?1 AND c.id = ?2",
+        params![family.account, family.client],
+        |row| {
+            Ok(FoundToken {
+                session: family.session_id,
+                account: row.get(0)?,
+                email: row.get(1)?,
+                client_id: row.get(2)?,
+                generation: token.generation,
+                valid,
+                expires_at: family.expires_at,
+            })
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const AWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 9));
+
+    fn secret(byte: u8) -> Secret {
+        Secret::from_bytes([byte; 32])
+    }
+
+    fn retry(byte: u8) -> Option<Digest> {
+        Some(Digest::from_bytes([byte; 32]))
+    }
+
+    /// A family in generation 7, rotated ten seconds ago by the browser at home.
+    fn family() -> Family {
+        Family {
+            key: FamilyKey::from_row(1),
+            session: SessionKey::from_row(1),
+            session_id: SessionId::random([1; 16]),
+            account: AccountKey::from_row(1),
+            client: client::FIRST_PARTY_KEY,
+            generation: 7,
+            digest: secret(7).digest(),
+            seal: Seal::NONE,
+            seal_key: SealKeyKey::from_row(1),
+            rotated_at: NOW.minus(Duration::from_secs(10)),
+            replays: 0,
+            ip: HOME,
+            agent: agent_key("browser"),
+            retry: None,
+            lockstep: 0,
+            lockstep_generation: 0,
+            expires_at: NOW.plus(Duration::from_secs(1_000_000)),
+            ended: false,
+            client_window: None,
+        }
+    }
+
+    struct Case {
+        family: Family,
+        generation: u32,
+        secret: Secret,
+        client: ClientKey,
+        ip: IpAddr,
+        agent: &'static str,
+        retry: Option<Digest>,
+        seal_opens: bool,
+        window: u64,
+    }
+
+    /// The live token, presented by the browser at home.
+    fn case() -> Case {
+        Case {
+            family: family(),
+            generation: 7,
+            secret: secret(7),
+            client: client::FIRST_PARTY_KEY,
+            ip: HOME,
+            agent: "browser",
+            retry: None,
+            seal_opens: true,
+            window: 60,
+        }
+    }
+
+    /// Its predecessor.
+    fn predecessor() -> Case {
+        Case {
+            generation: 6,
+            secret: secret(6),
+            ..case()
+        }
+    }
+
+    fn rotated(seconds: u64, case: Case) -> Case {
+        let rotated_at = NOW.minus(Duration::from_secs(seconds));
+        Case {
+            family: Family {
+                rotated_at,
+                ..case.family
+            },
+            ..case
+        }
+    }
+
+    fn verdict(case: Case) -> Verdict {
+        let token = RefreshToken {
+            family: FamilyId::from_bytes([1; 16]),
+            generation: case.generation,
+            secret: case.secret,
+        };
+        let presented = Presentation {
+            token: &token,
+            client: case.client,
+            ip: case.ip,
+            agent: agent_key(case.agent),
+            retry: case.retry,
+        };
+        let lifetimes = Lifetimes {
+            window: Duration::from_secs(case.window),
+            idle: Duration::from_secs(100_000),
+        };
+        judge(&case.family, &presented, case.seal_opens, lifetimes, NOW)
+    }
+
+    #[test]
+    fn the_live_token_rotates() {
+        assert_eq!(verdict(case()), Verdict::Rotate);
+        // Who presents it, and from where, is no concern of the live token's.
+        assert_eq!(
+            verdict(Case {
+                ip: AWAY,
+                agent: "other",
+                ..case()
+            }),
+            Verdict::Rotate
+        );
+        // I9: there is no seal to open for it.
+        assert_eq!(
+            verdict(Case {
+                seal_opens: false,
+                ..case()
+            }),
+            Verdict::Rotate
+        );
+    }
+
+    #[test] // req 48
+    fn another_client_is_refused_before_anything_else_is_looked_at() {
+        let stranger = ClientKey::from_row(2);
+        for generation in [1, 6, 7, 8] {
+            let case = Case {
+                client: stranger,
+                generation,
+                ..case()
+            };
+            assert_eq!(verdict(case), Verdict::Refuse(Refusal::OtherClient));
+        }
+    }
+
+    #[test]
+    fn what_has_ended_or_expired_is_refused_whatever_the_generation() {
+        for generation in [1, 6, 7, 8] {
+            let ended = Family {
+                ended: true,
+                ..family()
+            };
+            let case = Case {
+                family: ended,
+                generation,
+                ..case()
+            };
+            assert_eq!(verdict(case), Verdict::Refuse(Refusal::Ended));
+            let expired = Family {
+                expires_at: NOW,
+                ..family()
+            };
+            let case = Case {
+                family: expired,
+                generation,
+                ..self::case()
+            };
+            assert_eq!(verdict(case), Verdict::Refuse(Refusal::Expired));
+            let case = rotated(
+                100_000,
+                Case {
+                    generation,
+                    ..self::case()
+                },
+            );
+            assert_eq!(verdict(case), Verdict::Refuse(Refusal::Expired));
+        }
+    }
+
+    #[test]
+    fn the_last_generation_is_refused_and_never_wrapped() {
+        let last = Family {
+            generation: u32::MAX,
+            ..family()
+        };
+        let case = Case {
+            family: last,
+            generation: u32::MAX,
+            ..case()
+        };
+        assert_eq!(verdict(case), Verdict::Refuse(Refusal::LastGeneration));
+    }
+
+    #[test]
+    fn the_predecessor_is_replayed_inside_the_window_only() {
+        let replayed = Verdict::Replay { stranger: None };
+        let late = Verdict::Reuse(Reuse::RetriedLateOrCopied);
+        for (age, expected) in [
+            (0, &replayed),
+            (60, &replayed),
+            (61, &late),
+            (90_000, &late),
+        ] {
+            assert_eq!(verdict(rotated(age, predecessor())), *expected, "{age} s");
+        }
+        assert_eq!(
+            verdict(rotated(
+                0,
+                Case {
+                    window: 0,
+                    ..predecessor()
+                }
+            )),
+            late
+        );
+    }
+
+    #[test]
+    fn replays_are_counted_and_end_without_a_change() {
+        for (replays, expected) in [
+            (127, Verdict::Replay { stranger: None }),
+            (128, Verdict::TooOften),
+        ] {
+            let family = Family {
+                replays,
+                ..family()
+            };
+            assert_eq!(
+                verdict(Case {
+                    family,
+                    ..predecessor()
+                }),
+                expected,
+                "{replays}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_serves_for_a_day() {
+        let kept = |age, kept, presented| {
+            let family = Family {
+                retry: kept,
+                ..family()
+            };
+            verdict(rotated(
+                age,
+                Case {
+                    family,
+                    retry: presented,
+                    ..predecessor()
+                },
+            ))
+        };
+        let late = Verdict::Reuse(Reuse::RetriedLateOrCopied);
+        assert_eq!(
+            kept(86_400, retry(1), retry(1)),
+            Verdict::Replay { stranger: None }
+        );
+        assert_eq!(kept(86_401, retry(1), retry(1)), late);
+        assert_eq!(kept(3600, retry(1), retry(2)), late);
+        assert_eq!(kept(3600, retry(1), None), late);
+        assert_eq!(kept(3600, None, retry(1)), late);
+        assert_eq!(kept(3600, None, None), late);
+    }
+
+    #[test] // req 47, RFC 9700 §4.14.2
+    fn what_came_before_the_predecessor_was_copied() {
+        for generation in [1, 5] {
+            let case = rotated(
+                0,
+                Case {
+                    generation,
+                    retry: retry(1),
+                    ..case()
+                },
+            );
+            assert_eq!(verdict(case), Verdict::Reuse(Reuse::Copied));
+        }
+    }
+
+    #[test]
+    fn a_genuine_token_that_the_file_does_not_know_shows_a_rollback() {
+        let newer = Case {
+            generation: 8,
+            ..case()
+        };
+        let same_generation = Case {
+            secret: secret(99),
+            ..case()
+        };
+        let other_seal = Case {
+            seal_opens: false,
+            ..predecessor()
+        };
+        for case in [newer, same_generation, other_seal] {
+            assert_eq!(verdict(case), Verdict::RolledBack);
+        }
+    }
+
+    #[test]
+    fn a_stranger_differs_in_address_and_in_user_agent() {
+        let by = |ip, agent| {
+            verdict(Case {
+                ip,
+                agent,
+                ..predecessor()
+            })
+        };
+        assert_eq!(by(AWAY, "browser"), Verdict::Replay { stranger: None });
+        assert_eq!(by(HOME, "other"), Verdict::Replay { stranger: None });
+        assert_eq!(by(AWAY, "other"), Verdict::Replay { stranger: Some(1) });
+    }
+
+    #[test]
+    fn three_generations_in_lockstep_are_theft() {
+        let stranger = |lockstep, lockstep_generation| {
+            let family = Family {
+                lockstep,
+                lockstep_generation,
+                ..family()
+            };
+            verdict(Case {
+                family,
+                ip: AWAY,
+                agent: "other",
+                ..predecessor()
+            })
+        };
+        let seen = |streak| Verdict::Replay {
+            stranger: Some(streak),
+        };
+        // The same generation again does not count twice; a gap starts anew.
+        assert_eq!(stranger(1, 7), seen(1));
+        assert_eq!(stranger(1, 6), seen(2));
+        assert_eq!(stranger(2, 7), seen(2));
+        assert_eq!(stranger(2, 5), seen(1));
+        assert_eq!(stranger(2, 6), Verdict::Reuse(Reuse::Lockstep));
+    }
+}

@@ -1,0 +1,163 @@
+//! Housekeeping: what has expired goes, in steps that nobody waits for.
+//!
+//! What is dead is looked for outside of the write lock, a bounded stretch of rows at a time, and deleted in small
+//! transactions that check again. Nothing depends on it: a row that was not swept yet is refused by its own
+//! times. While the clock has made a jump that is not confirmed, nothing is swept (fault 19).
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Authd, Error, event, refresh_token, throttle};
+use crate::clock::Standing;
+use crate::ids::SessionKey;
+use crate::store::{Broken, ReadTx, Tx, params};
+
+/// Rows that one step looks at, and one transaction deletes: a few milliseconds each.
+const STRETCH: i64 = 2000;
+const BATCH: usize = 200;
+const LIMIT: u32 = 500;
+
+/// How long an ended session's row is kept, so that its tokens are told from unknown ones in events and logs.
+const KEEP_ENDED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a sweep deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Sessions that had ended a day ago or expired, with their refresh tokens.
+    pub sessions: usize,
+    /// Events older than they are kept.
+    pub events: usize,
+    /// Failures that are forgotten.
+    pub throttles: usize,
+    /// Seal keys whose windows are over.
+    pub seal_keys: usize,
+    /// User agents that no session uses.
+    pub user_agents: usize,
+    /// Nothing was deleted, since the clock has made a jump that is not confirmed.
+    pub paused: bool,
+}
+
+impl Authd {
+    /// Deletes what has expired, and says how much that was. Long on a large file, in short steps: others are served
+    /// between them.
+    ///
+    /// # Errors
+    /// Only those of the store; what was deleted until then stays deleted.
+    pub fn sweep(&self) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        if matches!(self.clock.standing(), Standing::Unconfirmed(_)) {
+            swept.paused = true;
+            return Ok(swept);
+        }
+        let idle = self.policy.session_idle_lifetime;
+        let last = self.store.read(last_session)?;
+        let mut from = 0;
+        while from < last {
+            let dead = self
+                .store
+                .read(|tx| dead_sessions(tx, from, from + STRETCH, idle))?;
+            from += STRETCH;
+            for batch in dead.chunks(BATCH) {
+                let batch = batch.to_vec();
+                swept.sessions += self.store.write(move |tx| -> Result<usize, Broken> {
+                    let mut deleted = 0;
+                    for key in batch {
+                        deleted += delete_if_dead(tx, key, idle)?;
+                    }
+                    Ok(deleted)
+                })?;
+            }
+        }
+        let retention = self.policy.event_retention;
+        swept.events =
+            self.until_done(move |tx| event::sweep(tx, tx.now.minus(retention), LIMIT))?;
+        swept.throttles = self.until_done(|tx| throttle::sweep(tx, LIMIT))?;
+        swept.seal_keys = self.store.write(refresh_token::sweep_seal_keys)?;
+        // Seen at each day's first rotation, so whatever lives was seen within its idle lifetime and a day.
+        let unseen = idle + Duration::from_secs(2 * 24 * 60 * 60);
+        swept.user_agents = self.until_done(move |tx| {
+            tx.run(
+                "DELETE FROM user_agent WHERE id IN (SELECT id FROM user_agent WHERE seen_at < ?1 LIMIT ?2)",
+                params![tx.now.minus(unseen), LIMIT],
+            )
+        })?;
+        Ok(swept)
+    }
+
+    /// Believes the wall clock after a jump that an operator has looked at; sweeping goes on then.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn confirm_clock(&self) -> Result<(), Error> {
+        self.clock.confirm();
+        self.store.housekeep();
+        Ok(())
+    }
+
+    /// One round of housekeeping, to be called every second or so: notices what other processes changed, keeps the
+    /// clock's mark and the log of the database in bounds, tends the signing keys.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn housekeep(&self) -> Result<(), Error> {
+        self.store.housekeep();
+        self.tend_signing_keys()?;
+        Ok(())
+    }
+
+    fn until_done(
+        &self,
+        step: impl Fn(&Tx<'_>) -> Result<usize, Broken> + Clone + Send + 'static,
+    ) -> Result<usize, Error> {
+        let mut total = 0;
+        loop {
+            let done = self.store.write(step.clone())?;
+            total += done;
+            if done < LIMIT as usize {
+                return Ok(total);
+            }
+        }
+    }
+}
+
+/// A session is dead when it ended a day ago, is past its absolute end, or none of its families was used for the idle
+/// lifetime. Asked again here: it may have been refreshed since it was found.
+fn delete_if_dead(tx: &Tx<'_>, key: SessionKey, idle: Duration) -> Result<usize, Broken> {
+    tx.run(
+        "DELETE FROM session WHERE id = ?1 AND \
+         (ended_at < ?2 OR expires_at <= ?3 OR NOT EXISTS (SELECT 1 FROM refresh_family f \
+          WHERE f.session_id = session.id AND f.rotated_at > ?4))",
+        params![key, tx.now.minus(KEEP_ENDED), tx.now, tx.now.minus(idle)],
+    )
+}
+
+fn dead_sessions(
+    tx: &ReadTx<'_>,
+    from: i64,
+    to: i64,
+    idle: Duration,
+) -> Result<Vec<SessionKey>, Broken> {
+    tx.rows(
+        "SELECT s.id FROM session s WHERE s.id > ?1 AND s.id <= ?2 AND \
+         (s.ended_at < ?3 OR s.expires_at <= ?4 OR NOT EXISTS (SELECT 1 FROM refresh_family f \
+          WHERE f.session_id = s.id AND f.rotated_at > ?5))",
+        params![
+            from,
+            to,
+            tx.now.minus(KEEP_ENDED),
+            tx.now,
+            tx.now.minus(idle)
+        ],
+        |row| row.get(0),
+    )
+}
+
+fn last_session(tx: &ReadTx<'_>) -> Result<i64, Broken> {
+    Ok(tx
+        .row("SELECT max(id) FROM session", params![], |row| {
+            row.get::<Option<i64>>(0)
+        })?
+        .flatten()
+        .unwrap_or(0))
+}

@@ -1,0 +1,176 @@
+//! Slowing down guesses.
+//!
+//! Failures are counted, successes never, by account and by address, in the database, so that a restart forgives
+//! nothing. A login that nobody has is counted like an account, under a keyed digest and in a bounded number of
+//! buckets, so that it looks the same from outside and cannot fill the disk.
+//!
+//! A throttle stands before a password only. Sessions that are signed in go on refreshing: otherwise anybody could
+//! sign anybody out by guessing badly (req 13).
+//!
+//! Every way of presenting a password comes through here: API, pages, CLI, OAuth (req 20).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::ids::AccountKey;
+use crate::secret::TagKey;
+use crate::store::{Broken, ReadTx, Tx, params};
+
+/// Failures on one account before it answers slowly: a person who looks for the right password.
+const ACCOUNT_FREE: u32 = 5;
+
+/// Failures in a row on one account after which it is locked. NIST SP 800-63B-4 §3.2.2: no more than 100.
+pub(super) const ACCOUNT_LIMIT: u32 = 100;
+
+/// Failures from one address before it waits: an office or a family behind one router.
+const ADDRESS_FREE: u32 = 20;
+
+/// The longest pause between two tries, before the limit.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// The pause after each try once the limit is reached. A reset of the password ends it at once.
+const LOCK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// After this long without another failure, an address or an unknown name starts anew.
+const MEMORY: Duration = Duration::from_secs(60 * 60);
+
+/// Whom a failure is counted against.
+pub(super) enum Subject<'a> {
+    Account(AccountKey),
+    /// A login that belongs to no account, in its folded form.
+    Unknown(&'a str),
+    Address(IpAddr),
+}
+
+impl Subject<'_> {
+    /// The row's name. Unknown logins share 65,536 rows: two of them in one row merely wait for each other.
+    /// IPv6 counts by /64, which is what one customer gets.
+    fn filed_under(&self, key: &TagKey) -> Option<[u8; 16]> {
+        match self {
+            Subject::Account(account) => {
+                Some(key.subject(&format!("account {}", account.as_row())))
+            }
+            Subject::Unknown(login) => {
+                let [a, b, ..] = key.subject(&format!("login {login}"));
+                Some(key.subject(&format!("bucket {a} {b}")))
+            }
+            // Whoever comes over loopback stands for others (a proxy that is not declared, an application
+            // that signs its own users in): one failing user must not lock out the rest.
+            Subject::Address(ip) if ip.is_loopback() => None,
+            Subject::Address(IpAddr::V4(ip)) => Some(key.subject(&format!("address {ip}"))),
+            Subject::Address(IpAddr::V6(ip)) => {
+                let [a, b, c, d, ..] = ip.segments();
+                Some(key.subject(&format!("network {a:x}:{b:x}:{c:x}:{d:x}")))
+            }
+        }
+    }
+
+    fn pause_after(&self, failures: u32) -> Duration {
+        let free = match self {
+            Subject::Address(_) => ADDRESS_FREE,
+            _ if failures >= ACCOUNT_LIMIT => return LOCK,
+            _ => ACCOUNT_FREE,
+        };
+        match failures.checked_sub(free) {
+            None => Duration::ZERO,
+            Some(over) => Duration::from_secs(1 << over.min(30)).min(LONGEST_PAUSE),
+        }
+    }
+
+    fn is_forgettable(&self) -> bool {
+        matches!(self, Subject::Address(_))
+    }
+}
+
+/// Until when `subject` has to wait; `None` if it may try.
+pub(super) fn blocked(
+    tx: &ReadTx<'_>,
+    key: &TagKey,
+    subject: &Subject<'_>,
+) -> Result<Option<Timestamp>, Broken> {
+    let Some(filed) = subject.filed_under(key) else {
+        return Ok(None);
+    };
+    tx.row(
+        "SELECT blocked_until FROM throttle WHERE subject = ?1 AND blocked_until > ?2",
+        params![filed, tx.now],
+        |row| row.get(0),
+    )
+}
+
+/// Counts a failure.
+pub(super) fn record(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result<(), Broken> {
+    let Some(filed) = subject.filed_under(key) else {
+        return Ok(());
+    };
+    let forgotten_before = match subject.is_forgettable() {
+        true => tx.now.minus(MEMORY),
+        false => Timestamp::from_unix(0),
+    };
+    let failures: Option<u32> = tx.row(
+        "INSERT INTO throttle (subject, forgettable, failures, last_at, blocked_until) \
+         VALUES (?1, ?2, 1, ?3, 0) \
+         ON CONFLICT (subject) DO UPDATE SET \
+             failures = CASE WHEN last_at < ?4 THEN 1 ELSE min(failures, 1000000) + 1 END, last_at = ?3 \
+         RETURNING failures",
+        params![filed, subject.is_forgettable(), tx.now, forgotten_before],
+        |row| row.get(0),
+    )?;
+    let pause = subject.pause_after(failures.unwrap_or(1));
+    if !pause.is_zero() {
+        tx.run(
+            "UPDATE throttle SET blocked_until = ?2 WHERE subject = ?1",
+            params![filed, tx.now.plus(pause)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Forgets the failures on an account: somebody signed in, or its password was set anew.
+pub(super) fn clear(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(), Broken> {
+    if let Some(filed) = Subject::Account(account).filed_under(key) {
+        tx.run("DELETE FROM throttle WHERE subject = ?1", params![filed])?;
+    }
+    Ok(())
+}
+
+/// Deletes at most `limit` rows that say nothing any more; returns how many.
+pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+    tx.run(
+        "DELETE FROM throttle WHERE subject IN (SELECT subject FROM throttle \
+         WHERE forgettable = 1 AND last_at < ?1 AND blocked_until <= ?2 LIMIT ?3)",
+        params![tx.now.minus(MEMORY), tx.now, limit],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // req 12
+    fn pauses_grow_and_the_limit_is_nists() {
+        let account = Subject::Account(AccountKey::from_row(1));
+        let pauses = |subject: &Subject<'_>, failures| subject.pause_after(failures).as_secs();
+        assert_eq!([4, 5, 6, 9].map(|n| pauses(&account, n)), [0, 1, 2, 16]);
+        assert_eq!(
+            [99, 100, 1000].map(|n| pauses(&account, n)),
+            [900, 86_400, 86_400]
+        );
+        let address = Subject::Address(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(
+            [19, 20, 21, 5000].map(|n| pauses(&address, n)),
+            [0, 1, 2, 900]
+        );
+    }
+
+    #[test] // one customer, one counter; and what stands for others has none
+    fn addresses_are_counted_by_network() {
+        let key = TagKey::from_bytes([1; 32]);
+        let filed = |ip: &str| Subject::Address(ip.parse().expect("an address")).filed_under(&key);
+        assert_eq!(filed("2001:db8:1:2::1"), filed("2001:db8:1:2:ffff::9"));
+        assert_ne!(filed("2001:db8:1:2::1"), filed("2001:db8:1:3::1"));
+        assert_ne!(filed("192.0.2.1"), filed("192.0.2.2"));
+        assert_eq!(filed("127.0.0.1"), None);
+    }
+}

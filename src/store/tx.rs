@@ -1,0 +1,460 @@
+//! The seam between the logic and SQLite: four methods, and how values become columns.
+//!
+//! A closure that is given to [`Store::read`](super::Store::read) sees a [`ReadTx`], one given to
+//! [`Store::write`](super::Store::write) a [`Tx`]. SQL stands beside the rule that it serves, as a literal; every
+//! statement is prepared once for each connection. No statement inside a closure can begin or end a transaction,
+//! set a savepoint or a pragma, attach a file or change the schema: the connection refuses to prepare it.
+//!
+//! **An error is final.** Whatever a closure makes of a [`Broken`] that one of these methods gave it, the closure
+//! is rolled back: half of a transaction is never committed because an error was overlooked. What may fail in
+//! the ordinary course is asked for in SQL (`ON CONFLICT DO NOTHING`, a guard in `WHERE`) and shows in the count
+//! of rows.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::ops::Deref;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection};
+use uuid::Uuid;
+
+use super::broken::{Broken, Fault};
+use crate::clock::Timestamp;
+use crate::entropy::Entropy;
+use crate::ids::{
+    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, SealKeyKey, SessionId,
+    SessionKey,
+};
+use crate::secret::{Digest, Seal, SealKey, TagKey};
+
+/// One consistent snapshot of the database, and the instant by which it is judged.
+pub struct ReadTx<'c> {
+    /// *tx.now*, the same for the whole transaction.
+    pub now: Timestamp,
+    conn: &'c Connection,
+    trouble: &'c Trouble,
+}
+
+/// A transaction that may write. It reads what it wrote.
+pub struct Tx<'c> {
+    read: ReadTx<'c>,
+    entropy: &'c Entropy,
+}
+
+impl<'c> ReadTx<'c> {
+    pub(super) fn new(conn: &'c Connection, trouble: &'c Trouble, now: Timestamp) -> ReadTx<'c> {
+        ReadTx { now, conn, trouble }
+    }
+
+    /// The first row that `sql` yields, read by `f`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Broken`] if SQLite refuses, or `f` does.
+    pub fn row<T>(
+        &self,
+        sql: &'static str,
+        params: &[&dyn ToColumn],
+        f: impl FnOnce(&Row<'_>) -> Result<T, Broken>,
+    ) -> Result<Option<T>, Broken> {
+        let mut statement = self.prepare(sql, params)?;
+        let writes = !statement.readonly();
+        let mut rows = statement.raw_query();
+        let found = match self.watched(sql, rows.next())? {
+            Some(row) => Some(f(&self.view(sql, row))?),
+            None => None,
+        };
+        // What `RETURNING` gives out is checked against the foreign keys only at the statement's end.
+        while writes && self.watched(sql, rows.next())?.is_some() {}
+        Ok(found)
+    }
+
+    /// All rows that `sql` yields, each read by `f`. The statement bounds their number with `LIMIT`, unless what it
+    /// reads is bounded already.
+    ///
+    /// # Errors
+    /// As [`ReadTx::row`].
+    pub fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: &[&dyn ToColumn],
+        mut f: impl FnMut(&Row<'_>) -> Result<T, Broken>,
+    ) -> Result<Vec<T>, Broken> {
+        let mut statement = self.prepare(sql, params)?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = self.watched(sql, rows.next())? {
+            found.push(f(&self.view(sql, row))?);
+        }
+        Ok(found)
+    }
+
+    fn view<'r>(&'r self, sql: &'static str, row: &'r rusqlite::Row<'r>) -> Row<'r> {
+        Row {
+            row,
+            sql,
+            trouble: self.trouble,
+        }
+    }
+
+    fn prepare(
+        &self,
+        sql: &'static str,
+        params: &[&dyn ToColumn],
+    ) -> Result<CachedStatement<'c>, Broken> {
+        let mut statement = self.watched(sql, self.conn.prepare_cached(sql))?;
+        let expected = statement.parameter_count();
+        if expected != params.len() {
+            let given = params.len();
+            let text = format!("{given} parameters where {expected} are expected in: {sql}");
+            return Err(self.trouble.note(Fault::of_use(text)));
+        }
+        for (n, param) in params.iter().enumerate() {
+            let value = param.to_column().into_sqlite();
+            self.watched(sql, statement.raw_bind_parameter(n + 1, value))?;
+        }
+        Ok(statement)
+    }
+
+    fn watched<T>(&self, sql: &str, result: rusqlite::Result<T>) -> Result<T, Broken> {
+        result.map_err(|error| self.trouble.note(Fault::new(&error, sql)))
+    }
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(read: ReadTx<'c>, entropy: &'c Entropy) -> Tx<'c> {
+        Tx { read, entropy }
+    }
+
+    /// Runs a statement that changes something. The number of rows it changed is the verdict: a guard in its
+    /// `WHERE` that did not hold shows as 0.
+    ///
+    /// # Errors
+    /// [`Broken`] if SQLite refuses; a broken constraint is a bug here, not a verdict.
+    pub fn run(&self, sql: &'static str, params: &[&dyn ToColumn]) -> Result<usize, Broken> {
+        let mut statement = self.prepare(sql, params)?;
+        self.watched(sql, statement.raw_execute())
+    }
+
+    /// `N` random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        self.entropy.bytes()
+    }
+
+    /// The first thing that went wrong in this transaction, whatever its closure made of it.
+    pub(super) fn trouble(&self) -> Option<Fault> {
+        self.trouble.get()
+    }
+}
+
+impl<'c> Deref for Tx<'c> {
+    type Target = ReadTx<'c>;
+
+    fn deref(&self) -> &ReadTx<'c> {
+        &self.read
+    }
+}
+
+/// What went wrong on a connection since it was last asked: the gravest, and of equals the first.
+#[derive(Default)]
+pub(super) struct Trouble(RefCell<Option<Fault>>);
+
+impl Trouble {
+    fn note(&self, fault: Fault) -> Broken {
+        let broken = fault.broken.clone();
+        let mut noted = self.0.borrow_mut();
+        let outweighs = |held: &Fault| fault.is_fatal() && !held.is_fatal();
+        if noted.as_ref().is_none_or(outweighs) {
+            *noted = Some(fault);
+        }
+        broken
+    }
+
+    fn get(&self) -> Option<Fault> {
+        self.0.borrow().clone()
+    }
+
+    pub fn take(&self) -> Option<Fault> {
+        self.0.borrow_mut().take()
+    }
+
+    pub fn fatal(&self) -> Option<Fault> {
+        self.get().filter(Fault::is_fatal)
+    }
+}
+
+/// One row of an answer.
+pub struct Row<'r> {
+    row: &'r rusqlite::Row<'r>,
+    sql: &'static str,
+    trouble: &'r Trouble,
+}
+
+impl Row<'_> {
+    /// The column numbered `column`, from 0.
+    ///
+    /// # Errors
+    /// [`Broken::Database`] if there is no such column or it holds something else: a mistake in the statement, or
+    /// a file that was edited by hand.
+    pub fn get<T: FromColumn>(&self, column: usize) -> Result<T, Broken> {
+        let value = self
+            .row
+            .get_ref(column)
+            .map_err(|error| self.trouble.note(Fault::new(&error, self.sql)))?;
+        Value::from_sqlite(value)
+            .and_then(T::from_column)
+            .ok_or_else(|| {
+                let (sql, held, wanted) = (self.sql, value.data_type(), std::any::type_name::<T>());
+                let text = format!("column {column} holds {held} that is no {wanted} in: {sql}");
+                self.trouble.note(Fault::of_use(text))
+            })
+    }
+}
+
+/// A column's value, in one of the types that STRICT tables know (floating point is not stored).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value<'a> {
+    /// Nothing.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// Text in UTF-8.
+    Text(Cow<'a, str>),
+    /// Bytes.
+    Blob(Cow<'a, [u8]>),
+}
+
+impl<'a> Value<'a> {
+    fn from_sqlite(value: ValueRef<'a>) -> Option<Value<'a>> {
+        match value {
+            ValueRef::Null => Some(Value::Null),
+            ValueRef::Integer(number) => Some(Value::Integer(number)),
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes)
+                .ok()
+                .map(|s| Value::Text(s.into())),
+            ValueRef::Blob(bytes) => Some(Value::Blob(bytes.into())),
+            ValueRef::Real(_) => None,
+        }
+    }
+
+    fn into_sqlite(self) -> ToSqlOutput<'a> {
+        match self {
+            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Value::Integer(number) => ToSqlOutput::Borrowed(ValueRef::Integer(number)),
+            Value::Text(Cow::Borrowed(text)) => text.into(),
+            Value::Text(Cow::Owned(text)) => text.into(),
+            Value::Blob(Cow::Borrowed(bytes)) => bytes.into(),
+            Value::Blob(Cow::Owned(bytes)) => bytes.into(),
+        }
+    }
+}
+
+/// What may be bound to a statement. The plain form of a secret has no such implementation.
+pub trait ToColumn {
+    /// The value to store.
+    fn to_column(&self) -> Value<'_>;
+}
+
+/// What may be read from a row.
+pub trait FromColumn: Sized {
+    /// The value, or `None` if the column holds no such thing.
+    fn from_column(value: Value<'_>) -> Option<Self>;
+}
+
+/// Parameters of a statement, in the order of `?1`, `?2` and so on.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$(&$value as &dyn $crate::store::ToColumn),*]
+    };
+}
+pub(crate) use params;
+
+impl<T: ToColumn + ?Sized> ToColumn for &T {
+    fn to_column(&self) -> Value<'_> {
+        (**self).to_column()
+    }
+}
+
+impl<T: ToColumn> ToColumn for Option<T> {
+    fn to_column(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, T::to_column)
+    }
+}
+
+impl<T: FromColumn> FromColumn for Option<T> {
+    fn from_column(value: Value<'_>) -> Option<Option<T>> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_column(value).map(Some),
+        }
+    }
+}
+
+impl ToColumn for bool {
+    fn to_column(&self) -> Value<'_> {
+        Value::Integer(i64::from(*self))
+    }
+}
+
+impl FromColumn for bool {
+    fn from_column(value: Value<'_>) -> Option<bool> {
+        match value {
+            Value::Integer(0) => Some(false),
+            Value::Integer(1) => Some(true),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty),*) => {$(
+        impl ToColumn for $type {
+            fn to_column(&self) -> Value<'_> {
+                Value::Integer(i64::from(*self))
+            }
+        }
+
+        impl FromColumn for $type {
+            fn from_column(value: Value<'_>) -> Option<$type> {
+                match value {
+                    Value::Integer(number) => number.try_into().ok(),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+integers!(i64, i32, u32, u16, u8);
+
+impl ToColumn for str {
+    fn to_column(&self) -> Value<'_> {
+        Value::Text(Cow::Borrowed(self))
+    }
+}
+
+impl ToColumn for String {
+    fn to_column(&self) -> Value<'_> {
+        self.as_str().to_column()
+    }
+}
+
+impl FromColumn for String {
+    fn from_column(value: Value<'_>) -> Option<String> {
+        match value {
+            Value::Text(text) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl ToColumn for [u8] {
+    fn to_column(&self) -> Value<'_> {
+        Value::Blob(Cow::Borrowed(self))
+    }
+}
+
+impl ToColumn for Vec<u8> {
+    fn to_column(&self) -> Value<'_> {
+        self.as_slice().to_column()
+    }
+}
+
+impl FromColumn for Vec<u8> {
+    fn from_column(value: Value<'_>) -> Option<Vec<u8>> {
+        match value {
+            Value::Blob(bytes) => Some(bytes.into_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl<const N: usize> ToColumn for [u8; N] {
+    fn to_column(&self) -> Value<'_> {
+        self.as_slice().to_column()
+    }
+}
+
+impl<const N: usize> FromColumn for [u8; N] {
+    fn from_column(value: Value<'_>) -> Option<[u8; N]> {
+        match value {
+            Value::Blob(bytes) => bytes.as_ref().try_into().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl ToColumn for IpAddr {
+    /// 4 or 16 bytes. An IPv4 address that came in IPv6's clothes is stored as the IPv4 address it is.
+    fn to_column(&self) -> Value<'_> {
+        Value::Blob(Cow::Owned(match self.to_canonical() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        }))
+    }
+}
+
+impl FromColumn for IpAddr {
+    fn from_column(value: Value<'_>) -> Option<IpAddr> {
+        match value {
+            Value::Blob(bytes) => match bytes.len() {
+                4 => <[u8; 4]>::try_from(bytes.as_ref()).ok().map(IpAddr::from),
+                16 => <[u8; 16]>::try_from(bytes.as_ref()).ok().map(IpAddr::from),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Types that are a number inside.
+macro_rules! numbers {
+    ($($type:ident: $from:ident, $into:ident;)*) => {$(
+        impl ToColumn for $type {
+            fn to_column(&self) -> Value<'_> {
+                Value::Integer(self.$into())
+            }
+        }
+
+        impl FromColumn for $type {
+            fn from_column(value: Value<'_>) -> Option<$type> {
+                i64::from_column(value).map($type::$from)
+            }
+        }
+    )*};
+}
+numbers! {
+    Timestamp: from_unix, as_unix;
+    AccountKey: from_row, as_row;
+    AgentKey: from_row, as_row;
+    ClientKey: from_row, as_row;
+    FamilyKey: from_row, as_row;
+    SealKeyKey: from_row, as_row;
+    SessionKey: from_row, as_row;
+}
+
+/// Types that are a fixed number of bytes inside.
+macro_rules! blobs {
+    ($($type:ident: $length:literal;)*) => {$(
+        impl ToColumn for $type {
+            fn to_column(&self) -> Value<'_> {
+                self.as_bytes().as_slice().to_column()
+            }
+        }
+
+        impl FromColumn for $type {
+            fn from_column(value: Value<'_>) -> Option<$type> {
+                <[u8; $length]>::from_column(value).map($type::from_bytes)
+            }
+        }
+    )*};
+}
+blobs! {
+    AccountId: 16;
+    Digest: 32;
+    FamilyId: 16;
+    Seal: 48;
+    SealKey: 32;
+    SessionId: 16;
+    TagKey: 32;
+    Uuid: 16;
+}

@@ -1,0 +1,1 @@
+//! authd, told in the words of those who use it.

@@ -109,7 +109,7 @@ pub(super) fn judge(head: &[u8], body_limit: usize) -> Result<Body, Refusal> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let start = request_line(lines.next().unwrap_or_default())?;
 
-    let (mut fields, mut hosts, mut codings) = (0, 0, 0);
+    let (mut fields, mut hosts, mut lengths, mut codings) = (0, 0, 0, 0);
     let mut length: Option<&[u8]> = None;
     let mut expectation = Ok(());
     let mut coding = Ok(());
@@ -141,10 +141,9 @@ pub(super) fn judge(head: &[u8], body_limit: usize) -> Result<Body, Refusal> {
                     "Only 100-continue can be expected.",
                 ));
             }
-            14 if name.eq_ignore_ascii_case(b"content-length")
-                && length.replace(value).is_some() =>
-            {
-                return Err(Refusal::malformed("There are two Content-Length fields."));
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                lengths += 1;
+                length = Some(value);
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 codings += 1;
@@ -164,6 +163,10 @@ pub(super) fn judge(head: &[u8], body_limit: usize) -> Result<Body, Refusal> {
     // RFC 9112 §3.2. HTTP/1.0 knew no Host.
     if hosts != 1 && (hosts > 1 || start.version == Version::Http11) {
         return Err(Refusal::malformed("There must be exactly one Host field."));
+    }
+    if lengths > 1 {
+        // Also when they agree: RFC 9110 §8.6 lets a recipient refuse them.
+        return Err(Refusal::malformed("There are two Content-Length fields."));
     }
     let body = match (length, codings) {
         (Some(_), 1..) => {

@@ -8,6 +8,7 @@
 //! Never in here: SQL, a rule of the lifecycle, a decision by a header that a stranger can send.
 
 mod framing;
+mod guests;
 pub mod message;
 pub mod routes;
 pub mod server;

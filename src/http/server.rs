@@ -9,7 +9,7 @@
 //! hyper never touches the socket to read. Its `poll_read` takes bytes that were let through, or
 //! notes that there are none and is pending. The driver (`serve`) polls hyper with a waker that
 //! does nothing; whenever hyper is pending and wanted bytes, the driver does one blocking read with
-//! the time left of the phase the connection is in, and lets through what [`framing`] accepts: the
+//! the time left of the phase the connection is in, and lets through what `framing` accepts: the
 //! head of one request and its body, never a byte of the next. Reading inside `poll_read` looks
 //! simpler and is wrong: an expected `100 Continue` is not sent until the read returns, and a head
 //! that drips in is never cut off, because hyper is inside the read and not at its deadline.
@@ -19,13 +19,12 @@
 //! same: it is handed a blank request in its place, whose answer is the refusal. So there is one
 //! writer of responses, and one that closes the connection after a refusal.
 //!
-//! # Who is shown out
+//! # Threads
 //!
-//! A thread for each connection means that connections are what an attacker uses up. At the cap a
-//! newcomer is not turned away while somebody can be shown out, by shutting down their socket:
-//! first connections that never completed a request, the oldest first, then idle ones, then those
-//! that have begun another request, then those that have not taken their answer for a while. Never
-//! one whose handler is running. The same holds within the cap of a single address.
+//! Handlers block, on the disk above all, so each connection has a thread. How many there may be,
+//! and who is shown out for whom at the cap, is `guests`'s to say; a newcomer is turned away with a
+//! 503 only while every handler is busy. A thread without a connection waits a while for the next
+//! and then ends.
 //!
 //! # What never happens here
 //!
@@ -33,13 +32,13 @@
 //! panic that ends more than its request. No byte of a client's reaches the log.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -50,20 +49,21 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFE
 use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{StatusCode, http};
+use hyper::{HeaderMap, StatusCode, Uri};
 use ipnet::IpNet;
 use serde::Serialize;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::framing::{self, Body, Chunks, End, Refusal};
+use super::guests::{Guest, Guests, Phase};
 use super::message::{Method, Request, Response};
 use crate::clock::monotonic;
 
 /// What a server allows. The defaults are safe on the internet and fit a machine of 48 MiB.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections served at a time, and so threads. 512 by default: each costs about 20 KiB while
-    /// idle, and no app that one file serves has more clients at a time. At least 1.
+    /// Connections served at a time, and so threads. 512 by default: each costs about 40 KiB once
+    /// used, and no app that one file serves has more clients at a time. At least 1.
     pub max_connections: usize,
     /// Connections of one IPv4 address or one IPv6 /64 (what one customer is given) at a time.
     /// 64 by default: a household behind one address, not a botnet's whole member.
@@ -263,7 +263,7 @@ const BACKLOG: i32 = 1024;
 /// Below this no browser's head fits.
 const MIN_HEAD_BYTES: usize = 1024;
 
-/// Handlers run SQLite and JSON on these threads; the engine itself needs less than 64 KiB. Only
+/// Handlers run SQLite and JSON on these threads; the engine itself is content with 32 KiB. Only
 /// what is touched becomes memory.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -286,9 +286,6 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Connections turned away at the door that are kept for [`LINGER`], for the same reason.
 const TURNED_AWAY: usize = 32;
-
-/// An answer that has been on its way for this long has a client that doesn't take it.
-const STUCK: Duration = Duration::from_secs(1);
 
 /// Polls of the engine without a byte moved before it counts as stuck. It needs two or three.
 const MAX_IDLE_POLLS: u32 = 100;
@@ -341,7 +338,6 @@ struct House {
     handler: Handler,
     refuse: Refuse,
     http: http1::Builder,
-    opened: Instant,
     closing: AtomicBool,
     room: Mutex<Room>,
     /// Told when a connection waits for a thread, or the house closes.
@@ -351,27 +347,14 @@ struct House {
 }
 
 /// Who is in, and who serves.
-#[derive(Default)]
 struct Room {
-    /// By number, and so from the oldest to the newest.
-    guests: BTreeMap<u64, Arc<Guest>>,
-    of_address: HashMap<IpAddr, usize>,
-    next: u64,
-    /// Connections without a thread yet. Never more than there are free threads, and threads whose
-    /// connection has been shown out.
+    guests: Guests,
+    /// Guests without a thread yet. Never more than there are free threads, and threads whose
+    /// guest has been shown out.
     queue: VecDeque<Arc<Guest>>,
     /// Threads, whether they serve, wait, or are on their way from one to the other. Where there
     /// are more of them than guests, one is free or about to be.
     threads: usize,
-}
-
-/// One connection, as everybody but its own thread sees it.
-struct Guest {
-    number: u64,
-    socket: TcpStream,
-    peer: IpAddr,
-    accepted: Instant,
-    standing: AtomicU64,
 }
 
 impl std::fmt::Debug for House {
@@ -393,9 +376,12 @@ impl House {
             handler,
             refuse: server.refuse,
             http,
-            opened: monotonic(),
             closing: AtomicBool::new(false),
-            room: Mutex::default(),
+            room: Mutex::new(Room {
+                guests: Guests::new(),
+                queue: VecDeque::new(),
+                threads: 0,
+            }),
             arrived: Condvar::new(),
             left: Condvar::new(),
         }
@@ -407,11 +393,6 @@ impl House {
 
     fn is_closing(&self) -> bool {
         self.closing.load(SeqCst)
-    }
-
-    /// Time as standings count it: milliseconds since the house opened.
-    fn millis(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.opened).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -436,6 +417,7 @@ impl House {
                 // Out of descriptors or memory. The connection stays in the system's queue.
                 Err(error) => {
                     door.complaint.make("connections can't be accepted", &error);
+                    door.turned_away.clear();
                     let room = lock(&self.room);
                     drop(self.left.wait_timeout(room, ACCEPT_PAUSE));
                 }
@@ -447,50 +429,45 @@ impl House {
         // Answers are written whole; waiting for more to send with them would only delay them. It
         // fails if the client is gone already, which its thread will notice.
         let _ = socket.set_nodelay(true);
-        let now = monotonic();
-        let key = address_key(peer);
         let mut room = lock(&self.room);
+        let guest = room.guests.greet(socket, peer);
 
-        let guest = Arc::new(Guest {
-            number: room.next,
-            socket,
-            peer,
-            accepted: now,
-            standing: AtomicU64::new(
-                Standing {
-                    phase: Phase::Waiting,
-                    known: false,
-                    since: self.millis(now),
-                }
-                .pack(),
-            ),
-        });
-        room.next += 1;
-
-        let crowded = room.of_address.get(&key).copied().unwrap_or(0) >= self.limits.per_address;
-        if crowded
-            && !self.is_exempt(peer)
-            && !self.show_out(&room, now, |other| address_key(other.peer) == key)
-        {
+        let crowded =
+            !self.is_exempt(peer) && room.guests.count_like(peer) >= self.limits.per_address;
+        if crowded && !room.guests.show_out(|other| other.is_like(peer)) {
             drop(room);
             return door.turn_away(guest, &CROWDED);
         }
-        if room.guests.len() < room.threads
-            || (room.threads >= self.limits.max_connections && self.show_out(&room, now, |_| true))
-        {
-            room.enter(&guest, key);
+        // Whoever was shown out leaves a thread behind.
+        let full = room.threads >= self.limits.max_connections;
+        let waits = crowded
+            || room.guests.count() < room.threads
+            || (full && room.guests.show_out(|_| true));
+        if !waits && full {
+            drop(room);
+            return door.turn_away(guest, &FULL);
+        }
+        room.guests.enter(&guest);
+        if waits {
             room.queue.push_back(guest);
-            drop(room);
             self.arrived.notify_one();
-        } else if room.threads < self.limits.max_connections {
-            room.enter(&guest, key);
-            drop(room);
-            if let Err(error) = start_thread(self, Some(Arc::clone(&guest))) {
-                lock(&self.room).leave(&guest);
-                door.complaint.make("a thread can't be started", &error);
-                door.turn_away(guest, &FULL);
-            }
+            return;
+        }
+        drop(room);
+        if let Err(error) = start_thread(self, Some(Arc::clone(&guest))) {
+            door.complaint.make("a thread can't be started", &error);
+            self.do_without_thread(guest, door);
+        }
+    }
+
+    /// The system grants no more threads: as many as there are, are the cap.
+    fn do_without_thread(&self, guest: Arc<Guest>, door: &mut Door) {
+        let mut room = lock(&self.room);
+        if room.guests.show_out(|other| !std::ptr::eq(other, &*guest)) {
+            room.queue.push_back(guest);
+            self.arrived.notify_one();
         } else {
+            room.guests.leave(&guest);
             drop(room);
             door.turn_away(guest, &FULL);
         }
@@ -499,46 +476,7 @@ impl House {
     fn is_exempt(&self, peer: IpAddr) -> bool {
         peer.is_loopback() || self.limits.exempt.iter().any(|net| net.contains(&peer))
     }
-
-    /// Ends one connection among those that `fit`, the one that has the least to lose. `false` if
-    /// all of them are being answered.
-    fn show_out(&self, room: &Room, now: Instant, fit: impl Fn(&Guest) -> bool) -> bool {
-        let now = self.millis(now);
-        // Whoever becomes busy while we look is passed over; one look more finds the next.
-        for _ in 0..MAX_LOOKS {
-            let candidate = room
-                .guests
-                .values()
-                .filter(|guest| fit(guest))
-                .filter_map(|guest| {
-                    let standing = guest.standing.load(SeqCst);
-                    let rank = Standing::unpack(standing).rank(now)?;
-                    Some((rank, guest, standing))
-                })
-                .min_by_key(|(rank, guest, _)| (*rank, guest.number));
-            let Some((_, guest, standing)) = candidate else {
-                return false;
-            };
-            let out = Standing {
-                phase: Phase::ShownOut,
-                ..Standing::unpack(standing)
-            };
-            if guest
-                .standing
-                .compare_exchange(standing, out.pack(), SeqCst, SeqCst)
-                .is_ok()
-            {
-                tracing::debug!(peer = %guest.peer, "shown out to make room");
-                guest.end(Shutdown::Both);
-                return true;
-            }
-        }
-        false
-    }
 }
-
-/// Looks for somebody to show out before a newcomer is turned away.
-const MAX_LOOKS: usize = 8;
 
 /// What the accept loop has at hand besides the house.
 struct Door {
@@ -624,14 +562,14 @@ impl House {
     fn drain(&self) -> Drained {
         let until = monotonic() + self.limits.drain;
         let mut room = lock(&self.room);
-        for guest in room.guests.values() {
-            if Standing::unpack(guest.standing.load(SeqCst)).phase == Phase::Waiting {
+        for guest in room.guests.iter() {
+            if guest.phase() == Phase::Waiting {
                 // For reading only: a request that has arrived and was not looked at yet is still
                 // read and answered.
                 guest.end(Shutdown::Read);
             }
         }
-        while !(room.guests.is_empty() && room.threads == 0) {
+        while room.guests.count() > 0 || room.threads > 0 {
             let left = until.saturating_duration_since(monotonic());
             if left.is_zero() {
                 break;
@@ -642,122 +580,11 @@ impl House {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        for guest in room.guests.values() {
+        for guest in room.guests.iter() {
             guest.end(Shutdown::Both);
         }
         Drained {
-            abandoned: room.guests.len(),
-        }
-    }
-}
-
-impl Room {
-    fn enter(&mut self, guest: &Arc<Guest>, key: IpAddr) {
-        self.guests.insert(guest.number, Arc::clone(guest));
-        *self.of_address.entry(key).or_default() += 1;
-    }
-
-    fn leave(&mut self, guest: &Guest) {
-        self.guests.remove(&guest.number);
-        let key = address_key(guest.peer);
-        if let Some(count) = self.of_address.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_address.remove(&key);
-            }
-        }
-    }
-}
-
-impl Guest {
-    /// Moves to `phase`, unless the connection has been shown out: then `false`, and the thread
-    /// leaves.
-    fn enter(&self, phase: Phase, known: bool, since: u64) -> bool {
-        let next = Standing {
-            phase,
-            known,
-            since,
-        };
-        self.standing
-            .fetch_update(SeqCst, SeqCst, |now| {
-                (Standing::unpack(now).phase != Phase::ShownOut).then(|| next.pack())
-            })
-            .is_ok()
-    }
-
-    /// Ends the connection or half of it. It fails when the client was faster.
-    fn end(&self, half: Shutdown) {
-        let _ = self.socket.shutdown(half);
-    }
-}
-
-/// What a connection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// For a request, of which nothing has arrived.
-    Waiting = 0,
-    /// Part of a request has arrived; or what follows a refused one is being thrown away.
-    Receiving = 1,
-    /// Its handler is running.
-    Handling = 2,
-    /// Its answer is being written.
-    Answering = 3,
-    /// Ended from outside. Nothing follows.
-    ShownOut = 4,
-}
-
-/// A connection's phase in one word, so that its thread can enter a handler and the door can show
-/// it out, but never both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
-    phase: Phase,
-    /// Whether it has ever completed a request.
-    known: bool,
-    /// When the phase began, as [`House::millis`] counts.
-    since: u64,
-}
-
-impl Standing {
-    fn pack(self) -> u64 {
-        self.since << 4 | u64::from(self.known) << 3 | self.phase as u64
-    }
-
-    fn unpack(word: u64) -> Self {
-        Self {
-            phase: match word & 7 {
-                0 => Phase::Waiting,
-                1 => Phase::Receiving,
-                2 => Phase::Handling,
-                3 => Phase::Answering,
-                _ => Phase::ShownOut,
-            },
-            known: word >> 3 & 1 == 1,
-            since: word >> 4,
-        }
-    }
-
-    /// Who goes first at the cap: the lowest rank. `None`: not now.
-    fn rank(self, now: u64) -> Option<(u8, u64)> {
-        match (self.phase, self.known) {
-            // By age alone, so that a drop now and then does not make a connection younger.
-            (Phase::Waiting | Phase::Receiving, false) => Some((0, 0)),
-            (Phase::Waiting, true) => Some((1, self.since)),
-            (Phase::Receiving, true) => Some((2, self.since)),
-            (Phase::Answering, _) if now.saturating_sub(self.since) >= STUCK.as_millis() as u64 => {
-                Some((3, self.since))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Whom the cap per address counts as one: an IPv4 address, or the /64 that an IPv6 host can take
-/// any address of.
-fn address_key(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+            abandoned: room.guests.count(),
         }
     }
 }
@@ -787,7 +614,7 @@ fn work(house: &House, first: Option<Arc<Guest>>) {
         if catch_unwind(AssertUnwindSafe(|| serve(house, &guest, &mut inbox))).is_err() {
             tracing::error!("a connection was dropped because of a panic");
         }
-        lock(&house.room).leave(&guest);
+        lock(&house.room).guests.leave(&guest);
         // Closed before anybody is told, who may have been waiting for the descriptor.
         drop(guest);
         house.left.notify_all();
@@ -1114,8 +941,7 @@ impl<'a> Wire<'a> {
     }
 
     fn enter(&self, phase: Phase) -> bool {
-        let since = self.house.millis(self.since);
-        self.guest.enter(phase, self.known, since)
+        self.guest.enter(phase, self.known, self.since)
     }
 
     /// Writes with what is left of the response's deadline.
@@ -1229,9 +1055,9 @@ async fn answer(
         Ok(body) => {
             wire.borrow_mut().known = true;
             if wire.borrow().enter(Phase::Handling) {
-                let request = translate(&head, body, guest.peer);
+                let request = translate(&head.method, &head.uri, &head.headers, body, guest.peer);
                 catch_unwind(AssertUnwindSafe(|| (house.handler)(request))).unwrap_or_else(|_| {
-                    tracing::error!(path = head.uri.path(), "a handler panicked");
+                    tracing::error!(peer = %guest.peer, "a handler panicked");
                     house.refused(PANICKED)
                 })
             } else {
@@ -1247,8 +1073,7 @@ async fn answer(
     };
     let mut wire = wire.borrow_mut();
     wire.owing = false;
-    let since = house.millis(monotonic());
-    guest.enter(Phase::Answering, wire.known, since);
+    guest.enter(Phase::Answering, wire.known, monotonic());
     let close = wire.refusal.is_some() || house.is_closing();
     Ok(render(response, is_head, close))
 }
@@ -1280,14 +1105,20 @@ async fn collect(wire: &RefCell<Wire<'_>>, mut body: Incoming) -> Result<Vec<u8>
     }
 }
 
-fn translate(head: &http::request::Parts, body: Vec<u8>, peer: IpAddr) -> Request {
-    let mut request = Request::new(Method::from_name(head.method.as_str()), head.uri.path());
-    request.query = head.uri.query().map(str::to_owned);
+fn translate(
+    method: &hyper::Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Vec<u8>,
+    peer: IpAddr,
+) -> Request {
+    let mut request = Request::new(Method::from_name(method.as_str()), uri.path());
+    request.query = uri.query().map(str::to_owned);
     request.peer = peer;
     request.body = body;
     let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    request.reserve_headers(head.headers.len(), head.headers.iter().map(bytes).sum());
-    for (name, value) in &head.headers {
+    request.reserve_headers(headers.len(), headers.iter().map(bytes).sum());
+    for (name, value) in headers {
         request.push_header(name.as_str().as_bytes(), value.as_bytes());
     }
     request
@@ -1379,4 +1210,128 @@ impl hyper::body::Body for Whole {
 /// changed by code that does not panic half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    fn house(limits: Limits, handler: Handler) -> (Arc<House>, Door) {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
+        let house = Arc::new(House::new(server, handler));
+        let door = Door::new(&house);
+        (house, door)
+    }
+
+    /// A connection that the door takes for one from `peer`; its other end.
+    fn arrive(house: &Arc<House>, door: &mut Door, peer: &str) -> TcpStream {
+        let ours = TcpStream::connect(house.listener.local_addr().unwrap()).unwrap();
+        let (theirs, _) = house.listener.accept().unwrap();
+        house.admit(theirs, peer.parse().unwrap(), door);
+        ours
+    }
+
+    fn count(house: &House) -> usize {
+        lock(&house.room).guests.count()
+    }
+
+    fn end(house: &House) {
+        house.close();
+        assert_eq!(house.drain(), Drained { abandoned: 0 });
+    }
+
+    #[test]
+    fn within_the_cap_of_an_address_its_own_connections_make_room() {
+        let limits = Limits {
+            per_address: 2,
+            ..Limits::default()
+        };
+        let (house, mut door) = house(limits, Box::new(|_| Response::new(200)));
+        let mut neighbour = arrive(&house, &mut door, "203.0.113.8");
+        let mut first = arrive(&house, &mut door, "203.0.113.7");
+        let _second = arrive(&house, &mut door, "203.0.113.7");
+        assert_eq!(count(&house), 3);
+        let _third = arrive(&house, &mut door, "203.0.113.7");
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+        neighbour
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .and_then(|()| neighbour.read_to_end(&mut Vec::new()))
+            .unwrap();
+        end(&house);
+    }
+
+    #[test]
+    fn an_address_whose_connections_are_all_busy_is_turned_away() {
+        let limits = Limits {
+            per_address: 2,
+            ..Limits::default()
+        };
+        let barrier = Arc::new(Barrier::new(3));
+        let handler = {
+            let barrier = Arc::clone(&barrier);
+            move |_| {
+                barrier.wait();
+                barrier.wait();
+                Response::new(204)
+            }
+        };
+        let (house, mut door) = house(limits, Box::new(handler));
+        // Two addresses of one customer's network.
+        let busy = ["2001:db8::1", "2001:db8::2"].map(|peer| {
+            let mut client = arrive(&house, &mut door, peer);
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            client
+        });
+        barrier.wait();
+        let mut refused = String::new();
+        arrive(&house, &mut door, "2001:db8::3")
+            .read_to_string(&mut refused)
+            .unwrap();
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("too_many_connections"), "{refused}");
+        barrier.wait();
+        for mut client in busy {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
+        }
+        end(&house);
+    }
+
+    #[test]
+    fn loopback_and_named_networks_have_no_cap_of_their_own() {
+        let limits = Limits {
+            per_address: 1,
+            exempt: vec!["198.51.100.0/24".parse().unwrap()],
+            ..Limits::default()
+        };
+        let (house, mut door) = house(limits, Box::new(|_| Response::new(200)));
+        let _clients: Vec<_> = ["198.51.100.1", "127.0.0.1", "::1", "198.51.100.1"]
+            .iter()
+            .cycle()
+            .take(12)
+            .map(|peer| arrive(&house, &mut door, peer))
+            .collect();
+        assert_eq!(count(&house), 12);
+        let room = lock(&house.room);
+        assert!(
+            room.guests
+                .iter()
+                .all(|guest| guest.phase() != Phase::ShownOut)
+        );
+        drop(room);
+        end(&house);
+    }
+
+    #[test]
+    fn a_timeout_is_set_again_only_when_it_no_longer_serves() {
+        let seconds = Duration::from_secs;
+        assert!(is_near(seconds(60), seconds(60)));
+        assert!(is_near(seconds(8), seconds(9)));
+        assert!(!is_near(seconds(60), seconds(10)));
+        assert!(!is_near(seconds(10), seconds(60)));
+        assert!(!is_near(Duration::ZERO, Duration::from_millis(1)));
+    }
 }

@@ -1,1 +1,3 @@
 //! authd, told in the words of those who use it.
+
+mod http_engine;

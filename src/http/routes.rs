@@ -88,7 +88,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Make an account and sign in",
         takes: Some(schema::<accounts::Register>),
         gives: (201, Some(schema::<SignIn>)),
-        refuses: &[400, 403, 409, 415, 422],
+        refuses: &[400, 403, 409, 415, 422, 429],
     },
     Route {
         method: Method::Get,

@@ -210,7 +210,8 @@ impl Authd {
     ///
     /// # Errors
     /// [`Code::RegistrationClosed`]; [`Code::WeakPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`];
-    /// [`Code::InvalidRequest`] for what is wrong with a name.
+    /// [`Code::InvalidRequest`] for what is wrong with a name; [`Code::TooManyRequests`] for an address that
+    /// makes one account after the other.
     pub fn register(
         &self,
         account: NewAccount,
@@ -229,10 +230,15 @@ impl Authd {
             ..account
         };
         // Asked before hashing, so that a form sent twice costs nothing; decided by the unique index.
-        self.store.read(|tx| refuse_taken(tx, &account))?;
+        self.store.read(|tx| {
+            self.refuse_blocked_subject(tx, &Subject::Registration(device.ip))?;
+            refuse_taken(tx, &account)
+        })?;
         let new = self.prepare(account, Some(password))?;
         let (device, lifetime, idle) = self.session_terms(device);
+        let tag_key = self.tag_key.clone();
         let grant = self.store.write(move |tx| {
+            throttle::record(tx, &tag_key, &Subject::Registration(device.ip))?;
             let account = insert(tx, &new)?;
             session::open(tx, account, &device, None, lifetime, idle)
         })?;
@@ -597,10 +603,10 @@ impl Authd {
         let stored = found.as_ref().and_then(|found| found.password_hash.clone());
         match (self.hasher.verify(&password, stored.as_deref())?, stored) {
             (Verification::Right { .. }, Some(stored)) => Ok(stored),
-            _ => {
-                self.count_failure(found, String::new(), device);
-                Err(wrong_password())
-            }
+            _ => Err(match self.count_failure(found, String::new(), device) {
+                Error::No(Code::InvalidCredentials, _) => wrong_password(),
+                uncounted => uncounted,
+            }),
         }
     }
 
@@ -612,14 +618,19 @@ impl Authd {
         device: &Device,
     ) -> Result<(), Error> {
         for subject in subjects(found, login, device) {
-            if let Some(until) = throttle::blocked(tx, &self.tag_key, &subject)? {
-                return Err(Error::Later(
-                    Code::TooManyRequests,
-                    until.since(tx.now).as_secs().max(1),
-                ));
-            }
+            self.refuse_blocked_subject(tx, &subject)?;
         }
         Ok(())
+    }
+
+    fn refuse_blocked_subject(&self, tx: &ReadTx<'_>, subject: &Subject<'_>) -> Result<(), Error> {
+        match throttle::blocked(tx, &self.tag_key, subject)? {
+            None => Ok(()),
+            Some(until) => Err(Error::Later(
+                Code::TooManyRequests,
+                until.since(tx.now).as_secs().max(1),
+            )),
+        }
     }
 
     /// Commits a failure, and gives the one answer for all of them; or the store's, if it cannot be counted.

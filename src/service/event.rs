@@ -11,6 +11,9 @@ use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
 use crate::store::{Broken, Row, Tx, params};
 
+/// Events that one account keeps: somebody who signs in all day must not fill the disk.
+const MOST_OF_ACCOUNT: u32 = 1000;
+
 /// The kinds of event, by their stable names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -150,6 +153,13 @@ impl<'a> Entry<'a> {
                 self.detail.map(|detail| detail.to_string()),
             ],
         )?;
+        if self.account.is_some() {
+            tx.run(
+                "DELETE FROM event WHERE id = \
+                 (SELECT id FROM event WHERE account_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                params![self.account, MOST_OF_ACCOUNT],
+            )?;
+        }
         Ok(())
     }
 

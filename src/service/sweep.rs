@@ -18,13 +18,13 @@ const STRETCH: i64 = 2000;
 const BATCH: usize = 200;
 const LIMIT: u32 = 500;
 
-/// How long an ended session's row is kept, so that its tokens are told from unknown ones in events and logs.
-const KEEP_ENDED: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long an ended session's row is kept, so that a client which still asks with its token shows up among the events.
+const KEEP_ENDED: Duration = Duration::from_secs(60 * 60);
 
 /// What a sweep deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// Sessions that had ended a day ago or expired, with their refresh tokens.
+    /// Sessions that had ended an hour ago or expired, with their refresh tokens.
     pub sessions: usize,
     /// Events older than they are kept.
     pub events: usize,
@@ -121,7 +121,7 @@ impl Authd {
     }
 }
 
-/// A session is dead when it ended a day ago, is past its absolute end, or none of its families was used for the idle
+/// A session is dead when it ended an hour ago, is past its absolute end, or none of its families was used for the idle
 /// lifetime. Asked again here: it may have been refreshed since it was found.
 fn delete_if_dead(tx: &Tx<'_>, key: SessionKey, idle: Duration) -> Result<usize, Broken> {
     tx.run(

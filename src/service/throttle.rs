@@ -41,11 +41,12 @@ pub(super) enum Subject<'a> {
     /// A login that belongs to no account, in its folded form.
     Unknown(&'a str),
     Address(IpAddr),
+    /// An address that makes accounts, where everybody may. Here it is the successes that are counted.
+    Registration(IpAddr),
 }
 
 impl Subject<'_> {
     /// The row's name. Unknown logins share 65,536 rows: two of them in one row merely wait for each other.
-    /// IPv6 counts by /64, which is what one customer gets.
     fn filed_under(&self, key: &TagKey) -> Option<[u8; 16]> {
         match self {
             Subject::Account(account) => {
@@ -55,20 +56,14 @@ impl Subject<'_> {
                 let [a, b, ..] = key.subject(&format!("login {login}"));
                 Some(key.subject(&format!("bucket {a} {b}")))
             }
-            // Whoever comes over loopback stands for others (a proxy that is not declared, an application
-            // that signs its own users in): one failing user must not lock out the rest.
-            Subject::Address(ip) if ip.is_loopback() => None,
-            Subject::Address(IpAddr::V4(ip)) => Some(key.subject(&format!("address {ip}"))),
-            Subject::Address(IpAddr::V6(ip)) => {
-                let [a, b, c, d, ..] = ip.segments();
-                Some(key.subject(&format!("network {a:x}:{b:x}:{c:x}:{d:x}")))
-            }
+            Subject::Address(ip) => Some(key.subject(&format!("address {}", network(*ip)?))),
+            Subject::Registration(ip) => Some(key.subject(&format!("makes {}", network(*ip)?))),
         }
     }
 
     fn pause_after(&self, failures: u32) -> Duration {
         let free = match self {
-            Subject::Address(_) => ADDRESS_FREE,
+            Subject::Address(_) | Subject::Registration(_) => ADDRESS_FREE,
             _ if failures >= ACCOUNT_LIMIT => return LOCK,
             _ => ACCOUNT_FREE,
         };
@@ -79,7 +74,21 @@ impl Subject<'_> {
     }
 
     fn is_forgettable(&self) -> bool {
-        matches!(self, Subject::Address(_))
+        matches!(self, Subject::Address(_) | Subject::Registration(_))
+    }
+}
+
+/// How an address is counted: IPv6 by /64, which is what one customer gets. Whoever comes over loopback stands for
+/// others (a proxy that is not declared, an application that signs its own users in) and is not counted: one failing
+/// user must not lock out the rest.
+fn network(ip: IpAddr) -> Option<String> {
+    match ip {
+        _ if ip.is_loopback() => None,
+        IpAddr::V4(ip) => Some(ip.to_string()),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Some(format!("{a:x}:{b:x}:{c:x}:{d:x}"))
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl Problem {
             .header("content-type", "application/problem+json")
             .with_body(body);
         if let Some(seconds) = self.retry_after {
-            response = response.header("retry-after", &seconds.to_string());
+            response = response.header("retry-after", seconds.to_string());
         }
         if let Some(challenge) = self.challenge {
             response = response.header("www-authenticate", challenge);
@@ -197,5 +197,5 @@ pub(super) fn method_not_allowed(allowed: &str, request_id: &str) -> Response {
     let detail = format!("This path takes {allowed}.");
     Problem::new(405, "method_not_allowed", detail)
         .respond(request_id)
-        .header("allow", allowed)
+        .header("allow", allowed.to_owned())
 }

@@ -10,6 +10,7 @@
 //! in front picked the last has been fooled. And no text, whatever it contains, can end a header
 //! line of a response early: [`Response::header`] takes control characters out.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
@@ -178,13 +179,16 @@ impl Fields {
     }
 }
 
+/// A header field of a response. Most values are constants, and cost nothing to carry.
+pub(super) type Field = (&'static str, Cow<'static, str>);
+
 /// One response. `Content-Length`, `Date` and `Connection: keep-alive` are the server's to write;
 /// a body is left out where HTTP forbids one (the answer to HEAD, 204, 304).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code. The server sends 500 for what is not between 200 and 599.
     pub status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<Field>,
     body: Vec<u8>,
 }
 
@@ -228,11 +232,12 @@ impl Response {
     /// (`content-length`, `transfer-encoding`); `connection: close` closes the connection
     /// after the answer.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        let value = value.into();
         let value = if value.contains(char::is_control) {
-            value.replace(char::is_control, " ")
+            value.replace(char::is_control, " ").into()
         } else {
-            value.to_owned()
+            value
         };
         self.headers.push((name, value));
         self
@@ -249,7 +254,7 @@ impl Response {
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers
             .iter()
-            .map(|(name, value)| (*name, value.as_str()))
+            .map(|(name, value)| (*name, value.as_ref()))
     }
 
     /// The body.
@@ -258,7 +263,7 @@ impl Response {
     }
 
     /// The fields and the body, for the server to send without a copy.
-    pub(super) fn into_parts(self) -> (Vec<(&'static str, String)>, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (Vec<Field>, Vec<u8>) {
         (self.headers, self.body)
     }
 }

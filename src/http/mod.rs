@@ -81,7 +81,7 @@ impl App {
             status = response.status,
             "answered"
         );
-        self.finish(request, response).header("x-request-id", &id)
+        self.finish(request, response).header("x-request-id", id)
     }
 
     fn dispatch(&self, request: &Request, id: &str) -> Response {
@@ -128,8 +128,8 @@ impl App {
             return Response::new(404);
         }
         Response::new(204)
-            .header("allow", &methods)
-            .header("access-control-allow-methods", &methods)
+            .header("allow", methods.clone())
+            .header("access-control-allow-methods", methods)
             .header(
                 "access-control-allow-headers",
                 "authorization, content-type, idempotency-key",
@@ -165,7 +165,7 @@ impl App {
                     .any(|allowed| allowed == origin) =>
             {
                 response
-                    .header("access-control-allow-origin", origin)
+                    .header("access-control-allow-origin", origin.to_owned())
                     .header("access-control-expose-headers", "retry-after, x-request-id")
             }
             _ => response,

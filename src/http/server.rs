@@ -31,6 +31,7 @@
 //! No wait without a deadline, no buffer without a bound, no failure that ends the accept loop, no
 //! panic that ends more than its request. No byte of a client's reaches the log.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -1134,7 +1135,13 @@ fn render(response: Response, is_head: bool, close: bool) -> hyper::Response<Who
     *rendered.status_mut() = status;
     let headers = rendered.headers_mut();
     for (name, value) in fields {
-        if let (Some(name), Ok(value)) = (field_name(name), HeaderValue::try_from(value)) {
+        let value = match value {
+            Cow::Borrowed(text) => {
+                HeaderValue::from_maybe_shared(Bytes::from_static(text.as_bytes()))
+            }
+            Cow::Owned(text) => HeaderValue::from_maybe_shared(Bytes::from(text)),
+        };
+        if let (Some(name), Ok(value)) = (field_name(name), value) {
             headers.append(name, value);
         }
     }

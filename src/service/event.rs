@@ -6,10 +6,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Authd, Device, Error, Selector, account};
+use super::Device;
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
-use crate::store::{Broken, Row, Tx, params};
+use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// Events that one account keeps: somebody who signs in all day must not fill the disk.
 const MOST_OF_ACCOUNT: u32 = 1000;
@@ -79,22 +79,6 @@ pub struct Event {
     pub user_agent: Option<String>,
     /// More about it, by kind.
     pub detail: Option<Value>,
-}
-
-/// Which events to list.
-#[derive(Clone, Debug, Default)]
-pub struct EventQuery {
-    /// Of this account only.
-    pub account: Option<Selector>,
-    /// Older than this event.
-    pub before: Option<i64>,
-    /// At most this many, newest first; 1 to [`EventQuery::MOST`].
-    pub limit: u32,
-}
-
-impl EventQuery {
-    /// The most events that one question answers.
-    pub const MOST: u32 = 1000;
 }
 
 /// An event about to be written.
@@ -180,33 +164,28 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl Authd {
-    /// Lists what happened, newest first.
-    ///
-    /// # Errors
-    /// [`Error::No`] if the account that is asked about does not exist.
-    pub fn events(&self, query: &EventQuery) -> Result<Vec<Event>, Error> {
-        let limit = query.limit.clamp(1, EventQuery::MOST);
-        let before = query.before.unwrap_or(i64::MAX);
-        self.store.read(|tx| match &query.account {
-            None => Ok(tx.rows(
-                "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
-                 FROM event e LEFT JOIN account a ON a.id = e.account_id \
-                 WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
-                params![before, limit],
-                from_row,
-            )?),
-            Some(selector) => {
-                let account = account::select(tx, selector)?;
-                Ok(tx.rows(
-                    "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
-                     FROM event e JOIN account a ON a.id = e.account_id \
-                     WHERE e.account_id = ?3 AND e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
-                    params![before, limit, account.key],
-                    from_row,
-                )?)
-            }
-        })
+/// The events before `before`, of `account` or of all, newest first, at most `limit`.
+pub(super) fn list(
+    tx: &ReadTx<'_>,
+    account: Option<AccountKey>,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Event>, Broken> {
+    match account {
+        None => tx.rows(
+            "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+             FROM event e LEFT JOIN account a ON a.id = e.account_id \
+             WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
+            params![before, limit],
+            from_row,
+        ),
+        Some(account) => tx.rows(
+            "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+             FROM event e JOIN account a ON a.id = e.account_id \
+             WHERE e.account_id = ?3 AND e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
+            params![before, limit, account],
+            from_row,
+        ),
     }
 }
 

@@ -13,11 +13,13 @@
 
 mod access_token;
 mod account;
+mod administration;
 mod client;
 mod error;
 mod event;
 mod refresh_token;
 mod session;
+mod sign_in;
 mod signing_key;
 mod sweep;
 mod throttle;
@@ -28,11 +30,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access_token::{Claims, JwkSet};
-pub use account::{Account, NewAccount, Profile, Registration, Selector, SetupLink};
+pub use account::{Account, NewAccount, Selector};
+pub use administration::EventQuery;
 pub use error::{Code, Error};
-pub use event::{Event, EventQuery};
+pub use event::Event;
 pub use refresh_token::FoundToken;
 pub use session::{Ended, Session, SignIn};
+pub use sign_in::{Profile, Registration, SetupLink};
 pub use signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
 pub use sweep::Swept;
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::error::unexpected;
 use super::event::{Entry, Kind};
-use super::{Account, Actor, Authd, Device, Error, Selector, account, client, refresh_token};
+use super::{Account, Actor, Authd, Device, Error, Selector, account, client};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, AgentKey, SessionId, SessionKey};
 use crate::secret::{RefreshToken, agent_key};
@@ -262,66 +262,6 @@ impl Authd {
     }
 }
 
-/// Opens a session for `account`, with the first refresh token of its first-party family.
-pub(super) fn open(
-    tx: &Tx<'_>,
-    account: account::Loaded,
-    device: &Device,
-    device_name: Option<&str>,
-    lifetime: Duration,
-    idle: Duration,
-) -> Result<Grant, Error> {
-    make_room(tx, account.key)?;
-    let id = SessionId::random(tx.random());
-    let expires_at = tx.now.plus(lifetime);
-    let key = tx
-        .row(
-            "INSERT INTO session (public_id, account_id, device_name, created_at, expires_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
-            params![id, account.key, device_name, tx.now, expires_at],
-            |row| row.get(0),
-        )?
-        .ok_or_else(|| unexpected("an insertion returned no row"))?;
-    let token = refresh_token::begin(tx, key, client::FIRST_PARTY_KEY, expires_at, device)?;
-    Entry::of(Kind::SignIn, account.key)
-        .session(id)
-        .device(device)
-        .write(tx)?;
-    Ok(Grant {
-        token,
-        session: load(tx, key, idle)?,
-        account,
-    })
-}
-
-/// Gives an open session a new first-party family; the tokens of the old one are dead.
-pub(super) fn rekey(
-    tx: &Tx<'_>,
-    session: SessionKey,
-    account: account::Loaded,
-    device: &Device,
-    idle: Duration,
-) -> Result<Grant, Error> {
-    let expires_at = tx.row(
-        "UPDATE refresh_family SET revoked_at = ?3, revoke_reason = ?4 \
-         WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NULL RETURNING expires_at",
-        params![
-            session,
-            client::FIRST_PARTY_KEY,
-            tx.now,
-            Ended::PasswordChanged.as_str()
-        ],
-        |row| row.get(0),
-    )?;
-    let expires_at = expires_at.ok_or_else(|| Error::not_found("open session"))?;
-    let token = refresh_token::begin(tx, session, client::FIRST_PARTY_KEY, expires_at, device)?;
-    Ok(Grant {
-        token,
-        session: load(tx, session, idle)?,
-        account,
-    })
-}
-
 /// The answer to "is this session open, and whose is it?"
 pub(super) struct Open {
     pub session: SessionKey,
@@ -430,7 +370,7 @@ pub(super) fn device_name(name: Option<&str>) -> Result<Option<String>, Error> {
 }
 
 /// Ends the sessions that were unused longest, so that one more fits.
-fn make_room(tx: &Tx<'_>, account: AccountKey) -> Result<(), Error> {
+pub(super) fn make_room(tx: &Tx<'_>, account: AccountKey) -> Result<(), Error> {
     let surplus: Vec<(SessionKey, SessionId)> = tx.rows(
         "SELECT s.id, s.public_id FROM session s \
          JOIN refresh_family f ON f.session_id = s.id AND f.client_id = ?2 \

@@ -44,3 +44,88 @@ fn transact(conn: &Connection, sql: &str, version: i64) -> rusqlite::Result<()> 
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Place;
+    use super::*;
+
+    /// What a schema says, without comments and without regard to white space and order.
+    fn outline(conn: &Connection) -> Vec<String> {
+        let mut statement = conn
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
+            .unwrap();
+        let texts = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap();
+        let mut outline: Vec<String> = texts
+            .map(|text| {
+                let text = text.unwrap();
+                let bare = text
+                    .lines()
+                    .map(|line| line.split("--").next().unwrap_or_default());
+                bare.collect::<Vec<_>>()
+                    .join(" ")
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+            .collect();
+        outline.sort();
+        outline
+    }
+
+    #[test]
+    fn a_new_file_and_a_migrated_one_have_the_same_schema() {
+        let new = Connection::open_in_memory().unwrap();
+        build(&new).unwrap();
+        let migrated = Connection::open_in_memory().unwrap();
+        migrate(&migrated, 0).unwrap();
+        assert!(!outline(&new).is_empty());
+        assert_eq!(outline(&new), outline(&migrated));
+        for conn in [&new, &migrated] {
+            let version: i64 = conn
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap();
+            assert_eq!(version, VERSION);
+        }
+    }
+
+    #[test]
+    fn every_table_is_strict() {
+        let conn = Connection::open_in_memory().unwrap();
+        build(&conn).unwrap();
+        let lax = "SELECT count(*) FROM pragma_table_list
+                   WHERE schema = 'main' AND NOT strict AND name NOT LIKE 'sqlite_%'";
+        assert_eq!(
+            conn.query_row(lax, [], |row| row.get::<_, i64>(0)).unwrap(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_migration_happens_whole_or_not_at_all() {
+        let conn = Connection::open_in_memory().unwrap();
+        let broken =
+            "CREATE TABLE half (id INTEGER) STRICT; CREATE TABLE half (id INTEGER) STRICT;";
+        assert!(transact(&conn, broken, 1).is_err());
+        assert!(outline(&conn).is_empty());
+        let version: i64 = conn
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, 0);
+    }
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        let place = Place::new();
+        place.open();
+        let header = std::fs::read(&place.path).unwrap();
+        assert_eq!(&header[68..72], b"athd");
+        let journal = place
+            .stranger()
+            .pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))
+            .unwrap();
+        assert_eq!(journal, "wal");
+    }
+}

@@ -6,13 +6,13 @@
 //! **A write is durable when it is answered.** The file is in WAL mode with `synchronous=FULL`: a commit appends the
 //! changed pages to the WAL and syncs it, and only then the caller gets its answer. A sync is what a write costs,
 //! so all writes that wait at the same time share one: a single thread owns the writing connection and drains a queue
-//! into one transaction (group commit, [`writer`]). With 16 callers that is several times faster than a transaction
+//! into one transaction (group commit). With 16 callers that is several times faster than a transaction
 //! for each, and no caller starves: SQLite's lock is not fair, and under contention single callers have been seen to
 //! wait for seconds.
 //!
 //! **A read sees one moment.** It runs in a transaction of its own on a `query_only` connection and is disturbed by
 //! no write, nor disturbs one. It should be short: as long as a reader stays on an old snapshot, the WAL can't begin
-//! anew and grows ([`readers`]).
+//! anew and grows.
 //!
 //! **`Busy` means that nothing happened.** In WAL mode readers and writers don't wait for each other, and inside the
 //! process there is one writer. What remains is another process that writes, such as a command beside the server.
@@ -24,8 +24,8 @@
 //! memory of the database is read again then.
 //!
 //! **Damage stops the process.** A failed sync, a page that is not what it should be, a file that is no longer where it
-//! was: after these nobody knows what is stored, and going on would acknowledge what is not ([`broken`]). What is
-//! looked at before a file is served at all, and on which file systems, is told in [`startup`].
+//! was: after these nobody knows what is stored, and going on would acknowledge what is not. What is
+//! looked at before a file is served at all, and on which file systems, is told in `startup.rs`.
 //!
 //! **Durability is as honest as the disk.** `synchronous=FULL` asks the disk to make the WAL permanent at each
 //! commit. SD cards and USB sticks have been seen to confirm that and lose it when the power goes.
@@ -35,6 +35,8 @@ mod migrations;
 mod queue;
 mod readers;
 mod startup;
+#[cfg(test)]
+mod testing;
 mod tx;
 mod writer;
 
@@ -215,5 +217,211 @@ impl Store {
     pub fn ready(&self) -> Result<(), Broken> {
         self.read(|tx| tx.row("SELECT 1 FROM server", params![], |_| Ok(())))?;
         self.writer.ailment().map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
+
+    use super::testing::{OPTIONS, Place, START, add, found, names};
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn what_was_written_is_there_after_a_restart() {
+        let place = Place::new();
+        place.open().add("ann").unwrap();
+        assert_eq!(place.open().names(), ["ann"]);
+    }
+
+    #[test]
+    fn a_read_sees_one_moment() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("ann").unwrap();
+        store
+            .read(|tx| -> Result<(), Broken> {
+                assert_eq!(names(tx)?, ["ann"]);
+                store.add("bob")?;
+                assert_eq!(names(tx)?, ["ann"]);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(store.names(), ["ann", "bob"]);
+    }
+
+    #[test]
+    fn an_error_rolls_its_closure_back() {
+        #[derive(Debug)]
+        enum Refusal {
+            TooYoung,
+            Broken(Broken),
+        }
+        impl From<Broken> for Refusal {
+            fn from(broken: Broken) -> Refusal {
+                Refusal::Broken(broken)
+            }
+        }
+        let place = Place::new();
+        let store = place.open();
+        let refused = store.write(|tx| -> Result<(), Refusal> {
+            add(tx, "ann")?;
+            Err(Refusal::TooYoung)
+        });
+        assert!(matches!(refused, Err(Refusal::TooYoung)));
+        let broken = store.write(|tx| -> Result<(), Refusal> {
+            add(tx, "ann")?;
+            add(tx, "ann")?;
+            Ok(())
+        });
+        assert!(
+            matches!(broken, Err(Refusal::Broken(Broken::Database(text))) if text.contains("UNIQUE"))
+        );
+        assert!(store.names().is_empty());
+        assert_eq!(
+            store.statistics().commits,
+            0,
+            "what changes nothing costs no sync"
+        );
+    }
+
+    #[test]
+    fn commits_are_synced() {
+        let place = Place::new();
+        assert_eq!(place.open().statistics().synchronous, 2);
+    }
+
+    #[test] // req 64: nobody but the owner reads the file
+    fn all_files_are_the_owners_alone() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("ann").unwrap();
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mode = fs::metadata(place.beside(suffix))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{suffix}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_commit_is_noticed_and_ones_own_is_not() {
+        let place = Place::new();
+        let store = place.open();
+        let command = place.open_with(Options {
+            role: Role::Command,
+            ..OPTIONS
+        });
+        let before = store.foreign_changes();
+        store.add("ann").unwrap();
+        store.add("bob").unwrap();
+        store.housekeep();
+        store.housekeep();
+        store.add("cid").unwrap();
+        assert_eq!(store.foreign_changes(), before);
+        command.add("dan").unwrap();
+        store.housekeep();
+        assert_eq!(store.foreign_changes(), before + 1);
+        command.add("eve").unwrap();
+        store.add("fay").unwrap();
+        assert_eq!(store.foreign_changes(), before + 2);
+    }
+
+    #[test]
+    fn a_command_that_only_looks_leaves_no_trace() {
+        let place = Place::new();
+        let store = place.open();
+        store.write(found).unwrap();
+        let (command, _, hand) = {
+            let (clock, hand) = Clock::manual(START);
+            let options = Options {
+                role: Role::Command,
+                ..OPTIONS
+            };
+            let opened = Store::open(&place.path, clock.clone(), Entropy::seeded(2), options);
+            (opened.unwrap(), clock, hand)
+        };
+        let before = store.foreign_changes();
+        hand.advance(Duration::from_secs(60));
+        assert!(command.names().is_empty());
+        drop(command);
+        store.housekeep();
+        assert_eq!(store.foreign_changes(), before);
+    }
+
+    #[test] // I8, fault 18
+    fn the_clock_goes_on_from_where_it_was() {
+        let place = Place::new();
+        let (store, _, hand) = place.open_at(START);
+        store.write(found).unwrap();
+        hand.advance(Duration::from_secs(1000));
+        store.add("ann").unwrap();
+        drop(store);
+        let (_, clock, _) = place.open_at(Timestamp::from_unix(0));
+        assert_eq!(clock.now(), START.plus(Duration::from_secs(1000)));
+    }
+
+    #[test] // I8: a kill loses no more of the mark than housekeeping has left unstored
+    fn the_mark_is_stored_with_what_is_written_and_now_and_then() {
+        let place = Place::new();
+        let (store, clock, hand) = place.open_at(START);
+        let stored = || {
+            let latest = "SELECT clock_latest FROM server";
+            let at = place
+                .stranger()
+                .query_row(latest, [], |row| row.get(0))
+                .unwrap();
+            Timestamp::from_unix(at)
+        };
+        store.write(found).unwrap();
+        hand.advance(Duration::from_secs(5));
+        store.add("ann").unwrap();
+        assert_eq!(stored(), clock.now());
+        hand.advance(Duration::from_secs(29));
+        store.housekeep();
+        assert_eq!(stored(), START.plus(Duration::from_secs(5)), "not yet");
+        hand.advance(Duration::from_secs(1));
+        store.housekeep();
+        assert_eq!(stored(), clock.now());
+        hand.advance(Duration::from_secs(10));
+        drop(store);
+        assert_eq!(stored(), clock.now(), "a server stores it when it closes");
+    }
+
+    #[test]
+    fn a_confirmed_jump_reaches_the_running_server() {
+        let place = Place::new();
+        let (store, clock, _) = place.open_at(START);
+        store.write(found).unwrap();
+        let later = START.plus(Duration::from_secs(86_400 * 365)).as_unix();
+        let confirm = "UPDATE server SET clock_latest = ?1, clock_confirmed = ?1";
+        place.stranger().execute(confirm, [later]).unwrap();
+        store.housekeep();
+        assert_eq!(clock.now().as_unix(), later);
+    }
+
+    #[test]
+    fn an_idle_server_has_no_wal() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("ann").unwrap();
+        assert!(store.statistics().wal_bytes > 0);
+        store.housekeep();
+        store.housekeep();
+        assert_eq!(store.statistics().wal_bytes, 0);
+        store.ready().unwrap();
+    }
+
+    #[test]
+    fn closing_leaves_one_file_and_the_lock() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("ann").unwrap();
+        store.names();
+        drop(store);
+        assert!(!place.beside("-wal").exists() && !place.beside("-shm").exists());
     }
 }

@@ -6,9 +6,11 @@
 //! use, so its manager is wrapped here and both questions are answered from what is known anyway.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use r2d2::{HandleError, ManageConnection, Pool};
@@ -42,31 +44,44 @@ pub(super) const STATEMENTS: usize = 128;
 const BEGIN: &str = "BEGIN DEFERRED /* snapshot */";
 const END: &str = "COMMIT /* snapshot */";
 
+/// How long closing the pool waits for a connection that its helper thread is just then making.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The pool.
-pub(super) struct Readers(Pool<Manager>);
+pub(super) struct Readers {
+    pool: Option<Pool<Manager>>,
+    /// Ends when the pool and all its connections have gone.
+    closed: Mutex<Receiver<Infallible>>,
+}
 
 impl Readers {
     /// A pool of at most `size` connections to `path`, each made when it is first needed.
     pub fn new(path: &Path, size: u32) -> Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let manager = Manager(SqliteConnectionManager::file(path).with_flags(flags));
+        let (open, closed) = channel();
+        let manager = Manager {
+            sqlite: SqliteConnectionManager::file(path).with_flags(flags),
+            open: Mutex::new(open),
+        };
         // One thread makes connections and closes idle ones; r2d2 would start three.
         let helper = ScheduledThreadPool::builder()
             .num_threads(1)
             .thread_name_pattern("authd-pool")
             .build();
-        Readers(
-            Pool::builder()
-                .max_size(size.max(1))
-                .min_idle(Some(0))
-                .test_on_check_out(false)
-                .connection_timeout(PATIENCE)
-                .idle_timeout(Some(IDLE_TIMEOUT))
-                .max_lifetime(None)
-                .error_handler(Box::new(Log))
-                .thread_pool(Arc::new(helper))
-                .build_unchecked(manager),
-        )
+        let pool = Pool::builder()
+            .max_size(size.max(1))
+            .min_idle(Some(0))
+            .test_on_check_out(false)
+            .connection_timeout(PATIENCE)
+            .idle_timeout(Some(IDLE_TIMEOUT))
+            .max_lifetime(None)
+            .error_handler(Box::new(Log))
+            .thread_pool(Arc::new(helper))
+            .build_unchecked(manager);
+        Readers {
+            pool: Some(pool),
+            closed: Mutex::new(closed),
+        }
     }
 
     /// Gives `f` a snapshot.
@@ -76,8 +91,23 @@ impl Readers {
         f: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         // The reason, if there is another than a long queue, was logged where it was seen.
-        let reader = self.0.get().map_err(|_| Broken::Busy)?;
+        let pool = self.pool.as_ref().ok_or(Broken::Stopped)?;
+        let reader = pool.get().map_err(|_| Broken::Busy)?;
         reader.read(now, f)
+    }
+}
+
+impl Drop for Readers {
+    /// Closes all connections, also the one that the helper thread may still have in its hands, so that the writer's
+    /// is the last.
+    fn drop(&mut self) {
+        self.pool = None;
+        let closed = self
+            .closed
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent; the end of the channel is the message.
+        let _ = closed.recv_timeout(CLOSING_PATIENCE);
     }
 }
 
@@ -88,6 +118,8 @@ struct Reader {
     trouble: Trouble,
     /// It saw the disk fail, or could not end its transaction.
     is_spoiled: Cell<bool>,
+    // After the connection, because it says that the connection is closed.
+    _open: Sender<Infallible>,
 }
 
 impl Reader {
@@ -128,24 +160,33 @@ impl Reader {
     }
 }
 
-struct Manager(SqliteConnectionManager);
+struct Manager {
+    sqlite: SqliteConnectionManager,
+    open: Mutex<Sender<Infallible>>,
+}
 
 impl ManageConnection for Manager {
     type Connection = Reader;
     type Error = rusqlite::Error;
 
     fn connect(&self) -> rusqlite::Result<Reader> {
-        let conn = self.0.connect()?;
+        let conn = self.sqlite.connect()?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
         harden(&conn)?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         conn.pragma_update(None, "query_only", true)?;
         let inside = guard(&conn, false)?;
+        let open = self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Ok(Reader {
             conn,
             inside,
             trouble: Trouble::default(),
             is_spoiled: Cell::new(false),
+            _open: open,
         })
     }
 
@@ -206,4 +247,85 @@ pub(super) fn guard(conn: &Connection, writes: bool) -> rusqlite::Result<Arc<Ato
         }
     }))?;
     Ok(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Barrier;
+
+    use super::super::params;
+    use super::super::testing::{OPTIONS, Place, names};
+    use super::*;
+
+    #[test] // fault 22
+    fn a_thousand_panics_leave_the_pool_whole() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("ann").unwrap();
+        for _ in 0..1000 {
+            let read =
+                || store.read(|tx| -> Result<(), Broken> { panic!("after {}", names(tx)?.len()) });
+            assert!(catch_unwind(AssertUnwindSafe(read)).is_err());
+        }
+        // As many reads at the same time as there may be connections.
+        let together = Barrier::new(OPTIONS.readers as usize);
+        std::thread::scope(|scope| {
+            for _ in 0..OPTIONS.readers {
+                scope.spawn(|| {
+                    let read = store.read(|tx| {
+                        together.wait();
+                        names(tx)
+                    });
+                    assert_eq!(read.unwrap(), ["ann"]);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_reading_closure_can_only_read() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("ann").unwrap();
+        for sql in [
+            "UPDATE client SET name = 'x' RETURNING id",
+            "DELETE FROM client RETURNING id",
+            "COMMIT",
+            "BEGIN",
+            "PRAGMA query_only = OFF",
+        ] {
+            let refused = store.read(|tx| tx.row(sql, params![], |_| Ok(())));
+            assert!(
+                matches!(&refused, Err(Broken::Database(text)) if text.contains("not authorized")),
+                "{sql}: {refused:?}"
+            );
+        }
+        assert_eq!(store.names(), ["ann"]);
+    }
+
+    #[test]
+    fn the_connections_themselves_can_only_read() {
+        let place = Place::new();
+        let _store = place.open();
+        let readers = Readers::new(&place.path, 1);
+        let pool = readers.pool.as_ref().unwrap();
+        let reader = pool.get().unwrap();
+        let refused = reader.conn.execute("DELETE FROM client", []).unwrap_err();
+        assert!(refused.to_string().contains("readonly"), "{refused}");
+    }
+
+    #[test]
+    fn a_spoiled_connection_is_not_used_again() {
+        let place = Place::new();
+        let _store = place.open();
+        let readers = Readers::new(&place.path, 1);
+        let pool = readers.pool.as_ref().unwrap();
+        pool.get().unwrap().is_spoiled.set(true);
+        assert_eq!(pool.state().connections, 0);
+        pool.get().unwrap().conn.execute_batch("BEGIN").unwrap();
+        assert_eq!(pool.state().connections, 0, "its transaction was open");
+        drop(pool.get().unwrap());
+        assert_eq!(pool.state().connections, 1);
+    }
 }

@@ -655,3 +655,275 @@ pub(super) struct Displaced {
 fn inode(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::testing::{OPTIONS, Place, add_event};
+    use super::*;
+
+    const COMMAND: Options = Options {
+        role: Role::Command,
+        ..OPTIONS
+    };
+
+    #[test]
+    fn an_old_library_is_refused() {
+        assert!(check_library(3_051_003, "3.51.3").is_ok());
+        assert!(check_library(3_053_002, "3.53.2").is_ok());
+        let refusal = check_library(3_051_002, "3.51.2").unwrap_err();
+        assert!(refusal.to_string().contains("3.51.3"));
+    }
+
+    #[test]
+    fn file_systems_are_known_by_their_number() {
+        assert_eq!(Filesystem::of(0x6969), Filesystem::Network("NFS"));
+        assert_eq!(Filesystem::of(0xff53_4d42), Filesystem::Network("SMB"));
+        assert_eq!(Filesystem::of(0x0102_1997), Filesystem::Network("9p"));
+        assert!(matches!(
+            Filesystem::of(0x6573_5546),
+            Filesystem::Unknown(_)
+        ));
+        assert_eq!(Filesystem::of(0xef53), Filesystem::Local);
+    }
+
+    #[test] // fault 5
+    fn what_can_not_be_written_is_said_to_be_so() {
+        for kind in [
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::PermissionDenied,
+        ] {
+            let refusal = refused(Path::new("authd.db"), "opening it", &kind.into());
+            assert!(
+                refusal.to_string().starts_with("authd.db can't be written"),
+                "{refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let place = Place::new();
+        let path = place.path.join("authd.db");
+        let refusal = resolve(&path).unwrap_err();
+        assert!(
+            refusal
+                .to_string()
+                .contains(&place.path.display().to_string())
+        );
+        assert!(matches!(refusal, OpenError::NoDirectory(_)));
+    }
+
+    #[test]
+    fn a_command_makes_no_database() {
+        let place = Place::new();
+        assert!(matches!(
+            place.refusal_with(COMMAND),
+            OpenError::NoDatabase(_)
+        ));
+        assert!(!place.path.exists());
+        fs::write(&place.path, "").unwrap();
+        assert!(matches!(
+            place.refusal_with(COMMAND),
+            OpenError::NoDatabase(_)
+        ));
+    }
+
+    #[test] // fault 28
+    fn a_second_server_is_refused_and_a_command_is_not() {
+        let place = Place::new();
+        let server = place.open();
+        let refusal = place.refusal();
+        let OpenError::AlreadyServed { process, .. } = &refusal else {
+            panic!("{refusal}")
+        };
+        assert_eq!(*process, Some(std::process::id()));
+        let command = place.open_with(COMMAND);
+        command.add("ann").unwrap();
+        assert_eq!(server.names(), ["ann"]);
+        drop(server);
+        place.open();
+    }
+
+    #[test] // fault 28: however the file is called
+    fn a_symbolic_link_leads_to_the_same_lock() {
+        let place = Place::new();
+        let server = place.open();
+        let link = place.path.with_file_name("link.db");
+        symlink(&place.path, &link).unwrap();
+        assert!(matches!(
+            Lock::take(&link),
+            Err(OpenError::AlreadyServed { .. })
+        ));
+        drop(server);
+        let dangling = place.path.with_file_name("dangling.db");
+        symlink("nowhere", &dangling).unwrap();
+        assert!(matches!(resolve(&dangling), Err(OpenError::NotAFile(_))));
+    }
+
+    #[test]
+    fn a_directory_is_no_database() {
+        let place = Place::new();
+        fs::create_dir(&place.path).unwrap();
+        assert!(matches!(place.refusal(), OpenError::NotAFile(_)));
+    }
+
+    /// The refusal, after which the file must be as it was before.
+    fn refused_untouched(place: &Place) -> OpenError {
+        let before = fs::read(&place.path).unwrap();
+        let refusal = place.refusal();
+        assert!(
+            fs::read(&place.path).unwrap() == before,
+            "touched, with: {refusal}"
+        );
+        refusal
+    }
+
+    fn overwrite(path: &Path, at: usize, with: &[u8]) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at..at + with.len()].copy_from_slice(with);
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// A closed database of about a hundred pages.
+    fn filled() -> Place {
+        let place = Place::new();
+        let store = place.open();
+        for _ in 0..200 {
+            store.write(|tx| add_event(tx, 2000)).unwrap();
+        }
+        place
+    }
+
+    #[test] // fault 11
+    fn a_newer_schema_is_refused() {
+        let place = filled();
+        place
+            .stranger()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        let refusal = refused_untouched(&place);
+        assert!(
+            matches!(refusal, OpenError::Newer { found: 99, .. }),
+            "{refusal}"
+        );
+        assert!(matches!(
+            place.refusal_with(COMMAND),
+            OpenError::Newer { .. }
+        ));
+    }
+
+    #[test] // fault 11: the newer release was killed, and its migration is still in the WAL
+    fn a_newer_schema_in_the_wal_is_refused() {
+        let place = filled();
+        let newer = place.stranger();
+        newer
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .unwrap();
+        newer.pragma_update(None, "user_version", 99).unwrap();
+        drop(newer);
+        let wal = fs::read(place.beside("-wal")).unwrap();
+        let refusal = refused_untouched(&place);
+        assert!(
+            matches!(refusal, OpenError::Newer { found: 99, .. }),
+            "{refusal}"
+        );
+        assert!(fs::read(place.beside("-wal")).unwrap() == wal);
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused() {
+        for id in [0, 7] {
+            let place = Place::new();
+            let other = place.stranger();
+            other
+                .execute_batch("CREATE TABLE things (id INTEGER)")
+                .unwrap();
+            other.pragma_update(None, "application_id", id).unwrap();
+            drop(other);
+            let refusal = refused_untouched(&place);
+            assert!(matches!(refusal, OpenError::Foreign(_)), "{refusal}");
+        }
+    }
+
+    #[test] // fault 7
+    fn a_damaged_header_is_refused() {
+        let place = filled();
+        overwrite(&place.path, 0, b"not a database");
+        let refusal = refused_untouched(&place);
+        assert!(refusal.to_string().contains("authd restore"), "{refusal}");
+        fs::write(&place.path, "short").unwrap();
+        assert!(matches!(
+            refused_untouched(&place),
+            OpenError::Damaged { .. }
+        ));
+    }
+
+    #[test] // fault 7
+    fn a_damaged_page_is_refused() {
+        for page in [1, 20, 60, 90] {
+            let place = filled();
+            overwrite(&place.path, page * PAGE_SIZE as usize, &[0xa5; 512]);
+            let refusal = refused_untouched(&place);
+            assert!(
+                matches!(refusal, OpenError::Damaged { .. }),
+                "page {page}: {refusal}"
+            );
+            assert!(refusal.to_string().contains("authd restore"), "{refusal}");
+        }
+    }
+
+    #[test] // fault 7
+    fn a_file_that_was_cut_short_is_refused() {
+        let place = filled();
+        let mut bytes = fs::read(&place.path).unwrap();
+        bytes.truncate(bytes.len() / 2);
+        fs::write(&place.path, bytes).unwrap();
+        assert!(matches!(
+            refused_untouched(&place),
+            OpenError::Damaged { .. }
+        ));
+    }
+
+    #[test]
+    fn a_file_whose_making_was_interrupted_is_made_again() {
+        let place = Place::new();
+        fs::write(&place.path, "").unwrap();
+        place.open().add("ann").unwrap();
+        assert_eq!(place.open().names(), ["ann"]);
+    }
+
+    #[test]
+    fn a_path_that_looks_like_a_uri_is_a_path() {
+        let place = Place::new();
+        let odd = place.path.with_file_name("file:odd?mode=memory");
+        let options = OPTIONS;
+        let opened = open(&odd, &options).unwrap();
+        assert_eq!(opened.path.file_name(), odd.file_name());
+        assert!(odd.exists());
+    }
+
+    #[test] // fault 8
+    fn files_that_are_gone_or_others_are_noticed() {
+        let place = Place::new();
+        let opened = open(&place.path, &OPTIONS).unwrap();
+        opened.files.check().unwrap();
+        let index = place.beside("-shm");
+        fs::rename(&index, place.beside("-aside")).unwrap();
+        let gone = Displaced {
+            path: index.clone(),
+            part: Part::Index,
+            is_gone: true,
+        };
+        assert_eq!(opened.files.check(), Err(gone.clone()));
+        fs::write(&index, "").unwrap();
+        assert_eq!(
+            opened.files.check(),
+            Err(Displaced {
+                is_gone: false,
+                ..gone
+            })
+        );
+    }
+}

@@ -458,3 +458,87 @@ blobs! {
     TagKey: 32;
     Uuid: 16;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Place;
+    use super::*;
+
+    /// What comes back of a value that went through SQLite.
+    fn returned<T>(value: impl ToColumn + Send + 'static) -> Result<T, Broken>
+    where
+        T: FromColumn + Send + 'static,
+    {
+        let place = Place::new();
+        let store = place.open();
+        let answer = store.read(|tx| tx.row("SELECT ?1", params![value], |row| row.get(0)));
+        answer.map(|row| row.expect("one row"))
+    }
+
+    #[test]
+    fn values_come_back_as_they_went() {
+        assert_eq!(returned(true), Ok(true));
+        assert_eq!(returned(u32::MAX), Ok(u32::MAX));
+        assert_eq!(returned(i64::MIN), Ok(i64::MIN));
+        assert_eq!(returned("Grüße"), Ok("Grüße".to_owned()));
+        assert_eq!(returned([7_u8; 16]), Ok([7_u8; 16]));
+        assert_eq!(returned(None::<i64>), Ok(None::<i64>));
+        assert_eq!(returned(Some(7_i64)), Ok(Some(7_i64)));
+        assert_eq!(
+            returned(Timestamp::from_unix(-1)),
+            Ok(Timestamp::from_unix(-1))
+        );
+        assert_eq!(
+            returned(SessionKey::from_row(9)),
+            Ok(SessionKey::from_row(9))
+        );
+        let id = FamilyId::from_bytes([3; 16]);
+        assert_eq!(returned(id), Ok(id));
+        for address in ["192.0.2.7", "2001:db8::7"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(returned(address), Ok(address));
+        }
+        let dressed: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
+        assert_eq!(returned::<Vec<u8>>(dressed), Ok(vec![192, 0, 2, 7]));
+    }
+
+    #[test]
+    fn a_column_that_holds_something_else_is_an_error() {
+        for broken in [
+            returned::<bool>(2_i64).err(),
+            returned::<u32>(-1_i64).err(),
+            returned::<i64>("7").err(),
+            returned::<String>(7_i64).err(),
+            returned::<[u8; 16]>([7_u8; 15]).err(),
+            returned::<i64>(None::<i64>).err(),
+            returned::<IpAddr>([7_u8; 5]).err(),
+        ] {
+            let Some(Broken::Database(text)) = broken else {
+                panic!("{broken:?}")
+            };
+            assert!(text.contains("column 0 holds"), "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_counted() {
+        let place = Place::new();
+        let store = place.open();
+        let broken = store.read(|tx| tx.row("SELECT ?1, ?2", params![1_i64], |_| Ok(())));
+        assert!(matches!(broken, Err(Broken::Database(text)) if text.starts_with("1 parameters")));
+    }
+
+    #[test]
+    fn what_returning_gives_out_was_checked() {
+        let place = Place::new();
+        let store = place.open();
+        let broken = store.write(|tx| {
+            tx.row(
+                "INSERT INTO event (at, kind, account_id) VALUES (0, '', 12345) RETURNING id",
+                params![],
+                |row| row.get::<i64>(0),
+            )
+        });
+        assert!(matches!(broken, Err(Broken::Database(text)) if text.contains("FOREIGN KEY")));
+    }
+}

@@ -188,6 +188,13 @@ impl Writer {
         let _ = waited.recv();
     }
 
+    /// How many closures wait.
+    #[cfg(test)]
+    pub fn queue_length(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What was done so far.
     pub fn tallies(&self) -> &Tallies {
         &self.queue.tallies
     }
@@ -438,6 +445,10 @@ impl<'c> Pen<'c> {
                     .tallies
                     .foreign_changes
                     .fetch_add(1, Ordering::Release);
+                // An operator may have confirmed the time.
+                if let Ok(Some(mark)) = stored_mark(self.conn) {
+                    self.clock.resume(mark);
+                }
             }
             Err(error) => {
                 let fault = weighed(&error, "PRAGMA data_version");
@@ -502,32 +513,39 @@ impl<'c> Pen<'c> {
         }
         let is_idle = self.written == self.written_before;
         self.written_before = self.written;
+        if !is_idle || self.give_back_pages() {
+            self.is_truncated = false;
+        }
         if is_idle && !self.is_truncated {
-            self.give_back_pages();
             // Old pages in the WAL still hold what was deleted since.
             self.is_truncated = self
                 .checkpoint("TRUNCATE")
                 .is_some_and(|wal| wal.frames == 0);
-        } else if !is_idle {
-            self.is_truncated = false;
         }
         self.checkpoint_if_due();
     }
 
-    /// Shrinks the file, if more of it is free than the next sign-ins can use.
-    fn give_back_pages(&self) {
-        let free = get(self.conn, "freelist_count").and_then(|free| {
-            let all = get(self.conn, "page_count")?;
-            if free > VACUUM_PAGES && free > all / 2 {
-                self.conn
-                    .execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    /// Shrinks the file, if more of it is free than in use. Whether it did.
+    fn give_back_pages(&self) -> bool {
+        let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+        let given_back = || -> rusqlite::Result<bool> {
+            let free = get(self.conn, "freelist_count")?;
+            if free < VACUUM_PAGES || free < get(self.conn, "page_count")? / 2 {
+                return Ok(false);
             }
-            Ok(())
-        });
-        if let Err(error) = free {
-            let fault = weighed(&error, "PRAGMA incremental_vacuum");
-            tracing::warn!("the file could not be made smaller: {}", fault.text);
-        }
+            // It gives back one page with each step.
+            let mut statement = self.conn.prepare(&sql)?;
+            let mut pages = statement.query([])?;
+            while pages.next()?.is_some() {}
+            Ok(true)
+        };
+        given_back().unwrap_or_else(|error| {
+            tracing::warn!(
+                "the file was not made smaller: {}",
+                weighed(&error, &sql).text
+            );
+            false
+        })
     }
 
     /// Copies the WAL into the database when it is long. It costs the writer's time; answers have gone out.
@@ -695,4 +713,486 @@ fn get(conn: &Connection, pragma: &str) -> rusqlite::Result<i64> {
 /// Sets a pragma that answers with its new value.
 fn set(conn: &Connection, pragma: &str, value: i64) -> rusqlite::Result<()> {
     conn.pragma_update_and_check(None, pragma, value, |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use rusqlite::ErrorCode;
+
+    use super::super::params;
+    use super::super::testing::{OPTIONS, Place, add, add_event, found};
+    use super::super::{Options, Store};
+    use super::*;
+
+    /// A transaction that adds `name` and then keeps the writer busy until the sender is used.
+    fn occupied<'s>(
+        scope: &'s thread::Scope<'s, '_>,
+        store: &'s Store,
+        name: &'static str,
+    ) -> (
+        thread::ScopedJoinHandle<'s, Result<usize, Broken>>,
+        Sender<()>,
+    ) {
+        let (release, released) = channel();
+        let (begun, begins) = channel();
+        let holder = scope.spawn(move || {
+            store.write(move |tx| {
+                let added = add(tx, name);
+                begun.send(()).unwrap();
+                released.recv().unwrap();
+                added
+            })
+        });
+        begins.recv().unwrap();
+        (holder, release)
+    }
+
+    #[test]
+    fn those_who_wait_share_one_commit() {
+        let place = Place::new();
+        let store = place.open();
+        thread::scope(|scope| {
+            let (holder, release) = occupied(scope, &store, "first");
+            let others: Vec<_> = (0..20)
+                .map(|_| scope.spawn(|| store.write(|tx| add_event(tx, 10))))
+                .collect();
+            store.await_queue(20);
+            assert!(
+                store.names().is_empty(),
+                "nothing is visible before the commit"
+            );
+            release.send(()).unwrap();
+            assert_eq!(holder.join().unwrap(), Ok(1));
+            assert!(
+                others
+                    .into_iter()
+                    .all(|other| other.join().unwrap() == Ok(1))
+            );
+        });
+        let statistics = store.statistics();
+        assert_eq!(statistics.commits, 1);
+        assert_eq!(statistics.transactions, 21);
+        assert_eq!(statistics.largest_batch, 21);
+    }
+
+    #[test]
+    fn many_callers_are_all_answered() {
+        let place = Place::new();
+        let store = place.open();
+        thread::scope(|scope| {
+            for _ in 0..32 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        assert_eq!(store.write(|tx| add_event(tx, 10)), Ok(1));
+                    }
+                });
+            }
+        });
+        let statistics = store.statistics();
+        assert_eq!(statistics.transactions, 800);
+        assert!(statistics.commits < 800, "{statistics:?}");
+    }
+
+    #[test] // fault 22
+    fn a_thousand_panics_harm_nobody_else() {
+        let place = Place::new();
+        let store = place.open();
+        for _ in 0..1000 {
+            let broken = store.write(|tx| -> Result<(), Broken> {
+                add(tx, "ann")?;
+                panic!("as it had to come");
+            });
+            assert_eq!(broken, Err(Broken::Panicked));
+        }
+        assert!(store.names().is_empty());
+        assert_eq!(store.add("bob"), Ok(1));
+        assert_eq!(store.names(), ["bob"]);
+    }
+
+    #[test]
+    fn a_failure_in_a_batch_takes_nobody_along() {
+        let place = Place::new();
+        let store = place.open();
+        thread::scope(|scope| {
+            let (holder, release) = occupied(scope, &store, "first");
+            let panics = scope.spawn(|| {
+                store.write(|tx| -> Result<(), Broken> {
+                    add(tx, "second")?;
+                    panic!("as it had to come");
+                })
+            });
+            store.await_queue(1);
+            let fails = scope.spawn(|| store.add("first"));
+            store.await_queue(2);
+            let works = scope.spawn(|| store.add("third"));
+            store.await_queue(3);
+            release.send(()).unwrap();
+            assert_eq!(holder.join().unwrap(), Ok(1));
+            assert_eq!(panics.join().unwrap(), Err(Broken::Panicked));
+            assert!(matches!(fails.join().unwrap(), Err(Broken::Database(_))));
+            assert_eq!(works.join().unwrap(), Ok(1));
+        });
+        assert_eq!(store.names(), ["first", "third"]);
+        assert_eq!(store.statistics().commits, 1);
+    }
+
+    #[test]
+    fn an_overlooked_error_is_not_committed() {
+        let place = Place::new();
+        let store = place.open();
+        let broken = store.write(|tx| -> Result<(), Broken> {
+            add(tx, "ann")?;
+            let _ = add(tx, "ann");
+            Ok(())
+        });
+        assert!(matches!(broken, Err(Broken::Database(_))));
+        assert!(store.names().is_empty());
+    }
+
+    #[test] // faults 3 and 4
+    fn a_full_disk_makes_its_batch_void_and_passes() {
+        let place = Place::new();
+        let store = place.open_with(Options {
+            max_size: Some(400 << 10),
+            ..OPTIONS
+        });
+        store.add("before").unwrap();
+        thread::scope(|scope| {
+            let (holder, release) = occupied(scope, &store, "first");
+            let fills = scope.spawn(|| store.write(|tx| add_event(tx, 1 << 20)));
+            store.await_queue(1);
+            let later = scope.spawn(|| store.add("later"));
+            store.await_queue(2);
+            release.send(()).unwrap();
+            assert_eq!(
+                holder.join().unwrap(),
+                Err(Broken::Full),
+                "its commit never came"
+            );
+            assert_eq!(fills.join().unwrap(), Err(Broken::Full));
+            assert_eq!(
+                later.join().unwrap(),
+                Ok(1),
+                "it ran in the next transaction"
+            );
+        });
+        assert_eq!(store.names(), ["before", "later"]);
+        assert_eq!(store.statistics().void_batches, 1);
+    }
+
+    #[test] // fault 3
+    fn a_full_database_serves_reads_and_works_again_when_there_is_room() {
+        let place = Place::new();
+        let store = place.open_with(Options {
+            max_size: Some(400 << 10),
+            ..OPTIONS
+        });
+        store.write(found).unwrap();
+        while store.write(|tx| add_event(tx, 8 << 10)).is_ok() {}
+        assert_eq!(store.write(|tx| add_event(tx, 8 << 10)), Err(Broken::Full));
+        assert_eq!(store.ready(), Err(Broken::Full));
+        assert!(store.statistics().is_degraded);
+        assert!(store.names().is_empty());
+        store
+            .write(|tx| tx.run("DELETE FROM event", params![]))
+            .unwrap();
+        assert_eq!(store.ready(), Ok(()));
+        assert_eq!(store.write(|tx| add_event(tx, 8 << 10)), Ok(1));
+    }
+
+    #[test]
+    fn housekeeping_finds_out_that_there_is_room_again() {
+        let place = Place::new();
+        let store = place.open_with(Options {
+            max_size: Some(400 << 10),
+            ..OPTIONS
+        });
+        store.write(found).unwrap();
+        assert_eq!(store.write(|tx| add_event(tx, 1 << 20)), Err(Broken::Full));
+        assert_eq!(store.ready(), Err(Broken::Full));
+        store.housekeep();
+        assert_eq!(store.ready(), Ok(()));
+    }
+
+    #[test]
+    fn a_closure_has_no_say_over_its_transaction() {
+        let place = Place::new();
+        let store = place.open();
+        for sql in [
+            "BEGIN",
+            "BEGIN IMMEDIATE",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT closure",
+            "RELEASE closure",
+            "ROLLBACK TO closure",
+            "PRAGMA synchronous = OFF",
+            "PRAGMA data_version",
+            "ATTACH ':memory:' AS other",
+            "DETACH other",
+            "DROP TABLE client",
+            "CREATE TABLE other (id INTEGER)",
+        ] {
+            let refused = store.write(move |tx| {
+                add(tx, "ann")?;
+                tx.run(sql, params![])
+            });
+            assert!(
+                matches!(&refused, Err(Broken::Database(text)) if text.contains("not authorized")),
+                "{sql}: {refused:?}"
+            );
+        }
+        assert!(store.names().is_empty());
+        assert_eq!(store.statistics().void_batches, 0);
+        assert_eq!(store.add("bob"), Ok(1));
+    }
+
+    #[test]
+    fn a_write_inside_a_write_is_refused_instead_of_waiting_for_itself() {
+        let place = Place::new();
+        let store = Arc::new(place.open());
+        let inner = Arc::clone(&store);
+        let answer = store.write(move |_| -> Result<usize, Broken> { inner.add("ann") });
+        assert!(matches!(answer, Err(Broken::Database(_))));
+        // The closure's clone goes with the answer, before this one.
+        assert!(store.names().is_empty());
+    }
+
+    #[test] // fault 9
+    fn a_stranger_with_the_lock_makes_callers_busy_and_no_more() {
+        let place = Place::new();
+        let store = place.open_impatient();
+        let stranger = place.stranger();
+        stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert_eq!(store.add("ann"), Err(Broken::Busy));
+        assert!(store.names().is_empty(), "reads go on");
+        assert_eq!(store.ready(), Ok(()));
+        stranger.execute_batch("COMMIT").unwrap();
+        drop(store);
+        assert_eq!(place.open().add("ann"), Ok(1));
+        assert_eq!(place.open().names(), ["ann"], "it did not run late");
+    }
+
+    #[test] // fault 9
+    fn a_patient_caller_gets_the_lock_when_it_is_free() {
+        let place = Place::new();
+        let store = place.open();
+        let stranger = place.stranger();
+        stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| store.add("ann"));
+            store.await_queue(1);
+            stranger.execute_batch("COMMIT").unwrap();
+            assert_eq!(waits.join().unwrap(), Ok(1));
+        });
+    }
+
+    #[test] // fault 10
+    fn a_long_reader_stops_no_writer() {
+        let place = Place::new();
+        let store = place.open();
+        let stranger = place.stranger();
+        stranger
+            .execute_batch("BEGIN; SELECT count(*) FROM client")
+            .unwrap();
+        for _ in 0..20 {
+            // Enough for several checkpoints, none of which can finish.
+            assert_eq!(store.write(|tx| add_event(tx, 4 << 20)), Ok(1));
+        }
+        assert!(store.statistics().wal_bytes > WAL_ALARM);
+        stranger.execute_batch("COMMIT").unwrap();
+        store.housekeep();
+        store.housekeep();
+        assert_eq!(store.statistics().wal_bytes, 0);
+    }
+
+    #[test]
+    fn what_was_freed_goes_back_to_the_file_system() {
+        let place = Place::new();
+        let store = place.open();
+        store.write(|tx| add_event(tx, 12 << 20)).unwrap();
+        store
+            .write(|tx| tx.run("DELETE FROM event", params![]))
+            .unwrap();
+        store.housekeep();
+        let large = std::fs::metadata(&place.path).unwrap().len();
+        for _ in 0..8 {
+            store.housekeep();
+            store.housekeep();
+        }
+        let small = std::fs::metadata(&place.path).unwrap().len();
+        assert!(small < large / 2, "{large} to {small} bytes");
+    }
+
+    #[test]
+    fn what_is_queued_is_finished_before_the_store_closes() {
+        let place = Place::new();
+        let store = Arc::new(place.open());
+        let (release, released) = channel::<()>();
+        let (begun, begins) = channel();
+        let theirs = Arc::clone(&store);
+        let holder = thread::spawn(move || {
+            theirs.write(move |tx| {
+                begun.send(()).unwrap();
+                released.recv().unwrap();
+                add(tx, "ann")
+            })
+        });
+        begins.recv().unwrap();
+        drop(store);
+        release.send(()).unwrap();
+        assert_eq!(holder.join().unwrap(), Ok(1));
+        assert_eq!(place.open().names(), ["ann"]);
+    }
+
+    #[test]
+    fn what_was_deleted_is_not_left_in_the_file() {
+        let place = Place::new();
+        let store = place.open();
+        store.add("a-name-that-stands-out").unwrap();
+        store
+            .write(|tx| tx.run("DELETE FROM client", params![]))
+            .unwrap();
+        drop(store);
+        let bytes = std::fs::read(&place.path).unwrap();
+        assert!(
+            !bytes
+                .windows(22)
+                .any(|part| part == b"a-name-that-stands-out")
+        );
+    }
+
+    #[test]
+    fn a_stranger_finds_the_lock_taken_and_not_forever() {
+        let place = Place::new();
+        let store = place.open();
+        let stranger = place.stranger();
+        stranger.busy_timeout(Duration::ZERO).unwrap();
+        thread::scope(|scope| {
+            let (holder, release) = occupied(scope, &store, "ann");
+            let refused = stranger.execute_batch("BEGIN IMMEDIATE").unwrap_err();
+            assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+            release.send(()).unwrap();
+            assert_eq!(holder.join().unwrap(), Ok(1));
+        });
+        stranger.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
+    }
+
+    /// A test that ends its process runs itself again as a child, which finds its database in this variable.
+    const CHILD: &str = "AUTHD_TEST_DATABASE";
+
+    /// Runs the test of this name as a child on `place`, and returns its exit code and what it said last.
+    fn run_as_child(test: &str, place: &Place) -> (Option<i32>, String) {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                &format!("store::writer::tests::{test}"),
+                "--exact",
+                "--nocapture",
+            ])
+            .env(CHILD, &place.path)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    fn child_store() -> Option<(std::path::PathBuf, Store)> {
+        let path = std::path::PathBuf::from(std::env::var_os(CHILD)?);
+        let (clock, entropy) = (Clock::system(), Entropy::system());
+        let store = Store::open(&path, clock, entropy, OPTIONS).unwrap();
+        Some((path, store))
+    }
+
+    #[test] // fault 6; the limit of the file size makes the kernel refuse to write, as a failing disk does
+    fn an_error_of_the_disk_stops_the_process_before_anybody_is_answered() {
+        if let Some((_, store)) = child_store() {
+            let survived = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(signal_hook::consts::SIGXFSZ, survived).unwrap();
+            assert_eq!(store.add("ann"), Ok(1));
+            let limit = Some(256 << 10);
+            rustix::process::setrlimit(
+                rustix::process::Resource::Fsize,
+                rustix::process::Rlimit {
+                    current: limit,
+                    maximum: limit,
+                },
+            )
+            .unwrap();
+            let answer = store.write(|tx| {
+                add(tx, "bob")?;
+                add_event(tx, 1 << 20)
+            });
+            unreachable!("{answer:?}");
+        }
+        let place = Place::new();
+        let (code, said) = run_as_child(
+            "an_error_of_the_disk_stops_the_process_before_anybody_is_answered",
+            &place,
+        );
+        assert_eq!(code, Some(STOPPED), "{said}");
+        assert!(
+            said.contains("authd stops") && said.contains("authd restore"),
+            "{said}"
+        );
+        assert_eq!(place.open().names(), ["ann"]);
+    }
+
+    #[test] // fault 8; I6
+    fn a_deleted_wal_stops_the_process_and_what_was_confirmed_is_saved() {
+        if let Some((path, store)) = child_store() {
+            assert_eq!(store.add("ann"), Ok(1));
+            std::fs::remove_file(super::super::startup::beside(&path, "-wal")).unwrap();
+            store.housekeep();
+            unreachable!();
+        }
+        let place = Place::new();
+        let (code, said) = run_as_child(
+            "a_deleted_wal_stops_the_process_and_what_was_confirmed_is_saved",
+            &place,
+        );
+        assert_eq!(code, Some(STOPPED), "{said}");
+        assert!(said.contains("-wal was deleted"), "{said}");
+        assert_eq!(place.open().names(), ["ann"]);
+    }
+
+    #[test] // fault 8
+    fn a_replaced_database_stops_the_process() {
+        if let Some((path, store)) = child_store() {
+            std::fs::rename(&path, path.with_extension("old")).unwrap();
+            std::fs::write(&path, "another").unwrap();
+            store.housekeep();
+            unreachable!();
+        }
+        let place = Place::new();
+        let (code, said) = run_as_child("a_replaced_database_stops_the_process", &place);
+        assert_eq!(code, Some(STOPPED), "{said}");
+        assert!(said.contains("authd.db was replaced"), "{said}");
+        assert_eq!(std::fs::read(&place.path).unwrap(), b"another");
+    }
+
+    #[test] // fault 1, I6
+    fn a_kill_loses_nothing_that_was_confirmed() {
+        if let Some((_, store)) = child_store() {
+            assert_eq!(store.add("ann"), Ok(1));
+            store
+                .write(|tx| -> Result<(), Broken> {
+                    add(tx, "bob")?;
+                    let _ = rustix::process::kill_process(
+                        rustix::process::getpid(),
+                        rustix::process::Signal::KILL,
+                    );
+                    Ok(())
+                })
+                .unwrap();
+            unreachable!();
+        }
+        let place = Place::new();
+        let (code, said) = run_as_child("a_kill_loses_nothing_that_was_confirmed", &place);
+        assert_eq!(code, None, "{said}");
+        assert_eq!(place.open().names(), ["ann"]);
+    }
 }

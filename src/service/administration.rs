@@ -1,0 +1,173 @@
+//! What an operator does: make, find, disable and delete accounts, set their passwords, look at what happened.
+//!
+//! These methods ask nobody for a password and are not to be reached by a stranger: the command line calls them, on the
+//! strength of being able to open the file.
+
+use serde_json::json;
+
+use super::event::{self, Entry, Kind};
+use super::session::{self, Ended};
+use super::{Account, Authd, Error, Event, NewAccount, Selector, account, throttle};
+use crate::ids::AccountKey;
+use crate::store::params;
+
+/// Accounts that one question lists.
+const MOST_LISTED: u32 = 1000;
+
+/// Which events to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    /// Of this account only.
+    pub account: Option<Selector>,
+    /// Older than this event.
+    pub before: Option<i64>,
+    /// At most this many, newest first; 1 to [`EventQuery::MOST`].
+    pub limit: u32,
+}
+
+impl EventQuery {
+    /// The most events that one question answers.
+    pub const MOST: u32 = 1000;
+}
+
+impl Authd {
+    /// Makes an account, for an operator. Without a password nobody can sign in to it yet.
+    ///
+    /// # Errors
+    /// [`Code::WeakPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`]; [`Code::InvalidRequest`].
+    pub fn add_account(
+        &self,
+        account: NewAccount,
+        password: Option<&str>,
+    ) -> Result<Account, Error> {
+        let new = self.prepare(account, password)?;
+        Ok(self.store.write(move |tx| account::insert(tx, &new))?.shown)
+    }
+
+    /// At most 1,000 accounts in the order of their making, after `after`, for an operator.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if `after` is no account.
+    pub fn accounts(&self, after: Option<&Selector>) -> Result<Vec<Account>, Error> {
+        self.store.read(|tx| {
+            let after = match after {
+                Some(selector) => account::select(tx, selector)?.key,
+                None => AccountKey::from_row(0),
+            };
+            let listed = tx.rows(
+                "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account \
+                 WHERE id > ?1 ORDER BY id LIMIT ?2",
+                params![after, MOST_LISTED],
+                account::from_row,
+            )?;
+            Ok(listed.into_iter().map(|loaded| loaded.shown).collect())
+        })
+    }
+
+    /// One account, for an operator.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub fn find_account(&self, selector: &Selector) -> Result<Account, Error> {
+        Ok(self.store.read(|tx| account::select(tx, selector))?.shown)
+    }
+
+    /// Disables an account: it cannot sign in, and its sessions end with the same stroke. Returns the account and how
+    /// many sessions that ended.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub fn disable_account(&self, selector: &Selector) -> Result<(Account, usize), Error> {
+        let selector = selector.clone();
+        self.store.write(move |tx| {
+            let account = account::select(tx, &selector)?;
+            let disabled = tx.run(
+                "UPDATE account SET disabled_at = ?2 WHERE id = ?1 AND disabled_at IS NULL",
+                params![account.key, tx.now],
+            )?;
+            if disabled == 1 {
+                Entry::of(Kind::AccountDisabled, account.key).write(tx)?;
+            }
+            let ended = session::end_all(tx, account.key, None, Ended::AccountDisabled, None)?;
+            Ok((account::load(tx, account.key)?.shown, ended))
+        })
+    }
+
+    /// Lets a disabled account sign in again. Its old sessions stay ended.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub fn enable_account(&self, selector: &Selector) -> Result<Account, Error> {
+        let selector = selector.clone();
+        self.store.write(move |tx| {
+            let account = account::select(tx, &selector)?;
+            let enabled = tx.run(
+                "UPDATE account SET disabled_at = NULL WHERE id = ?1 AND disabled_at IS NOT NULL",
+                params![account.key],
+            )?;
+            if enabled == 1 {
+                Entry::of(Kind::AccountEnabled, account.key).write(tx)?;
+            }
+            Ok(account::load(tx, account.key)?.shown)
+        })
+    }
+
+    /// Deletes an account with its sessions and events, for an operator.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub fn delete_account(&self, selector: &Selector) -> Result<Account, Error> {
+        let selector = selector.clone();
+        self.store.write(move |tx| {
+            let account = account::select(tx, &selector)?;
+            account::delete(tx, account.key)?;
+            Ok(account.shown)
+        })
+    }
+
+    /// Sets the password of an account, for an operator: ends its sessions and forgets its failures. Returns how many
+    /// sessions that ended.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`]; [`Code::WeakPassword`].
+    pub fn set_password(
+        &self,
+        selector: &Selector,
+        password: &str,
+        temporary: bool,
+    ) -> Result<usize, Error> {
+        let account = self.store.read(|tx| account::select(tx, selector))?.key;
+        let hash = self.hash_new(account, password)?;
+        let tag_key = self.tag_key.clone();
+        self.store.write(move |tx| {
+            let changed = tx.run(
+                "UPDATE account SET password_hash = ?2, password_temporary = ?3 WHERE id = ?1",
+                params![account, hash, temporary],
+            )?;
+            if changed == 0 {
+                return Err(Error::not_found("account"));
+            }
+            throttle::clear(tx, &tag_key, account)?;
+            Entry::of(Kind::PasswordChanged, account)
+                .detail(json!({ "by": "operator" }))
+                .write(tx)?;
+            session::end_all(tx, account, None, Ended::PasswordChanged, None)
+        })
+    }
+
+    /// Lists what happened, newest first.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if the account that is asked about does not exist.
+    pub fn events(&self, query: &EventQuery) -> Result<Vec<Event>, Error> {
+        let limit = query.limit.clamp(1, EventQuery::MOST);
+        let before = query.before.unwrap_or(i64::MAX);
+        self.store.read(|tx| {
+            let account = match &query.account {
+                Some(selector) => Some(account::select(tx, selector)?.key),
+                None => None,
+            };
+            Ok(event::list(tx, account, before, limit)?)
+        })
+    }
+}

@@ -1,0 +1,637 @@
+//! Signing in, and everything else that takes a password.
+//!
+//! A sign-in is a read (who, and may they try), the hashing (outside of any transaction, for seconds if need be) and a
+//! write that checks once more what it relies on.
+//!
+//! Whatever is wrong with a sign-in, the answer and the work behind it are the same: an unknown login is hashed against
+//! a dummy, counted like an account, and refused in the same words (req 10). Every way of presenting a password
+//! goes through the same throttle (req 20).
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::account::{self, Prepared};
+use super::error::unexpected;
+use super::event::{Entry, Kind};
+use super::session::{self, Ended, Grant, SignIn};
+use super::throttle::{self, Subject};
+use super::{
+    Account, Actor, Authd, Code, Device, Error, NewAccount, Selector, client, refresh_token,
+};
+use crate::ids::{AccountKey, SessionId, SessionKey};
+use crate::password::{Password, Verification};
+use crate::secret::SetupToken;
+use crate::store::{Broken, ReadTx, Row, Tx, params};
+
+/// Who may make an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Registration {
+    /// Only operators.
+    Closed,
+    /// Everybody.
+    Open,
+}
+
+/// A set-up link that is open.
+#[derive(Clone, Debug)]
+pub struct SetupLink {
+    /// The plain token, for the link and for `POST /v1/setup`.
+    pub token: String,
+}
+
+/// Changes to an account by its owner; what is absent stays as it is, and an empty text takes away.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// A new e-mail address; takes the current password.
+    pub email: Option<String>,
+    /// A new username.
+    pub username: Option<String>,
+    /// A new name.
+    pub name: Option<String>,
+    /// The current password.
+    pub current_password: Option<String>,
+}
+
+/// What a sign-in is judged by.
+struct Credentials {
+    account: AccountKey,
+    password_hash: Option<String>,
+    temporary: bool,
+    disabled: bool,
+}
+
+impl Authd {
+    /// Opens a set-up link, as long as there is no administrator; an earlier one is void then.
+    ///
+    /// # Errors
+    /// Only those of the store. `None` if there is an administrator.
+    pub fn open_setup(&self) -> Result<Option<SetupLink>, Error> {
+        let token = SetupToken::from_bytes(self.entropy.bytes());
+        let digest = token.digest();
+        let opened = self.store.write(move |tx| {
+            tx.run(
+                "UPDATE server SET setup_digest = ?1 WHERE NOT EXISTS (SELECT 1 FROM account WHERE admin = 1)",
+                params![digest],
+            )
+        })?;
+        Ok((opened == 1).then(|| SetupLink {
+            token: token.reveal(),
+        }))
+    }
+
+    /// Makes the first administrator with the token of the set-up link, and signs in.
+    ///
+    /// # Errors
+    /// [`Code::InvalidSetupToken`] if the link was used or replaced; [`Code::WeakPassword`];
+    /// [`Code::InvalidRequest`] for what is wrong with the address; [`Code::EmailTaken`].
+    pub fn set_up(
+        &self,
+        token: &str,
+        email: &str,
+        password: &str,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let spent = || {
+            Error::no(
+                Code::InvalidSetupToken,
+                "This set-up link was used or replaced. `authd user setup-link` prints the one that is open.",
+            )
+        };
+        let digest = SetupToken::read(token).ok_or_else(spent)?.digest();
+        // Looked at before hashing, so that strangers cannot make the server hash; decided where it is spent.
+        let open = self.store.read(|tx| {
+            tx.row(
+                "SELECT 1 FROM server WHERE setup_digest = ?1",
+                params![digest],
+                |row| row.get::<i64>(0),
+            )
+        })?;
+        if open.is_none() {
+            return Err(spent());
+        }
+        let account = NewAccount {
+            email: email.to_owned(),
+            username: None,
+            name: None,
+            admin: true,
+            temporary: false,
+        };
+        let new = self.prepare(account, Some(password))?;
+        let (device, lifetime, idle) = self.session_terms(device);
+        let grant = self.store.write(move |tx| {
+            let claimed = tx.run(
+                "UPDATE server SET setup_digest = NULL WHERE setup_digest = ?1",
+                params![digest],
+            )?;
+            if claimed == 0 {
+                return Err(spent());
+            }
+            let account = account::insert(tx, &new)?;
+            begin_session(tx, account, &device, None, lifetime, idle)
+        })?;
+        self.issue(grant)
+    }
+
+    /// Makes an account for whoever asks, and signs in.
+    ///
+    /// # Errors
+    /// [`Code::RegistrationClosed`]; [`Code::WeakPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`];
+    /// [`Code::InvalidRequest`] for what is wrong with a name; [`Code::TooManyRequests`] for an address that
+    /// makes one account after the other.
+    pub fn register(
+        &self,
+        account: NewAccount,
+        password: &str,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        if self.policy.registration != Registration::Open {
+            return Err(Error::no(
+                Code::RegistrationClosed,
+                "Registration is closed here. Ask whoever runs this server for an account.",
+            ));
+        }
+        let account = NewAccount {
+            admin: false,
+            temporary: false,
+            ..account
+        };
+        // Asked before hashing, so that a form sent twice costs nothing; decided by the unique index.
+        self.store.read(|tx| {
+            self.refuse_blocked_subject(tx, &Subject::Registration(device.ip))?;
+            account::refuse_taken(tx, &account)
+        })?;
+        let new = self.prepare(account, Some(password))?;
+        let (device, lifetime, idle) = self.session_terms(device);
+        let tag_key = self.tag_key.clone();
+        let grant = self.store.write(move |tx| {
+            throttle::record(tx, &tag_key, &Subject::Registration(device.ip))?;
+            let account = account::insert(tx, &new)?;
+            begin_session(tx, account, &device, None, lifetime, idle)
+        })?;
+        self.issue(grant)
+    }
+
+    /// Signs in by e-mail address or username.
+    ///
+    /// `new_password` takes the place of a temporary password, and is not looked at otherwise.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCredentials`] for everything that is wrong with login, password or account;
+    /// [`Code::TooManyRequests`] after too many failures; [`Code::PasswordChangeRequired`] for a temporary
+    /// password without a new one; [`Error::Unavailable`] when too many passwords wait to be hashed.
+    pub fn sign_in(
+        &self,
+        login: &str,
+        password: &str,
+        new_password: Option<&str>,
+        device_name: Option<&str>,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let device_name = session::device_name(device_name)?;
+        let password = read_password(password)?;
+        let login = account::fold_login(login);
+        let credentials = self.store.read(|tx| {
+            let found = credentials_by_login(tx, &login)?;
+            self.refuse_blocked(tx, found.as_ref(), &login, device)?;
+            Ok::<_, Error>(found)
+        })?;
+        let stored = credentials
+            .as_ref()
+            .and_then(|found| found.password_hash.as_deref());
+        let verification = self.hasher.verify(&password, stored)?;
+        let (rehash, found) = match (verification, credentials) {
+            (Verification::Right { rehash }, Some(found)) if !found.disabled => (rehash, found),
+            (_, found) => return Err(self.count_failure(found, login, device)),
+        };
+        let replacement = match (found.temporary, new_password) {
+            (true, None) => {
+                return Err(Error::no(
+                    Code::PasswordChangeRequired,
+                    "This password was set for you and must be changed: sign in again with `new_password` as well.",
+                ));
+            }
+            (true, Some(new)) => Some(self.hash_new(found.account, new)?),
+            (false, _) if rehash => Some(self.hasher.hash(&password, self.entropy.bytes())?),
+            (false, _) => None,
+        };
+        let (device, lifetime, idle) = self.session_terms(device);
+        let tag_key = self.tag_key.clone();
+        let granted = self.store.write(move |tx| {
+            // Others may have failed, and the password may have been changed, while this one was hashed.
+            if throttle::blocked(tx, &tag_key, &Subject::Account(found.account))?.is_some() {
+                return Ok(None);
+            }
+            let still = tx.run(
+                "UPDATE account SET password_hash = ?3, password_temporary = 0 \
+                 WHERE id = ?1 AND password_hash = ?2 AND disabled_at IS NULL",
+                params![
+                    found.account,
+                    found.password_hash.as_deref(),
+                    replacement.as_deref().or(found.password_hash.as_deref()),
+                ],
+            )?;
+            if still == 0 {
+                return Ok(None);
+            }
+            throttle::clear(tx, &tag_key, found.account)?;
+            if found.temporary {
+                Entry::of(Kind::PasswordChanged, found.account)
+                    .device(&device)
+                    .write(tx)?;
+            }
+            let account = account::load(tx, found.account)?;
+            begin_session(tx, account, &device, device_name.as_deref(), lifetime, idle).map(Some)
+        })?;
+        granted
+            .ok_or_else(invalid_credentials)
+            .and_then(|grant| self.issue(grant))
+    }
+
+    /// Opens a session for an account without asking for its password: for programs that embed authd and
+    /// have made sure by other means of who it is.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if there is no such account, or it is disabled.
+    pub fn open_session(
+        &self,
+        account: &Selector,
+        device_name: Option<&str>,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let device_name = session::device_name(device_name)?;
+        let account = account.clone();
+        let (device, lifetime, idle) = self.session_terms(device);
+        let grant = self.store.write(move |tx| {
+            let account = account::select(tx, &account)?;
+            if account.shown.disabled_at.is_some() {
+                return Err(Error::not_found("account that may sign in"));
+            }
+            begin_session(tx, account, &device, device_name.as_deref(), lifetime, idle)
+        })?;
+        self.issue(grant)
+    }
+
+    /// Changes the password of whoever asks, ends every other session, and answers with new tokens for this one:
+    /// its old refresh token is dead with the old password.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`] if the current one is wrong, which counts as a failure; [`Code::WeakPassword`].
+    pub fn change_password(
+        &self,
+        actor: &Actor,
+        current: &str,
+        new: &str,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let proven = self.require_password(actor, Some(current), device)?;
+        let hash = self.hash_new(actor.account_key, new)?;
+        let (account, kept) = (actor.account_key, actor.session_key);
+        let (device, _, idle) = self.session_terms(device);
+        let tag_key = self.tag_key.clone();
+        let grant = self.store.write(move |tx| {
+            let changed = tx.run(
+                "UPDATE account SET password_hash = ?3, password_temporary = 0 WHERE id = ?1 AND password_hash = ?2",
+                params![account, proven, hash],
+            )?;
+            if changed == 0 {
+                return Err(wrong_password());
+            }
+            throttle::clear(tx, &tag_key, account)?;
+            Entry::of(Kind::PasswordChanged, account).device(&device).write(tx)?;
+            session::end_all(tx, account, Some(kept), Ended::PasswordChanged, Some(&device))?;
+            begin_anew(tx, kept, account::load(tx, account)?, &device, idle)
+        })?;
+        self.issue(grant)
+    }
+
+    /// Checks the current password of whoever asks; a wrong one counts like a failed sign-in (req 15, req 20).
+    /// Returns the hash that it was right for.
+    fn require_password(
+        &self,
+        actor: &Actor,
+        password: Option<&str>,
+        device: &Device,
+    ) -> Result<String, Error> {
+        let password = password.ok_or_else(|| {
+            Error::no(
+                Code::WrongPassword,
+                "This change takes the current password as `current_password`.",
+            )
+        })?;
+        let password = read_password(password)?;
+        let found = self.store.read(|tx| {
+            let found = credentials_by_key(tx, actor.account_key)?;
+            self.refuse_blocked(tx, found.as_ref(), "", device)?;
+            Ok::<_, Error>(found)
+        })?;
+        let stored = found.as_ref().and_then(|found| found.password_hash.clone());
+        match (self.hasher.verify(&password, stored.as_deref())?, stored) {
+            (Verification::Right { .. }, Some(stored)) => Ok(stored),
+            _ => Err(match self.count_failure(found, String::new(), device) {
+                Error::No(Code::InvalidCredentials, _) => wrong_password(),
+                uncounted => uncounted,
+            }),
+        }
+    }
+
+    fn refuse_blocked(
+        &self,
+        tx: &ReadTx<'_>,
+        found: Option<&Credentials>,
+        login: &str,
+        device: &Device,
+    ) -> Result<(), Error> {
+        for subject in subjects(found, login, device) {
+            self.refuse_blocked_subject(tx, &subject)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_blocked_subject(&self, tx: &ReadTx<'_>, subject: &Subject<'_>) -> Result<(), Error> {
+        match throttle::blocked(tx, &self.tag_key, subject)? {
+            None => Ok(()),
+            Some(until) => Err(Error::Later(
+                Code::TooManyRequests,
+                until.since(tx.now).as_secs().max(1),
+            )),
+        }
+    }
+
+    /// Commits a failure, and gives the one answer for all of them; or the store's, if it cannot be counted.
+    fn count_failure(&self, found: Option<Credentials>, login: String, device: &Device) -> Error {
+        let (tag_key, device) = (self.tag_key.clone(), device.clone());
+        let counted: Result<(), Error> = self.store.write(move |tx| {
+            for subject in subjects(found.as_ref(), &login, &device) {
+                throttle::record(tx, &tag_key, &subject)?;
+            }
+            if let Some(found) = &found {
+                let cause = if found.disabled {
+                    "the account is disabled"
+                } else {
+                    "wrong password"
+                };
+                let blocked = throttle::blocked(tx, &tag_key, &Subject::Account(found.account))?;
+                let kind = if blocked.is_some() {
+                    Kind::SignInThrottled
+                } else {
+                    Kind::SignInFailed
+                };
+                Entry::of(kind, found.account)
+                    .device(&device)
+                    .detail(json!({ "cause": cause, "blocked_until": blocked }))
+                    .write(tx)?;
+            }
+            Ok(())
+        });
+        counted.err().unwrap_or_else(invalid_credentials)
+    }
+
+    pub(super) fn prepare(
+        &self,
+        account: NewAccount,
+        password: Option<&str>,
+    ) -> Result<Prepared, Error> {
+        let (email, email_key) = account::read_email(&account.email)?;
+        let username = account
+            .username
+            .as_deref()
+            .map(account::read_username)
+            .transpose()?
+            .flatten();
+        let name = account
+            .name
+            .as_deref()
+            .map(account::read_name)
+            .transpose()?
+            .flatten();
+        let hash = match password {
+            None => None,
+            Some(password) => {
+                let context = [
+                    Some(email_key.as_str()),
+                    username.as_ref().map(|(_, key)| key.as_str()),
+                ];
+                Some(self.hash_checked(password, &context)?)
+            }
+        };
+        Ok(Prepared {
+            account,
+            email,
+            email_key,
+            username,
+            name,
+            hash,
+        })
+    }
+
+    pub(super) fn hash_new(&self, account: AccountKey, password: &str) -> Result<String, Error> {
+        let account = self.store.read(|tx| account::load(tx, account))?.shown;
+        self.hash_checked(
+            password,
+            &[Some(&account.email), account.username.as_deref()],
+        )
+    }
+
+    fn hash_checked(&self, password: &str, context: &[Option<&str>]) -> Result<String, Error> {
+        let password = read_password(password)?;
+        let words: Vec<&str> = context.iter().flatten().copied().collect();
+        self.policy.password.check(&password, &words)?;
+        Ok(self.hasher.hash(&password, self.entropy.bytes())?)
+    }
+
+    fn session_terms(&self, device: &Device) -> (Device, Duration, Duration) {
+        (
+            device.clone(),
+            self.policy.session_lifetime,
+            self.policy.session_idle_lifetime,
+        )
+    }
+
+    /// Changes the account of whoever asks. A new e-mail address takes the current password (req 36).
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`]; [`Code::InvalidRequest`].
+    pub fn change_account(
+        &self,
+        actor: &Actor,
+        change: Profile,
+        device: &Device,
+    ) -> Result<Account, Error> {
+        let email = change
+            .email
+            .as_deref()
+            .map(account::read_email)
+            .transpose()?;
+        let username = change
+            .username
+            .as_deref()
+            .map(account::read_username)
+            .transpose()?;
+        let name = change.name.as_deref().map(account::read_name).transpose()?;
+        if email.is_some() {
+            self.require_password(actor, change.current_password.as_deref(), device)?;
+        }
+        let (account, device) = (actor.account_key, device.clone());
+        self.store.write(move |tx| {
+            let mut changed = Vec::new();
+            if let Some((email, key)) = email {
+                account::refuse_taken_email(tx, &key, account)?;
+                tx.run(
+                    "UPDATE account SET email = ?2, email_key = ?3 WHERE id = ?1",
+                    params![account, email, key],
+                )?;
+                changed.push("email");
+            }
+            if let Some(username) = username {
+                let (username, key) = username.unzip();
+                if let Some(key) = &key {
+                    account::refuse_taken_username(tx, key, account)?;
+                }
+                tx.run(
+                    "UPDATE account SET username = ?2, username_key = ?3 WHERE id = ?1",
+                    params![account, username, key],
+                )?;
+                changed.push("username");
+            }
+            if let Some(name) = name {
+                tx.run(
+                    "UPDATE account SET name = ?2 WHERE id = ?1",
+                    params![account, name],
+                )?;
+                changed.push("name");
+            }
+            if !changed.is_empty() {
+                Entry::of(Kind::AccountChanged, account)
+                    .device(&device)
+                    .detail(json!({ "changed": changed }))
+                    .write(tx)?;
+            }
+            Ok(account::load(tx, account)?.shown)
+        })
+    }
+
+    /// Deletes the account of whoever asks, with its sessions and events.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`] if the current password is wrong, which counts as a failure.
+    pub fn delete_own_account(
+        &self,
+        actor: &Actor,
+        current_password: &str,
+        device: &Device,
+    ) -> Result<(), Error> {
+        self.require_password(actor, Some(current_password), device)?;
+        let account = actor.account_key;
+        Ok(self.store.write(move |tx| account::delete(tx, account))?)
+    }
+}
+
+/// Opens a session for `account`, with the first refresh token of its first-party family.
+fn begin_session(
+    tx: &Tx<'_>,
+    account: account::Loaded,
+    device: &Device,
+    device_name: Option<&str>,
+    lifetime: Duration,
+    idle: Duration,
+) -> Result<Grant, Error> {
+    session::make_room(tx, account.key)?;
+    let id = SessionId::random(tx.random());
+    let expires_at = tx.now.plus(lifetime);
+    let key = tx
+        .row(
+            "INSERT INTO session (public_id, account_id, device_name, created_at, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
+            params![id, account.key, device_name, tx.now, expires_at],
+            |row| row.get(0),
+        )?
+        .ok_or_else(|| unexpected("an insertion returned no row"))?;
+    let token = refresh_token::begin(tx, key, client::FIRST_PARTY_KEY, expires_at, device)?;
+    Entry::of(Kind::SignIn, account.key)
+        .session(id)
+        .device(device)
+        .write(tx)?;
+    Ok(Grant {
+        token,
+        session: session::load(tx, key, idle)?,
+        account,
+    })
+}
+
+/// Gives an open session a new first-party family; the tokens of the old one are dead.
+fn begin_anew(
+    tx: &Tx<'_>,
+    session: SessionKey,
+    account: account::Loaded,
+    device: &Device,
+    idle: Duration,
+) -> Result<Grant, Error> {
+    let expires_at = tx.row(
+        "UPDATE refresh_family SET revoked_at = ?3, revoke_reason = ?4 \
+         WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NULL RETURNING expires_at",
+        params![
+            session,
+            client::FIRST_PARTY_KEY,
+            tx.now,
+            Ended::PasswordChanged.as_str()
+        ],
+        |row| row.get(0),
+    )?;
+    let expires_at = expires_at.ok_or_else(|| Error::not_found("open session"))?;
+    let token = refresh_token::begin(tx, session, client::FIRST_PARTY_KEY, expires_at, device)?;
+    Ok(Grant {
+        token,
+        session: session::load(tx, session, idle)?,
+        account,
+    })
+}
+
+fn invalid_credentials() -> Error {
+    Error::no(
+        Code::InvalidCredentials,
+        "The login or the password is wrong.",
+    )
+}
+
+fn wrong_password() -> Error {
+    Error::no(Code::WrongPassword, "The current password is wrong.")
+}
+
+fn subjects<'a>(found: Option<&Credentials>, login: &'a str, device: &Device) -> [Subject<'a>; 2] {
+    let who = match found {
+        Some(found) => Subject::Account(found.account),
+        None => Subject::Unknown(login),
+    };
+    [who, Subject::Address(device.ip)]
+}
+
+fn credentials_by_login(tx: &ReadTx<'_>, login: &str) -> Result<Option<Credentials>, Broken> {
+    tx.row(
+        "SELECT id, password_hash, password_temporary, disabled_at IS NOT NULL FROM account \
+         WHERE email_key = ?1 OR username_key = ?1",
+        params![login],
+        credentials_from_row,
+    )
+}
+
+fn credentials_by_key(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Credentials>, Broken> {
+    tx.row(
+        "SELECT id, password_hash, password_temporary, disabled_at IS NOT NULL FROM account WHERE id = ?1",
+        params![key],
+        credentials_from_row,
+    )
+}
+
+fn credentials_from_row(row: &Row<'_>) -> Result<Credentials, Broken> {
+    Ok(Credentials {
+        account: row.get(0)?,
+        password_hash: row.get(1)?,
+        temporary: row.get(2)?,
+        disabled: row.get(3)?,
+    })
+}
+
+fn read_password(text: &str) -> Result<Password, Error> {
+    Password::new(text).map_err(|too_long| Error::invalid(too_long.to_string()))
+}

@@ -185,12 +185,12 @@ impl Hasher {
         let params = self.params;
         let salt = Stored::salt(salt);
         let output = self.compute(password, params, salt, OUTPUT_LEN)?;
-        Ok(Stored {
+        let stored = Stored {
             params,
             salt,
             output,
-        }
-        .to_string())
+        };
+        Ok(stored.to_string())
     }
 
     /// Checks a password against a stored PHC string, or does the same work for nothing if there
@@ -210,20 +210,12 @@ impl Hasher {
                 .ok()
         });
         let exists = usable.is_some();
-        let Stored {
-            params,
-            salt,
-            output,
-        } = usable.unwrap_or_else(|| Stored::dummy(self.params));
-        let computed = self.compute(password, params, salt, output.len())?;
+        let stored = usable.unwrap_or_else(|| Stored::dummy(self.params));
+        let length = stored.output.len();
+        let computed = self.compute(password, stored.params, stored.salt, length)?;
         // `Output` compares in the same time wherever the two differ (req 60).
-        if computed == output && exists {
-            let rehash = Stored {
-                params,
-                salt,
-                output,
-            }
-            .is_weaker_than(self.params);
+        if computed == stored.output && exists {
+            let rehash = stored.is_weaker_than(self.params);
             Ok(Verification::Right { rehash })
         } else {
             Ok(Verification::Wrong)
@@ -361,7 +353,10 @@ impl fmt::Display for Stored {
 mod tests {
     use super::*;
 
-    use std::sync::{Arc, RwLock};
+    use std::sync::{
+        Arc, RwLock,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
 
     const MIB: u64 = 1024 * 1024;
 
@@ -607,7 +602,7 @@ mod tests {
                 "it has no salt or no output",
             ),
             (
-                changed("dl89jiGivsIiKJqEhoeI", ""),
+                changed("t6ndl89jiGivsIiKJqEhoeI", ""),
                 "its output is too short",
             ),
         ] {
@@ -666,24 +661,28 @@ mod tests {
     /// Runs `test` while every worker is held and the queue is full.
     fn when_full(hasher: &Hasher, test: impl FnOnce()) {
         let gate = Arc::new(RwLock::new(()));
+        let held = Arc::new(AtomicUsize::new(0));
         let hold = || {
-            let gate = Arc::clone(&gate);
-            hasher.workers.run(1, move |_| drop(gate.read()))
+            let (gate, held) = (Arc::clone(&gate), Arc::clone(&held));
+            hasher.workers.run(1, move |_| {
+                held.fetch_add(1, SeqCst);
+                drop(gate.read());
+            })
         };
         thread::scope(|s| {
             let closed = gate.write();
-            let mut held = Vec::new();
-            for waiting in 0..=WAITING {
-                while held.len() < hasher.workers() + waiting {
-                    held.push(s.spawn(hold));
-                }
-                while hasher.waiting() != waiting {
+            let mut jobs = Vec::new();
+            for job in 1..=hasher.workers() + WAITING {
+                jobs.push(s.spawn(hold));
+                while held.load(SeqCst) < job.min(hasher.workers())
+                    || hasher.waiting() < job.saturating_sub(hasher.workers())
+                {
                     thread::yield_now();
                 }
             }
             test();
             drop(closed);
-            for job in held {
+            for job in jobs {
                 assert_eq!(job.join().expect("no panic"), Ok(()));
             }
         });

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
-use super::routes::Call;
 use crate::secret::SetupToken;
 use crate::service::{Actor, NewAccount, Profile};
 

@@ -1,8 +1,8 @@
 //! Health, for whoever watches over the process.
 
+use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
-use super::routes::Call;
 
 pub(super) fn alive(_: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::text(200, "ok\n"))

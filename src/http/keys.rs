@@ -1,8 +1,8 @@
 //! The public keys over HTTP.
 
+use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
-use super::routes::Call;
 
 pub(super) fn jwks(call: &Call<'_>) -> Result<Response, Problem> {
     let (keys, max_age) = call.authd.jwks()?;

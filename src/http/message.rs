@@ -50,6 +50,20 @@ impl Method {
             _ => Self::Other,
         }
     }
+
+    /// The name of the method on the wire; `OTHER`, which no client sends, for all that have none here.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "OTHER",
+        }
+    }
 }
 
 /// One request, complete.

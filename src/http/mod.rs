@@ -10,15 +10,16 @@
 mod framing;
 mod guests;
 pub mod message;
-pub mod routes;
 pub mod server;
 
 mod accounts;
+mod call;
 mod client_address;
 mod error;
 mod health;
 mod keys;
 mod openapi;
+mod routes;
 mod sessions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,9 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
 
+use call::Call;
+pub use call::{Guard, Route};
 pub use error::refusal;
 use message::{Method, Request, Response};
-use routes::{Call, Guard, Route};
 
 use crate::entropy::Entropy;
 use crate::service::{Actor, Authd, Device};

@@ -4,27 +4,22 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::error::{Body, Problem};
-use super::message::{Method, Response};
-use super::routes::{Call, ROUTES, Route};
+use super::call::Route;
+use super::error::Body;
+use super::message::Method;
 
-pub(super) fn document(call: &Call<'_>) -> Result<Response, Problem> {
-    let document = write(&call.authd.policy().issuer);
-    Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
-}
-
-/// The document for a server at `issuer`.
-fn write(issuer: &str) -> Value {
+/// The document of `routes` for a server at `issuer`.
+pub(super) fn write(routes: &[Route], issuer: &str) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;
     let mut generator = settings.into_generator();
     let problem = generator.subschema_for::<Body<'_>>();
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in routes {
         let operation = operation(route, &mut generator, problem.as_value());
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[method_name(route.method).to_ascii_lowercase()] = operation;
+        path[route.method.name().to_ascii_lowercase()] = operation;
     }
     let schemas = generator.take_definitions(true);
     json!({
@@ -114,18 +109,4 @@ fn parameters(route: &Route) -> Vec<Value> {
         _ => {}
     }
     parameters
-}
-
-/// The name of a method on the wire.
-pub(super) const fn method_name(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-        Method::Options => "OPTIONS",
-        Method::Other => "OTHER",
-    }
 }

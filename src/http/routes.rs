@@ -1,61 +1,12 @@
-//! What there is: one table of routes, with the guard of each.
-//!
-//! A route cannot be written without its guard: the guard holds the handler, and a handler that wants to know who
-//! asks has another type than one that does not. The same table gives the OpenAPI document.
+//! What there is: one table of routes, with the guard of each. The same table gives the OpenAPI document.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
 
+use super::call::{Call, Guard, Route};
 use super::error::Problem;
-use super::message::{Method, Request, Response};
+use super::message::{Method, Response};
 use super::{accounts, health, keys, openapi, sessions};
-use crate::service::{Account, Actor, Authd, Device, JwkSet, Session, SignIn};
-
-/// One request on its way through a handler.
-pub struct Call<'a> {
-    pub(super) authd: &'a Authd,
-    pub(super) request: &'a Request,
-    pub(super) device: Device,
-    /// What stands in the place of `{id}`.
-    pub(super) parameter: &'a str,
-}
-
-/// Who may call, and what is called then.
-#[derive(Clone, Copy)]
-pub enum Guard {
-    /// Everybody.
-    Public(fn(&Call<'_>) -> Result<Response, Problem>),
-    /// Whoever presents a first-party access token of an open session.
-    Bearer(fn(&Call<'_>, &Actor) -> Result<Response, Problem>),
-}
-
-/// The schema of a type, for the OpenAPI document.
-pub type Describe = fn(&mut SchemaGenerator) -> Schema;
-
-/// One thing that can be asked for.
-pub struct Route {
-    /// By which method. HEAD goes wherever GET does.
-    pub method: Method,
-    /// The path; `{id}` stands for one segment.
-    pub path: &'static str,
-    /// Who may, and what happens.
-    pub guard: Guard,
-    /// What it does, in a line.
-    pub summary: &'static str,
-    /// What the body holds, if it takes one.
-    pub takes: Option<Describe>,
-    /// The status when all is well, and what it answers, if that is JSON.
-    pub gives: (u16, Option<Describe>),
-    /// The statuses of its refusals, beyond those that every route has.
-    pub refuses: &'static [u16],
-}
-
-impl Route {
-    /// Whether it takes an access token.
-    pub fn is_guarded(&self) -> bool {
-        matches!(self.guard, Guard::Bearer(_))
-    }
-}
+use crate::service::{Account, JwkSet, Session, SignIn};
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
@@ -228,13 +179,18 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/openapi.json",
-        guard: Guard::Public(openapi::document),
+        guard: Guard::Public(document),
         summary: "This interface, as OpenAPI 3.1",
         takes: None,
         gives: (200, None),
         refuses: &[],
     },
 ];
+
+fn document(call: &Call<'_>) -> Result<Response, Problem> {
+    let document = openapi::write(ROUTES, &call.authd.policy().issuer);
+    Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
+}
 
 /// Where a request leads.
 pub(super) enum Found<'a> {
@@ -275,7 +231,7 @@ pub(super) fn methods_of(path: &str) -> String {
         .iter()
         .filter(|route| matches(route.path, path).is_some())
     {
-        let name = openapi::method_name(route.method);
+        let name = route.method.name();
         if !names.contains(&name) {
             names.push(name);
         }
@@ -292,19 +248,5 @@ fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
         Some(prefix) => path
             .strip_prefix(prefix)
             .filter(|segment| !segment.is_empty() && !segment.contains('/')),
-    }
-}
-
-impl Call<'_> {
-    /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let content_type = self.request.header("content-type").unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::unsupported_media_type());
-        }
-        serde_json::from_slice(&self.request.body).map_err(|error| {
-            Problem::invalid_request(format!("The body is not as it should be: {error}."))
-        })
     }
 }

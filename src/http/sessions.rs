@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
-use super::routes::Call;
 use crate::ids::SessionId;
 use crate::service::{Actor, Code, Error, Session};
 

@@ -1,0 +1,71 @@
+//! What a route is made of, and what a handler is given.
+//!
+//! A route cannot be written without its guard: the guard holds the handler, and a handler that wants to know who
+//! asks has another type than one that does not.
+
+use schemars::{Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use super::error::Problem;
+use super::message::{Method, Request, Response};
+use crate::service::{Actor, Authd, Device};
+
+/// One request on its way through a handler.
+pub struct Call<'a> {
+    pub(super) authd: &'a Authd,
+    pub(super) request: &'a Request,
+    pub(super) device: Device,
+    /// What stands in the place of `{id}`.
+    pub(super) parameter: &'a str,
+}
+
+/// Who may call, and what is called then.
+#[derive(Clone, Copy)]
+pub enum Guard {
+    /// Everybody.
+    Public(fn(&Call<'_>) -> Result<Response, Problem>),
+    /// Whoever presents a first-party access token of an open session.
+    Bearer(fn(&Call<'_>, &Actor) -> Result<Response, Problem>),
+}
+
+/// The schema of a type, for the OpenAPI document.
+pub type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// One thing that can be asked for.
+pub struct Route {
+    /// By which method. HEAD goes wherever GET does.
+    pub method: Method,
+    /// The path; `{id}` stands for one segment.
+    pub path: &'static str,
+    /// Who may, and what happens.
+    pub guard: Guard,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// What the body holds, if it takes one.
+    pub takes: Option<Describe>,
+    /// The status when all is well, and what it answers, if that is JSON.
+    pub gives: (u16, Option<Describe>),
+    /// The statuses of its refusals, beyond those that every route has.
+    pub refuses: &'static [u16],
+}
+
+impl Route {
+    /// Whether it takes an access token.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.guard, Guard::Bearer(_))
+    }
+}
+
+impl Call<'_> {
+    /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let content_type = self.request.header("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::unsupported_media_type());
+        }
+        serde_json::from_slice(&self.request.body).map_err(|error| {
+            Problem::invalid_request(format!("The body is not as it should be: {error}."))
+        })
+    }
+}

@@ -373,7 +373,7 @@ pub(super) fn device_name(name: Option<&str>) -> Result<Option<String>, Error> {
 pub(super) fn make_room(tx: &Tx<'_>, account: AccountKey) -> Result<(), Error> {
     let surplus: Vec<(SessionKey, SessionId)> = tx.rows(
         "SELECT s.id, s.public_id FROM session s \
-         JOIN refresh_family f ON f.session_id = s.id AND f.client_id = ?2 \
+         JOIN refresh_family f ON f.session_id = s.id AND f.client_id = ?2 AND f.revoked_at IS NULL \
          WHERE s.account_id = ?1 AND s.ended_at IS NULL ORDER BY f.rotated_at DESC, s.id DESC LIMIT 1000 OFFSET ?3",
         params![account, client::FIRST_PARTY_KEY, MOST_SESSIONS - 1],
         |row| Ok((row.get(0)?, row.get(1)?)),

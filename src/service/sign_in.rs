@@ -202,7 +202,10 @@ impl Authd {
         let verification = self.hasher.verify(&password, stored)?;
         let (rehash, found) = match (verification, credentials) {
             (Verification::Right { rehash }, Some(found)) if !found.disabled => (rehash, found),
-            (_, found) => return Err(self.count_failure(found, login, device)),
+            (_, found) => {
+                self.count_failure(found, login, device)?;
+                return Err(invalid_credentials());
+            }
         };
         let replacement = match (found.temporary, new_password) {
             (true, None) => {
@@ -328,10 +331,10 @@ impl Authd {
         let stored = found.as_ref().and_then(|found| found.password_hash.clone());
         match (self.hasher.verify(&password, stored.as_deref())?, stored) {
             (Verification::Right { .. }, Some(stored)) => Ok(stored),
-            _ => Err(match self.count_failure(found, String::new(), device) {
-                Error::No(Code::InvalidCredentials, _) => wrong_password(),
-                uncounted => uncounted,
-            }),
+            _ => {
+                self.count_failure(found, String::new(), device)?;
+                Err(wrong_password())
+            }
         }
     }
 
@@ -358,10 +361,16 @@ impl Authd {
         }
     }
 
-    /// Commits a failure, and gives the one answer for all of them; or the store's, if it cannot be counted.
-    fn count_failure(&self, found: Option<Credentials>, login: String, device: &Device) -> Error {
+    /// Commits a failure. What cannot be counted must not be answered either: guessing would be free as long as the
+    /// disk is full.
+    fn count_failure(
+        &self,
+        found: Option<Credentials>,
+        login: String,
+        device: &Device,
+    ) -> Result<(), Error> {
         let (tag_key, device) = (self.tag_key.clone(), device.clone());
-        let counted: Result<(), Error> = self.store.write(move |tx| {
+        self.store.write(move |tx| {
             for subject in subjects(found.as_ref(), &login, &device) {
                 throttle::record(tx, &tag_key, &subject)?;
             }
@@ -383,8 +392,7 @@ impl Authd {
                     .write(tx)?;
             }
             Ok(())
-        });
-        counted.err().unwrap_or_else(invalid_credentials)
+        })
     }
 
     pub(super) fn prepare(

@@ -1,3 +1,5 @@
 //! authd, told in the words of those who use it.
 
 mod http_engine;
+mod server;
+mod wire;

@@ -1,0 +1,8 @@
+//! The server as a process: what only shows when the real binary runs on a real file and is talked to over sockets,
+//! killed, starved and lied to.
+//!
+//! Passwords are hashed with their real cost here, so accounts are few.
+
+mod crashes;
+mod main_job;
+mod retries;

@@ -19,8 +19,8 @@ use serde_json::json;
 
 use super::error::unexpected;
 use super::event::{Entry, Kind};
-use super::session::{self, Ended, Grant};
-use super::{Authd, Code, Device, Error, account, client};
+use super::session::{self, Ended, Grant, Session};
+use super::{Account, Authd, Code, Device, Error, account, client};
 use crate::clock::Timestamp;
 use crate::ids::{
     AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, SealKeyKey, SessionId,
@@ -69,6 +69,13 @@ struct Family {
     ended: bool,
     /// The window of its client, if that has one of its own.
     client_window: Option<u32>,
+}
+
+/// What the answer shows beyond the family: read with it, since nearly every presentation is granted.
+struct Holder {
+    device_name: Option<String>,
+    signed_in_at: Timestamp,
+    account: account::Loaded,
 }
 
 /// A token as it was presented.
@@ -281,7 +288,7 @@ impl Authd {
         let missing = || Error::not_found("refresh token");
         let token = RefreshToken::read(token, &self.tag_key).ok_or_else(missing)?;
         self.store.write(move |tx| {
-            let Some(family) = load(tx, token.family)? else {
+            let Some((family, _)) = load(tx, token.family)? else {
                 return Err(missing());
             };
             let ended = session::end(tx, family.session, reason)?;
@@ -319,7 +326,7 @@ fn present(
     retry: Option<Digest>,
     lifetimes: Lifetimes,
 ) -> Result<Outcome, Error> {
-    let Some(family) = load(tx, token.family)? else {
+    let Some((family, holder)) = load(tx, token.family)? else {
         tracing::debug!("refresh refused: the family is unknown");
         return Ok(Outcome::Refused);
     };
@@ -343,9 +350,23 @@ fn present(
     };
     let verdict = judge(&family, &presented, successor.is_some(), lifetimes, tx.now);
     match (verdict, successor) {
-        (Verdict::Rotate, _) => rotate(tx, &family, &presented, device, lifetimes),
+        (Verdict::Rotate, _) => rotate(tx, &family, holder, &presented, device, lifetimes),
         (Verdict::Replay { stranger }, Some(secret)) => {
-            replay(tx, &family, token, secret, stranger, device, lifetimes)
+            let successor = RefreshToken {
+                family: token.family,
+                generation: family.generation,
+                secret,
+            };
+            record_replay(tx, &family, stranger, device)?;
+            let rotated_by = rotated_by(tx, &family)?;
+            grant(
+                &family,
+                holder,
+                successor,
+                family.rotated_at,
+                rotated_by,
+                lifetimes,
+            )
         }
         (Verdict::TooOften, _) => Ok(Outcome::TooOften(family.rotated_at.plus(lifetimes.window))),
         (Verdict::Refuse(refusal), _) => refuse(tx, &family, refusal, device),
@@ -357,6 +378,7 @@ fn present(
 fn rotate(
     tx: &Tx<'_>,
     family: &Family,
+    holder: Holder,
     presented: &Presentation<'_>,
     device: &Device,
     lifetimes: Lifetimes,
@@ -397,18 +419,15 @@ fn rotate(
         generation,
         secret,
     };
-    grant(tx, family, token, lifetimes)
+    grant(family, holder, token, tx.now, device.clone(), lifetimes)
 }
 
-fn replay(
+fn record_replay(
     tx: &Tx<'_>,
     family: &Family,
-    token: &RefreshToken,
-    secret: Secret,
     stranger: Option<u32>,
     device: &Device,
-    lifetimes: Lifetimes,
-) -> Result<Outcome, Error> {
+) -> Result<(), Broken> {
     tx.run(
         "UPDATE refresh_family SET replays = replays + 1 WHERE id = ?1",
         params![family.key],
@@ -424,22 +443,38 @@ fn replay(
             .detail(json!({ "rotated": rotation_of(tx, family)?, "generations_in_a_row": streak }))
             .write(tx)?;
     }
-    let token = RefreshToken {
-        family: token.family,
-        generation: family.generation,
-        secret,
-    };
-    grant(tx, family, token, lifetimes)
+    Ok(())
 }
 
+/// The answer: the live token, in the session as it was when `rotated_by` rotated it.
 fn grant(
-    tx: &Tx<'_>,
     family: &Family,
+    holder: Holder,
     token: RefreshToken,
+    rotated_at: Timestamp,
+    rotated_by: Device,
     lifetimes: Lifetimes,
 ) -> Result<Outcome, Error> {
-    let session = session::load(tx, family.session, lifetimes.idle)?;
-    let account = account::load(tx, family.account)?;
+    let Holder {
+        device_name,
+        signed_in_at,
+        account,
+    } = holder;
+    let refresh_until = family.expires_at.min(rotated_at.plus(lifetimes.idle));
+    let shown = Session {
+        id: family.session_id,
+        device_name,
+        ip: rotated_by.ip,
+        user_agent: Some(rotated_by.user_agent).filter(|text| !text.is_empty()),
+        created_at: signed_in_at,
+        last_used_at: rotated_at,
+        expires_at: refresh_until,
+        current: true,
+    };
+    let session = session::Loaded {
+        shown,
+        refresh_until,
+    };
     Ok(Outcome::Granted(Box::new(Grant {
         token,
         session,
@@ -603,30 +638,41 @@ fn day(at: Timestamp) -> i64 {
     at.as_unix().div_euclid(86_400)
 }
 
-/// Who rotated last, for an event.
-fn rotation_of(tx: &ReadTx<'_>, family: &Family) -> Result<serde_json::Value, Broken> {
+/// The device that rotated last.
+fn rotated_by(tx: &ReadTx<'_>, family: &Family) -> Result<Device, Broken> {
     let agent: Option<String> = tx.row(
         "SELECT text FROM user_agent WHERE id = ?1",
         params![family.agent],
         |row| row.get(0),
     )?;
-    Ok(json!({ "ip": family.ip, "user_agent": agent, "at": family.rotated_at }))
+    Ok(Device {
+        ip: family.ip,
+        user_agent: agent.unwrap_or_default(),
+    })
 }
 
-fn load(tx: &ReadTx<'_>, id: FamilyId) -> Result<Option<Family>, Broken> {
+/// The same, and when, for an event.
+fn rotation_of(tx: &ReadTx<'_>, family: &Family) -> Result<serde_json::Value, Broken> {
+    let Device { ip, user_agent } = rotated_by(tx, family)?;
+    Ok(json!({ "ip": ip, "user_agent": user_agent, "at": family.rotated_at }))
+}
+
+fn load(tx: &ReadTx<'_>, id: FamilyId) -> Result<Option<(Family, Holder)>, Broken> {
     tx.row(
         "SELECT f.id, f.session_id, s.public_id, s.account_id, f.client_id, f.generation, f.digest, f.seal, \
                 f.seal_key_id, f.rotated_at, f.replays, f.ip, f.user_agent_id, f.retry_digest, f.lockstep, \
                 f.lockstep_generation, f.expires_at, \
                 f.revoked_at IS NOT NULL OR s.ended_at IS NOT NULL OR a.disabled_at IS NOT NULL \
                     OR f.epoch <> v.epoch, \
-                c.replay_window \
+                c.replay_window, \
+                s.device_name, s.created_at, \
+                a.public_id, a.email, a.username, a.name, a.admin, a.disabled_at, a.created_at \
          FROM refresh_family f \
          JOIN session s ON s.id = f.session_id JOIN account a ON a.id = s.account_id \
          JOIN client c ON c.id = f.client_id JOIN server v ON v.id = 1 \
          WHERE f.public_id = ?1",
         params![id],
-        family_from_row,
+        |row| Ok((family_from_row(row)?, holder_from_row(row)?)),
     )
 }
 
@@ -654,12 +700,31 @@ fn family_from_row(row: &Row<'_>) -> Result<Family, Broken> {
     })
 }
 
+fn holder_from_row(row: &Row<'_>) -> Result<Holder, Broken> {
+    Ok(Holder {
+        device_name: row.get(19)?,
+        signed_in_at: row.get(20)?,
+        account: account::Loaded {
+            key: row.get(3)?,
+            shown: Account {
+                id: row.get(21)?,
+                email: row.get(22)?,
+                username: row.get(23)?,
+                name: row.get(24)?,
+                admin: row.get(25)?,
+                disabled_at: row.get(26)?,
+                created_at: row.get(27)?,
+            },
+        },
+    })
+}
+
 fn find(
     tx: &ReadTx<'_>,
     token: &RefreshToken,
     idle: Duration,
 ) -> Result<Option<FoundToken>, Broken> {
-    let Some(family) = load(tx, token.family)? else {
+    let Some((family, holder)) = load(tx, token.family)? else {
         return Ok(None);
     };
     let live = token.generation == family.generation && token.secret.digest() == family.digest;
@@ -667,21 +732,21 @@ fn find(
         && !family.ended
         && tx.now < family.expires_at
         && tx.now.since(family.rotated_at) < idle;
-    tx.row(
-        "SELECT a.public_id, a.email, c.client_id FROM account a, client c WHERE a.id = ?1 AND c.id = ?2",
-        params![family.account, family.client],
-        |row| {
-            Ok(FoundToken {
-                session: family.session_id,
-                account: row.get(0)?,
-                email: row.get(1)?,
-                client_id: row.get(2)?,
-                generation: token.generation,
-                valid,
-                expires_at: family.expires_at,
-            })
-        },
-    )
+    let client_id = tx.row(
+        "SELECT client_id FROM client WHERE id = ?1",
+        params![family.client],
+        |row| row.get(0),
+    )?;
+    let client_id = client_id.ok_or_else(|| unexpected("a family has no client"))?;
+    Ok(Some(FoundToken {
+        session: family.session_id,
+        account: holder.account.shown.id,
+        email: holder.account.shown.email,
+        client_id,
+        generation: token.generation,
+        valid,
+        expires_at: family.expires_at,
+    }))
 }
 
 #[cfg(test)]

@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# authd from an empty directory to a changed password, with curl alone.
+#
+#   quickstart.sh [AUTHD]     the authd to use: the argument, else $AUTHD, else the one in $PATH
+#
+# Each step says what it does and fails, with the answer that it got, if that is not as promised. The server and its
+# database live in the working directory; the server ends with the script, the database stays for you to look at.
+set -euo pipefail
+
+authd=${1:-${AUTHD:-authd}}
+email=ann@example.org
+password='three grey herons at dawn'
+new_password='four white swans at dusk'
+
+fail() {
+    printf 'quickstart: %s\n' "$*" >&2
+    exit 1
+}
+
+step() {
+    printf '\n%s\n' "$*"
+}
+
+# call METHOD PATH ACCESS_TOKEN JSON: asks the server, and leaves `status` and `answer` behind. An empty argument is
+# one that is not sent. Tokens reach curl through its standard input: arguments are seen by every user of a machine.
+call() {
+    local method=$1 path=$2 access_token=$3 json=$4 reply
+    reply=$(
+        {
+            printf 'url = "%s%s"\nrequest = %s\n' "$url" "$path" "$method"
+            [[ -z $access_token ]] || printf 'header = "Authorization: Bearer %s"\n' "$access_token"
+            [[ -z $json ]] || printf 'header = "Content-Type: application/json"\ndata = "%s"\n' "${json//\"/\\\"}"
+        } | curl --silent --show-error --max-time 10 --write-out '\n%{http_code}' --config -
+    )
+    status=${reply##*$'\n'}
+    answer=${reply%$'\n'*}
+}
+
+expect() {
+    [[ $status == "$1" ]] || fail "expected $1, got $status: $answer"
+}
+
+# pick MEMBER: the text of a member of `answer`; `session` is the id of the session.
+pick() {
+    local pattern="\"$1\":\""
+    [[ $1 != session ]] || pattern='"session":{"id":"'
+    local found
+    found=$(sed -n "s/.*$pattern\([^\"]*\)\".*/\1/p" <<<"$answer")
+    [[ -n $found ]] || fail "there is no $1 in: $answer"
+    printf '%s' "$found"
+}
+
+command -v "$authd" >/dev/null || fail "there is no $authd. Build it with \`cargo build --release\`."
+[[ ! -e authd.db ]] || fail "there is an authd.db here already. Start in an empty directory."
+
+step '1. Start the server: it makes its database and prints a link for the first administrator.'
+# Port 0 is any that is free. Its first lines say where it is and how to begin.
+coproc SERVER { exec "$authd" serve --listen 127.0.0.1:0; }
+# Both names are gone as soon as the server is.
+server=$SERVER_PID output=${SERVER[0]}
+trap 'kill "$server" 2>/dev/null || true' EXIT
+url='' setup_token=''
+while [[ -z $setup_token ]] && read -r -t 20 -u "$output" line; do
+    case $line in
+        authd*' serves '*)
+            url=${line#* serves }
+            url=${url%% *}
+            ;;
+        */setup\?token=*) setup_token=${line#*token=} ;;
+    esac
+done
+[[ -n $url && -n $setup_token ]] || fail 'the server did not print its address and its set-up link'
+printf '   it serves %s\n' "$url"
+
+step '2. Set up the first account with the token of that link.'
+call POST /v1/setup '' "{\"token\":\"$setup_token\",\"email\":\"$email\",\"password\":\"$password\"}"
+expect 201
+printf '   account %s\n' "$(pick email)"
+call POST /v1/setup '' "{\"token\":\"$setup_token\",\"email\":\"eve@example.org\",\"password\":\"$password\"}"
+expect 403
+printf '   and the link is spent\n'
+
+step '3. Sign in on two devices.'
+call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$password\",\"device_name\":\"laptop\"}"
+expect 201
+laptop_refresh=$(pick refresh_token)
+call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$password\",\"device_name\":\"phone\"}"
+expect 201
+phone_session=$(pick session)
+phone_refresh=$(pick refresh_token)
+printf '   a laptop and a phone\n'
+
+step '4. Refresh on the laptop: a new access token, and a new refresh token in the place of the old one.'
+call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$laptop_refresh\"}"
+expect 200
+successor=$(pick refresh_token)
+laptop_access=$(pick access_token)
+[[ $successor != "$laptop_refresh" ]] || fail 'the refresh token did not change'
+printf '   %.9s…%s became %.9s…%s\n' "$laptop_refresh" "${laptop_refresh: -8}" "$successor" "${successor: -8}"
+
+step '5. Present the old refresh token again, as after an answer that got lost: the same successor.'
+call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$laptop_refresh\"}"
+expect 200
+[[ $(pick refresh_token) == "$successor" ]] || fail 'a retry forked the chain of tokens'
+printf '   %.9s…%s again\n' "$successor" "${successor: -8}"
+
+step '6. List the sessions.'
+call GET /v1/sessions "$laptop_access" ''
+expect 200
+for device in laptop phone; do
+    [[ $answer == *"\"device_name\":\"$device\""* ]] || fail "the $device is missing in: $answer"
+    printf '   %s\n' "$device"
+done
+
+step '7. End the session of the phone from the laptop; the phone cannot refresh any more.'
+call DELETE "/v1/sessions/$phone_session" "$laptop_access" ''
+expect 204
+call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$phone_refresh\"}"
+expect 401
+printf '   its refresh: %s %s\n' "$status" "$(pick code)"
+
+step '8. Change the password: new tokens for the laptop, an end to every other session.'
+call PUT /v1/account/password "$laptop_access" \
+    "{\"current_password\":\"$password\",\"new_password\":\"$new_password\"}"
+expect 200
+laptop_access=$(pick access_token)
+laptop_refresh=$(pick refresh_token)
+call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$successor\"}"
+expect 401
+call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$password\"}"
+expect 401
+printf '   the old password and the old refresh token: %s\n' "$status"
+
+step '9. Sign out.'
+call DELETE /v1/sessions/current "$laptop_access" ''
+expect 204
+call GET /v1/sessions "$laptop_access" ''
+expect 401
+call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$laptop_refresh\"}"
+expect 401
+printf '   access and refresh token: %s\n' "$status"
+
+step '10. Stop the server.'
+kill -TERM "$server"
+trap - EXIT
+wait "$server" || fail "the server ended with $?"
+printf '   done. What happened stands in the database: %s event list\n' "$authd"

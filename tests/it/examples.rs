@@ -3,16 +3,14 @@
 //! Python's and Node's packages are installed under the build's own directory, once for each list of versions.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
 
-use authd::clock::{Clock, monotonic};
+use authd::clock::Clock;
 use authd::http::{App, Settings};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -21,44 +19,30 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::wire::{AUTHD, Answer, Client, Home, PASSWORD, Ran, SignedIn, eventually};
+
 #[path = "../../examples/embed_tiny_http.rs"]
 #[allow(dead_code)] // Its `main` is run as an example only.
 mod embed_tiny_http;
 
-const AUTHD: &str = env!("CARGO_BIN_EXE_authd");
-
-/// Far beyond what anything here takes; whoever waits longer waits for nothing.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Between two looks at something that takes a moment.
-const MOMENT: Duration = Duration::from_millis(50);
-
-const EMAIL: &str = "ann@example.org";
-const PASSWORD: &str = "three grey herons at dawn";
-
 #[test] // req 32, req 35
 fn the_quickstart_keeps_its_promises() {
-    let directory = TempDir::new().expect("a directory");
     let quickstart = |directory: &TempDir, authd: &str| {
-        Command::new("bash")
+        let mut command = Command::new("bash");
+        command
             .arg(example("quickstart.sh"))
-            .current_dir(directory)
             .env("AUTHD", authd)
-            .output()
-            .expect("bash")
+            .current_dir(directory);
+        Ran::of(command, "")
     };
-    let output = quickstart(&directory, AUTHD);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{output:?}");
+    let directory = TempDir::new().expect("a directory");
+    let said = quickstart(&directory, AUTHD).done().stdout;
     assert!(said.contains("10. Stop the server"), "{said}");
 
-    let again = quickstart(&directory, AUTHD);
-    let complaint = String::from_utf8_lossy(&again.stderr);
+    let complaint = quickstart(&directory, AUTHD).refused(1);
     assert!(complaint.contains("authd.db here already"), "{complaint}");
-    assert_eq!(again.status.code(), Some(1));
-
-    let elsewhere = TempDir::new().expect("a directory");
-    assert!(!quickstart(&elsewhere, "true").status.success());
+    let no_server = quickstart(&TempDir::new().expect("a directory"), "true");
+    assert!(!no_server.status.success());
 }
 
 #[test] // req 56, req 58, req 59
@@ -73,36 +57,23 @@ fn a_node_service_verifies_tokens_by_itself() {
 
 fn verifies_tokens_by_itself(runtime: fn() -> (PathBuf, PathBuf)) {
     let (interpreter, script) = runtime();
-    let directory = TempDir::new().expect("a directory");
-    let authd = Process::authd(&directory);
-    let start = || {
-        let mut command = Command::new(&interpreter);
-        command
-            .arg(&script)
-            .arg("0")
-            .env("ISSUER", &authd.url)
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        Process::start(command, "listening on ")
-    };
-    let service = start();
-    let status = |token: &str| service.get(token).0;
+    let home = Home::new();
+    let authd = home.serve();
+    let service = Service::start(&interpreter, &script, &authd.url);
+    let status = |token: &str| service.ask(Some(token)).status;
 
-    let signed_in = authd.set_up();
-    let token = text(&signed_in["access_token"]);
+    let ann = authd.set_up("ann@example.org");
     assert_eq!(
-        service.get(token),
-        (
-            200,
-            json!({ "account": signed_in["account"]["id"], "session": signed_in["session"]["id"] })
-        )
+        service.ask(Some(&ann.access)).status(200).json(),
+        json!({ "account": ann.account, "session": ann.session })
     );
 
-    assert_eq!(ask("GET", &service.url, &[], "").0, 401);
+    assert_eq!(service.ask(None).status, 401);
     assert_eq!(status("garbled"), 401);
-    assert_eq!(status(text(&signed_in["refresh_token"])), 401);
-    assert_eq!(status(&token[..token.len() - 2]), 401);
+    assert_eq!(status(&ann.refresh), 401);
+    assert_eq!(status(&ann.access[..ann.access.len() - 2]), 401);
 
-    let forge = Forge::new(&directory, token);
+    let forge = Forge::new(&home, &ann);
     assert_eq!(
         status(&forge.sign(json!({}), json!({}))),
         200,
@@ -133,35 +104,25 @@ fn verifies_tokens_by_itself(runtime: fn() -> (PathBuf, PathBuf)) {
     assert_eq!(status(&forge.unsigned()), 401);
 
     // After an emergency rotation the service finds the new key by itself.
-    let rotated = Command::new(AUTHD)
-        .args(["key", "rotate", "--now"])
-        .current_dir(&directory)
-        .env_clear()
-        .output()
-        .expect("authd");
-    assert!(rotated.status.success(), "{rotated:?}");
-    // The server takes the new key within a second; until then it is asked for the same answer again.
-    let again = json!({ "refresh_token": signed_in["refresh_token"] });
-    let newer = authd.wait_for(|| {
-        let (status, refreshed) = authd.post("/v1/sessions/refresh", &again);
-        assert_eq!(status, 200, "{refreshed}");
-        let newer = text(&refreshed["access_token"]).to_owned();
-        (newer.split('.').next() != token.split('.').next()).then_some(newer)
+    home.authd(&["key", "rotate", "--now"]).done();
+    let newer = eventually("a token of the new key", || {
+        // The same token again and again: a lost answer, as far as the server knows.
+        let newer = authd.client().refreshed(&ann.refresh);
+        (header_of(&newer) != header_of(&ann)).then_some(newer)
     });
-    let newer = newer.as_str();
-    service.wait_for(|| (status(newer) == 200).then_some(()));
+    eventually("the new key in the service", || {
+        (status(&newer.access) == 200).then_some(())
+    });
 
-    // What works offline does not hear of a sign-out until the token expires; what it never heard of is not refused.
-    let bearer = format!("Bearer {newer}");
-    let sign_out = format!("{}/v1/sessions/current", authd.url);
-    assert_eq!(
-        ask("DELETE", &sign_out, &[("Authorization", &bearer)], "").0,
-        204
-    );
-    assert_eq!(status(newer), 200);
-    let newcomer = start();
+    // What works offline does not hear of a sign-out until the token expires; what was never heard is not refused.
+    authd
+        .client()
+        .as_owner(&newer, "DELETE", "/v1/sessions/current")
+        .status(204);
+    assert_eq!(status(&newer.access), 200);
+    let newcomer = Service::start(&interpreter, &script, &authd.url);
     drop(authd);
-    assert_eq!(newcomer.get(newer).0, 503);
+    assert_eq!(newcomer.ask(Some(&newer.access)).status, 503);
 }
 
 #[test]
@@ -176,137 +137,83 @@ fn authd_can_be_embedded_in_another_server() {
 
     let directory = TempDir::new().expect("a directory");
     let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").expect("a port"));
-    let url = format!("http://{}", server.server_addr());
-    let authd =
-        embed_tiny_http::open(&directory.path().join("authd.db"), &url).expect("a database");
+    let address = server.server_addr().to_ip().expect("an address");
+    let authd = embed_tiny_http::open(
+        &directory.path().join("authd.db"),
+        &format!("http://{address}"),
+    );
+    let authd = authd.expect("a database");
     let link = authd.open_setup().expect("an answer").expect("a link");
     let app = App::new(authd, Settings::default());
     thread::scope(|scope| {
         let _unblock = Unblock(Arc::clone(&server));
         scope.spawn(|| embed_tiny_http::serve(&server, &app));
+        let mut client = Client::connect(address);
 
-        let (status, answer) = ask("GET", &format!("{url}/"), &[], "");
-        assert_eq!((status, answer.contains("accounts")), (200, true));
-        let set_up = json!({ "token": link.token, "email": EMAIL, "password": PASSWORD });
-        let (status, signed_in) = post(&format!("{url}/v1/setup"), &set_up);
-        assert_eq!(status, 201, "{signed_in}");
-        let refresh = json!({ "refresh_token": signed_in["refresh_token"] });
-        let (status, once) = post(&format!("{url}/v1/sessions/refresh"), &refresh);
-        let (again, twice) = post(&format!("{url}/v1/sessions/refresh"), &refresh);
-        assert_eq!((status, again), (200, 200));
-        assert_eq!(once["refresh_token"], twice["refresh_token"]);
-        let bearer = format!("Bearer {}", text(&once["access_token"]));
-        let (status, sessions) = ask(
-            "GET",
-            &format!("{url}/v1/sessions"),
-            &[("Authorization", &bearer)],
-            "",
-        );
-        assert_eq!((status, sessions.contains("127.0.0.1")), (200, true));
+        let own = client.get("/").status(200).text();
+        assert!(own.contains("accounts"), "{own}");
+        let set_up =
+            json!({ "token": link.token, "email": "ann@example.org", "password": PASSWORD });
+        let ann = SignedIn::read(&client.post("/v1/setup", &set_up).status(201));
+        let once = client.refreshed(&ann.refresh);
+        let twice = client.refreshed(&ann.refresh);
+        assert_eq!(once.refresh, twice.refresh);
+        let listed = client
+            .as_owner(&once, "GET", "/v1/sessions")
+            .status(200)
+            .json();
+        assert_eq!(listed["sessions"][0]["ip"], "127.0.0.1");
+        client.get("/nothing").refused(404, "not_found");
 
-        let too_large = "x".repeat(70_000);
-        assert_eq!(
-            ask("POST", &format!("{url}/v1/sessions"), &[], &too_large).0,
-            413
-        );
-        assert_eq!(
-            ask("HEAD", &format!("{url}/healthz"), &[], ""),
-            (200, String::new())
-        );
-        assert_eq!(ask("GET", &format!("{url}/nothing"), &[], "").0, 404);
+        let too_large = Value::String("x".repeat(70_000));
+        client
+            .post("/v1/sessions", &too_large)
+            .refused(413, "body_too_large");
     });
 }
 
-/// A server of an example, or authd's. It ends with the value.
-struct Process {
+/// A service of an example. It ends with the value.
+struct Service {
     child: Child,
-    url: String,
-    lines: Receiver<String>,
+    address: SocketAddr,
+    /// Kept open: who prints where nobody listens may end.
+    _stdout: BufReader<ChildStdout>,
 }
 
-impl Process {
-    /// `authd serve` in `directory`.
-    fn authd(directory: &TempDir) -> Process {
-        let mut command = Command::new(AUTHD);
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
-        // The settings of whoever runs the tests are not these tests' business.
-        command.current_dir(directory).env_clear();
-        Process::start(command, " serves ")
-    }
-
-    /// Starts a server, and waits for the line in which its URL follows `mark`.
-    fn start(mut command: Command, mark: &str) -> Process {
-        let mut child = command
+impl Service {
+    fn start(interpreter: &Path, script: &Path, issuer: &str) -> Service {
+        let mut child = Command::new(interpreter)
+            .arg(script)
+            .arg("0")
+            .env("ISSUER", issuer)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a server that starts");
-        let stdout = BufReader::new(child.stdout.take().expect("its output"));
-        let (tell, lines) = mpsc::channel();
-        thread::spawn(move || {
-            stdout
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| tell.send(line))
-        });
-        let mut process = Process {
+            .expect("a service that starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line of output");
+        let address = line.trim_end().strip_prefix("listening on http://");
+        let address = address.and_then(|address| address.parse().ok());
+        Service {
             child,
-            url: String::new(),
-            lines,
-        };
-        let line = process.line_with(mark);
-        process.url = line.split_whitespace().next().expect("a URL").to_owned();
-        process
-    }
-
-    /// What follows `mark` in the first line that has it.
-    fn line_with(&self, mark: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(DEADLINE).expect("a line of output");
-            if let Some((_, rest)) = line.split_once(mark) {
-                return rest.to_owned();
-            }
+            address: address.expect("an address"),
+            _stdout: stdout,
         }
     }
 
-    fn set_up(&self) -> Value {
-        let token = self.line_with("/setup?token=");
-        let set_up = json!({ "token": token, "email": EMAIL, "password": PASSWORD });
-        let (status, signed_in) = self.post("/v1/setup", &set_up);
-        assert_eq!(status, 201, "{signed_in}");
-        signed_in
-    }
-
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        post(&format!("{}{path}", self.url), body)
-    }
-
-    /// Asks a service with an access token.
-    fn get(&self, token: &str) -> (u16, Value) {
-        let bearer = format!("Bearer {token}");
-        let (status, body) = ask(
-            "GET",
-            &format!("{}/", self.url),
-            &[("Authorization", &bearer)],
-            "",
-        );
-        (status, serde_json::from_str(&body).expect("JSON"))
-    }
-
-    /// Looks until something is seen, as long as the server lives.
-    fn wait_for<T>(&self, look: impl Fn() -> Option<T>) -> T {
-        let begun = monotonic();
-        loop {
-            if let Some(seen) = look() {
-                return seen;
-            }
-            assert!(begun.elapsed() < DEADLINE, "it never came");
-            let ended = self.lines.recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
-            assert!(!ended, "the server has ended");
-        }
+    /// Asks who somebody with this access token is.
+    fn ask(&self, token: Option<&str>) -> Answer {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = bearer
+            .iter()
+            .map(|bearer| ("Authorization", bearer.as_str()))
+            .collect();
+        Client::connect(self.address).request("GET", "/", &headers, None)
     }
 }
 
-impl Drop for Process {
+impl Drop for Service {
     fn drop(&mut self) {
         // Both fail only where it has ended already.
         let _ = self.child.kill();
@@ -322,26 +229,16 @@ struct Forge {
 }
 
 impl Forge {
-    /// With the key of the database in `directory`, after the pattern of `token`.
-    fn new(directory: &TempDir, token: &str) -> Forge {
-        let database =
-            rusqlite::Connection::open(directory.path().join("authd.db")).expect("the database");
-        let key: Vec<u8> = database
+    /// With the key of a database, after the pattern of somebody's token.
+    fn new(home: &Home, owner: &SignedIn) -> Forge {
+        let key: Vec<u8> = home
+            .sql()
             .query_row("SELECT private_key FROM signing_key", [], |row| row.get(0))
             .expect("a key");
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).expect("a key");
-        let mut parts = token.split('.').map(|part| {
-            let part = URL_SAFE_NO_PAD.decode(part).expect("base64url");
-            serde_json::from_slice(&part).unwrap_or_default()
-        });
-        let (header, claims) = (
-            parts.next().expect("a header"),
-            parts.next().expect("claims"),
-        );
         Forge {
-            key,
-            header,
-            claims,
+            key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).expect("a key"),
+            header: header_of(owner),
+            claims: owner.claims(),
         }
     }
 
@@ -376,17 +273,28 @@ fn changed(part: &Value, change: Value) -> String {
     URL_SAFE_NO_PAD.encode(Value::Object(part).to_string())
 }
 
+fn header_of(owner: &SignedIn) -> Value {
+    let part = owner.access.split('.').next().expect("three parts");
+    let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
+    serde_json::from_slice(&json).expect("JSON")
+}
+
 fn python() -> (PathBuf, PathBuf) {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-example");
     let interpreter = place.join("bin/python");
-    install(&place, &[example("python/requirements.txt")], || {
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&place));
-        let mut pip = Command::new(&interpreter);
-        run(pip
-            .args(["-m", "pip", "install", "--quiet", "-r"])
-            .arg(example("python/requirements.txt")));
+    let requirements = example("python/requirements.txt");
+    install(&place, std::slice::from_ref(&requirements), || {
+        run(
+            Path::new("python3"),
+            &["-m", "venv", "--clear", "."],
+            &place,
+        );
+        let requirements = requirements.to_str().expect("a path in UTF-8");
+        run(
+            &interpreter,
+            &["-m", "pip", "install", "--quiet", "-r", requirements],
+            &place,
+        );
     });
     (interpreter, example("python/server.py"))
 }
@@ -397,15 +305,18 @@ fn node() -> (PathBuf, PathBuf) {
     let copied = ["package.json", "package-lock.json", ".npmrc", "server.js"];
     let copied = copied.map(|name| example("node").join(name));
     install(&place, &copied, || {
-        fs::create_dir_all(&place).expect("a directory");
         for file in &copied {
             fs::copy(file, place.join(file.file_name().expect("a name"))).expect("a copy");
         }
-        run(Command::new("npm")
-            .args(["ci", "--silent"])
-            .current_dir(&place));
+        run(Path::new("npm"), &["ci", "--silent"], &place);
     });
     ("node".into(), place.join("server.js"))
+}
+
+fn run(program: &Path, arguments: &[&str], place: &Path) {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(place);
+    Ran::of(command, "").done();
 }
 
 /// Has `install` fill `place`, unless it did so before from the same files.
@@ -418,62 +329,13 @@ fn install(place: &Path, files: &[PathBuf], install: impl FnOnce()) {
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == files) {
         return;
     }
+    fs::create_dir_all(place).expect("a directory");
     install();
     fs::write(stamp, files).expect("a stamp");
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().expect("a command that starts");
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("examples")
         .join(name)
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("a text")
-}
-
-fn post(url: &str, body: &Value) -> (u16, Value) {
-    let (status, body) = ask(
-        "POST",
-        url,
-        &[("Content-Type", "application/json")],
-        &body.to_string(),
-    );
-    (status, serde_json::from_str(&body).expect("JSON"))
-}
-
-/// One request on a connection of its own: the status and the body.
-fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let rest = url.strip_prefix("http://").expect("a URL");
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = if path.is_empty() { "/" } else { path };
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
-    }
-    request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-    let mut stream = TcpStream::connect(host).expect("a connection");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
-    stream
-        .write_all(request.as_bytes())
-        .expect("a request that is taken");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .expect("a status")
-        .parse()
-        .expect("a number");
-    (status, body.to_owned())
 }

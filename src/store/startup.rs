@@ -152,7 +152,7 @@ impl fmt::Display for OpenError {
             OpenError::NetworkFilesystem { directory, kind } => write!(
                 f,
                 "{} is on {kind}, where SQLite's locks don't hold and databases get damaged. Put the database on a \
-                 local disk, or, if only this machine ever opens it, use --accept-network-filesystem.",
+                 local disk, or, if only this machine ever opens it, set accept_network_filesystem = true.",
                 directory.display()
             ),
             OpenError::AlreadyServed { path, process } => {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use authd::config::KEYS;
+use authd::store::OpenError;
 
 const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
@@ -30,6 +31,19 @@ fn the_readme_lists_every_setting_with_its_default() {
         README.contains(&table),
         "README.md needs this table:\n\n{table}"
     );
+}
+
+#[test]
+fn a_refused_file_system_names_the_setting_that_accepts_it() {
+    let refusal = OpenError::NetworkFilesystem {
+        directory: "/mnt".into(),
+        kind: "NFS",
+    };
+    let refusal = refusal.to_string();
+    let named = |name: &&str| refusal.contains(&format!("set {name} = true"));
+    let settings = KEYS.iter().map(|key| key.name());
+    assert_eq!(settings.filter(named).count(), 1, "{refusal}");
+    assert!(!refusal.contains("--"), "there is no such flag: {refusal}");
 }
 
 #[test]

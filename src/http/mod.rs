@@ -2,7 +2,7 @@
 //!
 //! [`server`] speaks HTTP and knows nothing of authd; [`App`] turns one [`Request`] into one [`Response`] and knows
 //! nothing of sockets, so a program that has an HTTP server of its own can host it
-//! (`examples/embed_tiny_http.rs`). Between them stands [`routes`]: one table of what there is, who may call it, and
+//! (`examples/embed_tiny_http.rs`). Between them stands the table of [`routes()`]: what there is, who may call it, and
 //! what it takes and gives, from which requests are dispatched and the OpenAPI document is written.
 //!
 //! Never in here: SQL, a rule of the lifecycle, a decision by a header that a stranger can send.

@@ -34,7 +34,8 @@ impl Authd {
     /// Makes an account, for an operator. Without a password nobody can sign in to it yet.
     ///
     /// # Errors
-    /// [`Code::WeakPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`]; [`Code::InvalidRequest`].
+    /// [`Code::WeakPassword`](super::Code::WeakPassword); [`Code::EmailTaken`](super::Code::EmailTaken);
+    /// [`Code::UsernameTaken`](super::Code::UsernameTaken); [`Code::InvalidRequest`](super::Code::InvalidRequest).
     pub fn add_account(
         &self,
         account: NewAccount,
@@ -47,7 +48,7 @@ impl Authd {
     /// At most 1,000 accounts in the order of their making, after `after`, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`] if `after` is no account.
+    /// [`Code::NotFound`](super::Code::NotFound) if `after` is no account.
     pub fn accounts(&self, after: Option<&Selector>) -> Result<Vec<Account>, Error> {
         self.store.read(|tx| {
             let after = match after {
@@ -67,7 +68,7 @@ impl Authd {
     /// One account, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`].
+    /// [`Code::NotFound`](super::Code::NotFound).
     pub fn find_account(&self, selector: &Selector) -> Result<Account, Error> {
         Ok(self.store.read(|tx| account::select(tx, selector))?.shown)
     }
@@ -76,7 +77,7 @@ impl Authd {
     /// many sessions that ended.
     ///
     /// # Errors
-    /// [`Code::NotFound`].
+    /// [`Code::NotFound`](super::Code::NotFound).
     pub fn disable_account(&self, selector: &Selector) -> Result<(Account, usize), Error> {
         let selector = selector.clone();
         self.store.write(move |tx| {
@@ -96,7 +97,7 @@ impl Authd {
     /// Lets a disabled account sign in again. Its old sessions stay ended.
     ///
     /// # Errors
-    /// [`Code::NotFound`].
+    /// [`Code::NotFound`](super::Code::NotFound).
     pub fn enable_account(&self, selector: &Selector) -> Result<Account, Error> {
         let selector = selector.clone();
         self.store.write(move |tx| {
@@ -115,7 +116,7 @@ impl Authd {
     /// Deletes an account with its sessions and events, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`].
+    /// [`Code::NotFound`](super::Code::NotFound).
     pub fn delete_account(&self, selector: &Selector) -> Result<Account, Error> {
         let selector = selector.clone();
         self.store.write(move |tx| {
@@ -129,7 +130,7 @@ impl Authd {
     /// sessions that ended.
     ///
     /// # Errors
-    /// [`Code::NotFound`]; [`Code::WeakPassword`].
+    /// [`Code::NotFound`](super::Code::NotFound); [`Code::WeakPassword`](super::Code::WeakPassword).
     pub fn set_password(
         &self,
         selector: &Selector,
@@ -158,7 +159,7 @@ impl Authd {
     /// Lists what happened, newest first.
     ///
     /// # Errors
-    /// [`Code::NotFound`] if the account that is asked about does not exist.
+    /// [`Code::NotFound`](super::Code::NotFound) if the account that is asked about does not exist.
     pub fn events(&self, query: &EventQuery) -> Result<Vec<Event>, Error> {
         let limit = query.limit.clamp(1, EventQuery::MOST);
         let before = query.before.unwrap_or(i64::MAX);

@@ -40,6 +40,7 @@ use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -198,7 +199,8 @@ impl Server {
     }
 
     /// Serves until `stop`. `handler` is called from many threads at a time, each with
-    /// 512 KiB of stack; a panic in it is a 500 for that request and nothing else.
+    /// 512 KiB of stack; a panic in it is a 500 for that request and nothing else. It is dropped
+    /// before this returns, unless connections had to be abandoned.
     ///
     /// # Errors
     /// When not even a first thread can be started. Everything that goes wrong later is survived.
@@ -207,11 +209,19 @@ impl Server {
         handler: impl Fn(Request) -> Response + Send + Sync + 'static,
         stop: Stop,
     ) -> io::Result<Drained> {
-        let house = Arc::new(House::new(self, Box::new(handler)));
+        let (standing, gone) = mpsc::channel();
+        let house = Arc::new(House::new(self, Box::new(handler), standing));
         start_thread(&house, None)?;
         stop.watch(&house);
         house.receive();
-        Ok(house.drain())
+        let drained = house.drain();
+        drop(house);
+        if drained.abandoned == 0 {
+            // A thread that has left the room still holds the house for a moment; but whoever
+            // called may rely on the handler, and all that it holds, being gone.
+            let _ = gone.recv_timeout(LINGER);
+        }
+        Ok(drained)
     }
 }
 
@@ -345,6 +355,8 @@ struct House {
     arrived: Condvar,
     /// Told when a connection or a thread has ended, or the house closes.
     left: Condvar,
+    /// Dropped after everything else: tells [`Server::run`] that the handler is gone.
+    _standing: Sender<Infallible>,
 }
 
 /// Who is in, and who serves.
@@ -365,7 +377,7 @@ impl std::fmt::Debug for House {
 }
 
 impl House {
-    fn new(server: Server, handler: Handler) -> Self {
+    fn new(server: Server, handler: Handler, standing: Sender<Infallible>) -> Self {
         let mut http = http1::Builder::new();
         http.half_close(true)
             .header_read_timeout(None)
@@ -385,6 +397,7 @@ impl House {
             }),
             arrived: Condvar::new(),
             left: Condvar::new(),
+            _standing: standing,
         }
     }
 

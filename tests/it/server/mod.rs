@@ -4,5 +4,6 @@
 //! Passwords are hashed with their real cost here, so accounts are few.
 
 mod crashes;
+mod faults;
 mod main_job;
 mod retries;

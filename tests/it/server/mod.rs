@@ -5,5 +5,6 @@
 
 mod crashes;
 mod faults;
+mod hostile;
 mod main_job;
 mod retries;

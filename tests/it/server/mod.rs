@@ -3,8 +3,10 @@
 //!
 //! Passwords are hashed with their real cost here, so accounts are few.
 
+mod command_line;
 mod crashes;
 mod faults;
 mod hostile;
 mod main_job;
 mod retries;
+mod secrets;

@@ -1,0 +1,304 @@
+//! The command line beside a running server, as an operator uses it.
+
+use serde_json::{Value, json};
+
+use crate::wire::{Home, SignedIn, eventually};
+
+#[test] // req 14, 33
+fn accounts_from_their_making_to_their_end() {
+    let home = Home::new();
+    let server = home.serve();
+    let add = [
+        "user",
+        "add",
+        "bob@example.org",
+        "--username",
+        "bob",
+        "--name",
+        "Bob B.",
+        "--password-stdin",
+        "--json",
+    ];
+    let made = home.authd_fed(&add, "correct horse battery\n").json();
+    assert_eq!(made["email"], "bob@example.org");
+    assert_eq!(made["admin"], false);
+    let id = made["id"].as_str().expect("an id");
+    let said = home.authd_fed(&add, "correct horse battery").refused(1);
+    assert!(
+        said.contains("Another account has this e-mail address"),
+        "{said}"
+    );
+    let weak = ["user", "add", "eve@example.org", "--password-stdin"];
+    home.authd_fed(&weak, "password1234").refused(1);
+    home.authd_fed(&weak, "short").refused(1);
+    // A password is never an argument, and never asked for where nobody can answer.
+    home.authd(&["user", "set-password", "bob"]).refused(1);
+
+    // Every name of an account leads to it, and the line end of a pipe is not part of a password.
+    for name in ["bob@example.org", "BOB@Example.org", "Bob", id] {
+        let shown = home.authd(&["user", "show", name, "--json"]).json();
+        assert_eq!(shown["id"], *id);
+    }
+    let sign_in = |password: &str| {
+        let body = json!({ "login": "bob", "password": password });
+        server.client().post("/v1/sessions", &body)
+    };
+    let bob = SignedIn::read(&sign_in("correct horse battery").status(201));
+
+    let disabled = home.authd(&["user", "disable", "bob", "--json"]).json();
+    assert_eq!(
+        disabled,
+        json!({ "disabled": "bob@example.org", "sessions_ended": 1 })
+    );
+    sign_in("correct horse battery").refused(401, "invalid_credentials");
+    let refused = server.client().as_owner(&bob, "GET", "/v1/account");
+    refused.refused(401, "invalid_token");
+    home.authd(&["user", "enable", "bob"]).done();
+    let bob = SignedIn::read(&sign_in("correct horse battery").status(201));
+
+    // A new password ends what was there (I10); a temporary one has to be changed (req 18).
+    let set = [
+        "user",
+        "set-password",
+        "bob",
+        "--password-stdin",
+        "--temporary",
+        "--json",
+    ];
+    let set = home.authd_fed(&set, "stapled to the door").json();
+    assert_eq!(set["sessions_ended"], 1);
+    let refused = server.client().refresh(&bob.refresh);
+    refused.refused(401, "invalid_grant");
+    sign_in("correct horse battery").refused(401, "invalid_credentials");
+    sign_in("stapled to the door").refused(403, "password_change_required");
+    let change = json!({
+        "login": "bob", "password": "stapled to the door", "new_password": "green lamp on a hill",
+    });
+    let changed = server.client().post("/v1/sessions", &change);
+    let bob = SignedIn::read(&changed.status(201));
+    SignedIn::read(&sign_in("green lamp on a hill").status(201));
+
+    let listed = home.authd(&["user", "list", "--json"]).json();
+    assert_eq!(listed["accounts"].as_array().map(Vec::len), Some(1));
+    home.authd(&["user", "delete", "bob"]).done();
+    let said = home.authd(&["user", "show", "bob"]).refused(1);
+    assert!(said.contains("no such account"), "{said}");
+    let refused = server.client().refresh(&bob.refresh);
+    refused.refused(401, "invalid_grant");
+    let listed = home.authd(&["user", "list", "--json"]).json();
+    assert_eq!(listed, json!({ "accounts": [] }));
+}
+
+#[test] // req 35
+fn sessions_are_listed_and_ended_by_an_operator() {
+    let home = Home::new();
+    let server = home.serve();
+    let laptop = server.set_up("ann@example.org");
+    let phone = server.sign_in("ann@example.org", "phone");
+    let list = || {
+        home.authd(&["session", "list", "ann@example.org", "--json"])
+            .json()
+    };
+    let names = |list: Value| -> Vec<Value> {
+        let sessions = list["sessions"].as_array().expect("a list");
+        sessions
+            .iter()
+            .map(|session| session["device_name"].clone())
+            .collect()
+    };
+    assert_eq!(names(list()), [json!("phone"), Value::Null]);
+
+    // One.
+    let revoke = [
+        "session",
+        "revoke",
+        "ann@example.org",
+        &phone.session,
+        "--json",
+    ];
+    assert_eq!(home.authd(&revoke).json(), json!({ "revoked": 1 }));
+    home.authd(&revoke).refused(1);
+    let refused = server.client().refresh(&phone.refresh);
+    refused.refused(401, "invalid_grant");
+
+    // The one that a found token belongs to, old as it is.
+    let live = server.client().refreshed(&laptop.refresh);
+    let revoke = ["session", "revoke", "--token-stdin", "--json"];
+    let found = home
+        .authd_fed(&revoke, &format!("{}\n", laptop.refresh))
+        .json();
+    let expected = json!({
+        "revoked": 1, "session": laptop.session, "account": "ann@example.org", "client_id": "authd",
+        "was_valid": false,
+    });
+    assert_eq!(found, expected);
+    let refused = server.client().refresh(&live.refresh);
+    refused.refused(401, "invalid_grant");
+    assert_eq!(
+        home.authd_fed(&revoke, &laptop.refresh).json()["revoked"],
+        0
+    );
+    home.authd_fed(&revoke, "ar_something else").refused(1);
+
+    // All.
+    let devices = ["one", "two"].map(|device| server.sign_in("ann@example.org", device));
+    let revoke = ["session", "revoke", "ann@example.org", "--all", "--json"];
+    assert_eq!(home.authd(&revoke).json(), json!({ "revoked": 2 }));
+    for device in devices {
+        let refused = server.client().refresh(&device.refresh);
+        refused.refused(401, "invalid_grant");
+    }
+    assert_eq!(list(), json!({ "sessions": [] }));
+
+    // Half a command ends nothing.
+    home.authd(&["session", "revoke", "ann@example.org"])
+        .refused(2);
+    home.authd(&["session", "revoke", "--all"]).refused(2);
+}
+
+#[test] // the set-up link can be had again until it is used
+fn a_new_set_up_link_replaces_the_printed_one() {
+    let home = Home::new();
+    let server = home.serve();
+    let link = home.authd(&["user", "setup-link", "--json"]).json();
+    let link = link["setup_link"].as_str().expect("a link");
+    let (_, token) = link.split_once("/setup?token=").expect("a token");
+    let set_up = |token: &str| {
+        let body = json!({ "token": token, "email": "ann@example.org", "password": "a pot of strong tea" });
+        server.client().post("/v1/setup", &body)
+    };
+    set_up(&server.setup_token()).refused(403, "invalid_setup_token");
+    set_up(token).status(201);
+    set_up(token).refused(403, "invalid_setup_token");
+    home.authd(&["user", "setup-link"]).refused(1);
+}
+
+#[test] // a running server finds out by itself, and verifiers have the key before it signs
+fn a_key_that_an_operator_makes_is_taken_up_by_the_server() {
+    let home = Home::new();
+    let server = home.serve();
+    let ann = server.set_up("ann@example.org");
+    let mut client = server.client();
+    let mut published = || -> Vec<Value> {
+        let keys = client.get("/oauth/jwks").status(200).json();
+        let keys = keys["keys"].as_array().expect("a list").iter();
+        keys.map(|key| key["kid"].clone()).collect()
+    };
+    let first = published();
+    assert_eq!(first.len(), 1);
+
+    let next = home.authd(&["key", "rotate", "--json"]).json();
+    assert_eq!(next["state"], "next");
+    let both = eventually("the next key", || {
+        Some(published()).filter(|keys| keys.len() == 2)
+    });
+    assert_eq!(both, [first[0].clone(), next["kid"].clone()]);
+
+    // At once: it signs as soon as the server has it. What is out stays good.
+    let now = home.authd(&["key", "rotate", "--now", "--json"]).json();
+    assert_eq!(now["state"], "signing");
+    eventually("the new key", || {
+        published().contains(&now["kid"]).then_some(())
+    });
+    let refreshed = server.client().refreshed(&ann.refresh);
+    for signed in [&ann, &refreshed] {
+        let shown = server.client().as_owner(signed, "GET", "/v1/account");
+        shown.status(200);
+    }
+    let listed = home.authd(&["key", "list", "--json"]).json();
+    let states: Vec<&Value> = listed["keys"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|key| &key["state"])
+        .collect();
+    assert_eq!(states, ["retired", "signing"]);
+    assert_eq!(home.events("signing_key_rotated").len(), 2);
+}
+
+#[test]
+fn what_is_printed_is_for_people_or_for_programs() {
+    let home = Home::with("replay_window = \"5s\"");
+    let server = home.serve();
+    server.set_up("ann@example.org");
+    for command in [
+        &["user", "list"][..],
+        &["user", "show", "ann@example.org"],
+        &["session", "list", "ann@example.org"],
+        &["key", "list"],
+        &["event", "list", "--limit", "1"],
+        &["event", "list", "--user", "ann@example.org"],
+        &["config"],
+        &["sweep"],
+    ] {
+        let table = home.authd(command).done();
+        assert!(!table.stdout.trim().is_empty(), "{command:?}");
+        assert_eq!(table.stderr, "", "{command:?}");
+        let for_programs: Vec<&str> = command.iter().copied().chain(["--json"]).collect();
+        let value = home.authd(&for_programs).json();
+        assert!(value.is_object(), "{command:?}: {value}");
+    }
+    let config = home.authd(&["config", "--json"]).json();
+    assert_eq!(config["replay_window"]["value"], "5s");
+    assert!(
+        config["replay_window"]["source"]
+            .as_str()
+            .is_some_and(|from| from.contains("authd.toml"))
+    );
+    let swept = home.authd(&["sweep", "--json"]).json();
+    assert_eq!(
+        (&swept["sessions"], &swept["paused"]),
+        (&json!(0), &json!(false))
+    );
+
+    for shell in ["bash", "zsh", "fish"] {
+        let script = home.authd(&["completions", shell]).done().stdout;
+        assert!(script.contains("set-password"), "{shell}");
+    }
+    let page = home.authd(&["man"]).done().stdout;
+    assert!(page.contains(".TH authd 1"), "{page}");
+    let version = home.authd(&["--version"]).done().stdout;
+    assert_eq!(version.trim(), concat!("authd ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn mistakes_are_told_with_their_exit_code() {
+    let home = Home::new();
+    // Usage.
+    for line in [
+        &["sevre"][..],
+        &["user"],
+        &["event", "list", "--limit", "0"],
+        &["serve", "--no-such"],
+    ] {
+        home.authd(line).refused(2);
+    }
+    // Configuration: nothing is made before it is right.
+    for (settings, told) in [
+        ("regsitration = \"open\"", "Did you mean registration?"),
+        ("replay_window = \"11m\"", "replay_window"),
+        ("public_url = \"http://auth.example.org\"", "allow_http"),
+        ("listen = ", "authd.toml"),
+    ] {
+        home.set(settings);
+        let said = home.serve_in_vain().refused(78);
+        assert!(said.contains(told), "{said}");
+    }
+    home.set("");
+    assert!(!home.db().exists());
+    let mut misspelt = home.command(crate::wire::AUTHD, &["config"]);
+    misspelt.env("AUTHD_REPLAY_WINDOWS", "1s");
+    let said = crate::wire::Ran::of(misspelt, "").refused(78);
+    assert!(said.contains("Did you mean AUTHD_REPLAY_WINDOW?"), "{said}");
+    // An address that somebody has.
+    let server = home.serve();
+    let taken = server.address.to_string();
+    let said = home
+        .authd(&["serve", "--db", "other.db", "--listen", &taken])
+        .refused(78);
+    assert!(said.contains("--listen"), "{said}");
+    // Refused.
+    home.authd(&["user", "show", "nobody"]).refused(1);
+    home.authd(&["event", "list", "--user", "nobody"])
+        .refused(1);
+}

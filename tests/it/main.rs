@@ -2,6 +2,8 @@
 
 mod documentation;
 mod examples;
+mod harness;
 mod http_engine;
+mod refresh;
 mod server;
 mod wire;

@@ -277,6 +277,24 @@ impl Harness {
             .send()
     }
 
+    /// Refreshes first, where the access token may have expired.
+    pub fn change_password_after_refresh(&self, device: &SignedIn) -> SignedIn {
+        let fresh = self.refresh(device).issued();
+        self.change_password(&fresh, PASSWORD, NEW_PASSWORD)
+            .issued()
+    }
+
+    /// Bounds the file at its present size, and uses up what room there is for failures.
+    pub fn fill_the_disk(&mut self) {
+        self.restart_with(|terms| terms.max_size = Some(4096));
+        let local = Place::new("127.0.0.1", "");
+        let full = (0..2000).any(|number| {
+            let login = format!("filler{number}");
+            self.try_sign_in(local, &login, PASSWORD).status == 503
+        });
+        assert!(full, "there was room for everything");
+    }
+
     /// Whether the access token of `device` is honoured.
     pub fn is_open(&self, device: &SignedIn) -> bool {
         self.with_token(device, Method::Get, "/v1/account")

@@ -1,0 +1,427 @@
+//! Accounts: how one comes to be, what its owner may change, how it goes.
+
+use std::thread;
+
+use authd::http::message::Method;
+use authd::service::{NewAccount, Registration};
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+fn open_to_all() -> Harness {
+    Harness::with(|terms| terms.policy.registration = Registration::Open)
+}
+
+fn register(t: &Harness, body: Value) -> Answer {
+    t.post("/v1/accounts", body).from(PHONE).send()
+}
+
+fn change(t: &Harness, device: &SignedIn, body: Value) -> Answer {
+    t.with_token(device, Method::Patch, "/v1/account")
+        .json(&body)
+        .send()
+}
+
+fn set_up(t: &Harness, token: &str) -> Answer {
+    let body = json!({ "token": token, "email": email("root"), "password": PASSWORD });
+    t.post("/v1/setup", body).send()
+}
+
+#[test] // req 14
+fn the_set_up_link_makes_the_first_administrator_once() {
+    let t = Harness::new();
+    let link = t.authd().open_setup().expect("a link").expect("no admin");
+    let answer = set_up(&t, &link.token);
+    let root = answer.issued();
+    assert_eq!(answer.gives(201)["account"]["admin"], true);
+    assert!(t.is_open(&root));
+    let again = t.unchanged(|| set_up(&t, &link.token));
+    again.refused("invalid_setup_token");
+    assert_eq!(again.status, 403);
+    assert!(t.authd().open_setup().expect("no link").is_none());
+}
+
+#[test]
+fn a_new_set_up_link_voids_the_old_one() {
+    let t = Harness::new();
+    let old = t.authd().open_setup().expect("a link").expect("no admin");
+    let new = t.authd().open_setup().expect("a link").expect("no admin");
+    t.unchanged(|| {
+        set_up(&t, &old.token).refused("invalid_setup_token");
+        set_up(&t, "as_").refused("invalid_setup_token");
+        set_up(&t, "").refused("invalid_setup_token");
+    });
+    set_up(&t, &new.token).issued();
+}
+
+#[test] // a weak password or a taken address does not spend the link
+fn what_is_refused_does_not_spend_the_set_up_link() {
+    let t = Harness::new();
+    t.add("ann");
+    let link = t.authd().open_setup().expect("a link").expect("no admin");
+    let try_with = |email: String, password: &str| {
+        let body = json!({ "token": link.token, "email": email, "password": password });
+        t.post("/v1/setup", body).send()
+    };
+    t.unchanged(|| {
+        try_with(email("root"), "short").refused("weak_password");
+        try_with("root".to_owned(), PASSWORD).refused("invalid_request");
+        try_with(email("ann"), PASSWORD).refused("email_taken");
+    });
+    set_up(&t, &link.token).issued();
+}
+
+#[test]
+fn sixteen_who_race_for_the_set_up_link_make_one_administrator() {
+    let t = Harness::new();
+    let link = t.authd().open_setup().expect("a link").expect("no admin");
+    let made = thread::scope(|scope| {
+        let racers: Vec<_> = (0..16)
+            .map(|number| {
+                let body = json!({
+                    "token": link.token, "email": email(&format!("root{number}")), "password": PASSWORD,
+                });
+                let t = &t;
+                scope.spawn(move || t.post("/v1/setup", body).send().status == 201)
+            })
+            .collect();
+        racers
+            .into_iter()
+            .map(|racer| racer.join().expect("an answer"))
+            .filter(|made| *made)
+            .count()
+    });
+    assert_eq!(made, 1);
+    assert_eq!(t.number("SELECT count(*) FROM account WHERE admin = 1"), 1);
+}
+
+#[test]
+fn registration_is_closed_until_an_operator_opens_it() {
+    let body = json!({ "email": email("ann"), "password": PASSWORD });
+    let t = Harness::new();
+    let answer = t.unchanged(|| register(&t, body.clone()));
+    answer.refused("registration_closed");
+    assert_eq!(answer.status, 403);
+
+    let t = open_to_all();
+    let ann = register(&t, body).issued();
+    assert!(t.is_open(&ann));
+    assert_eq!(t.events("ann"), ["account_created", "sign_in"]);
+}
+
+#[test] // CVE-2026-27946: nobody makes themselves more than they are
+fn what_is_not_asked_for_is_refused_and_not_ignored() {
+    let t = open_to_all();
+    t.unchanged(|| {
+        for extra in [
+            "admin",
+            "email_verified",
+            "disabled_at",
+            "id",
+            "password_hash",
+            "public_id",
+        ] {
+            let mut body = json!({ "email": email("ann"), "password": PASSWORD });
+            body[extra] = json!(true);
+            register(&t, body).refused("invalid_request");
+        }
+    });
+    let ann = t.sign_in("ann");
+    t.unchanged(|| {
+        for extra in ["admin", "email_verified", "disabled_at", "id", "password"] {
+            let mut body = json!({ "name": "Ann" });
+            body[extra] = json!(true);
+            change(&t, &ann, body).refused("invalid_request");
+        }
+    });
+}
+
+#[test] // one address, one account, however it is written
+fn an_address_is_taken_in_every_way_of_writing_it() {
+    let t = open_to_all();
+    register(
+        &t,
+        json!({ "email": "Ann@Example.org", "password": PASSWORD }),
+    )
+    .issued();
+    t.unchanged(|| {
+        for same in ["ann@example.org", "ANN@EXAMPLE.ORG", " Ann@Example.org "] {
+            let answer = register(&t, json!({ "email": same, "password": PASSWORD }));
+            answer.refused("email_taken");
+            assert_eq!(answer.status, 409);
+        }
+    });
+    // It is shown as it was typed.
+    assert_eq!(
+        t.authd().find_account(&account("ann")).expect("ann").email,
+        "Ann@Example.org"
+    );
+}
+
+#[test] // full-width letters, ligatures and the two forms of an accent make no second name
+fn a_username_is_taken_in_every_way_of_writing_it() {
+    let t = open_to_all();
+    let named = |address: &str, name: &str| {
+        register(
+            &t,
+            json!({ "email": email(address), "password": PASSWORD, "username": name }),
+        )
+    };
+    named("a", "Élodie").issued();
+    named("b", "finn").issued();
+    t.unchanged(|| {
+        for same in ["élodie", "E\u{301}LODIE", "ﬁnn", "ＦＩＮＮ", " Finn "] {
+            named("c", same).refused("username_taken");
+        }
+    });
+}
+
+#[test] // req 26, CVE-2020-28247, CVE-2021-38189: what is no plain address or name makes no account
+fn odd_addresses_and_names_are_refused() {
+    let t = open_to_all();
+    t.unchanged(|| {
+        for odd in [
+            "",
+            "ann",
+            "ann@",
+            "a,b@example.org",
+            "ann@example.org\r\nBcc: x@y",
+            "ann\u{ff20}example.org",
+            "-ann@example.org",
+            "ann@example.org,bob@example.org",
+            "ann@[192.0.2.1]",
+        ] {
+            register(&t, json!({ "email": odd, "password": PASSWORD })).refused("invalid_request");
+        }
+        for odd in [
+            "a@b",
+            "a b",
+            "-a",
+            "a\u{200b}b",
+            "\u{202e}nna",
+            &"a".repeat(65),
+        ] {
+            let body = json!({ "email": email("ann"), "password": PASSWORD, "username": odd });
+            register(&t, body).refused("invalid_request");
+        }
+        for odd in ["a\nb", "\u{1b}[31m", &"a".repeat(201)] {
+            let body = json!({ "email": email("ann"), "password": PASSWORD, "name": odd });
+            register(&t, body).refused("invalid_request");
+        }
+    });
+}
+
+#[test] // a username cannot be somebody else's address
+fn nobody_can_be_called_by_anothers_address() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.add("bob");
+    t.unchanged(|| {
+        change(&t, &ann, json!({ "username": email("bob") })).refused("invalid_request");
+        change(&t, &ann, json!({ "username": "BOB" })).refused("username_taken");
+    });
+}
+
+#[test]
+fn sixteen_who_race_for_one_address_make_one_account() {
+    let t = open_to_all();
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let racers: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    register(&t, json!({ "email": email("ann"), "password": PASSWORD })).status
+                })
+            })
+            .collect();
+        let answers = racers.into_iter().map(|racer| racer.join());
+        answers.map(|answer| answer.expect("an answer")).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1);
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 15);
+    assert_eq!(t.number("SELECT count(*) FROM account"), 1);
+    assert_eq!(t.number("SELECT count(*) FROM session"), 1);
+}
+
+#[test]
+fn an_owner_sees_and_changes_the_account() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    let shown = t
+        .with_token(&ann, Method::Get, "/v1/account")
+        .send()
+        .gives(200);
+    assert_eq!(shown["email"], email("ann"));
+    assert_eq!(shown["username"], "ann");
+    assert_eq!(shown["admin"], false);
+    let shown = change(&t, &ann, json!({ "name": "Ann B.", "username": "annb" })).gives(200);
+    assert_eq!(
+        (&shown["name"], &shown["username"]),
+        (&json!("Ann B."), &json!("annb"))
+    );
+    // What is absent stays, and an empty text takes away.
+    let shown = change(&t, &ann, json!({ "name": "" })).gives(200);
+    assert_eq!(
+        (&shown["name"], &shown["username"]),
+        (&Value::Null, &json!("annb"))
+    );
+    t.try_sign_in(LAPTOP, "ann", PASSWORD)
+        .refused("invalid_credentials");
+    t.try_sign_in(LAPTOP, "annb", PASSWORD).issued();
+    let changed = t.events_of("ann", "account_changed");
+    assert_eq!(
+        changed[0].detail.as_ref().expect("a detail")["changed"],
+        json!(["username", "name"])
+    );
+}
+
+#[test] // req 36
+fn a_new_address_takes_the_current_password() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.add("bob");
+    change(&t, &ann, json!({ "email": email("eve") })).refused("wrong_password");
+    let body = json!({ "email": email("eve"), "current_password": "wrong wrong wrong" });
+    change(&t, &ann, body).refused("wrong_password");
+    let body = json!({ "email": email("bob"), "current_password": PASSWORD });
+    t.unchanged(|| change(&t, &ann, body).refused("email_taken"));
+    let body = json!({ "email": email("eve"), "current_password": PASSWORD });
+    assert_eq!(change(&t, &ann, body).gives(200)["email"], email("eve"));
+    t.try_sign_in(LAPTOP, &email("ann"), PASSWORD)
+        .refused("invalid_credentials");
+    t.try_sign_in(LAPTOP, &email("eve"), PASSWORD).issued();
+}
+
+#[test] // a change is one: where a part is refused nothing of it is done
+fn a_change_is_all_or_nothing() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.add("bob");
+    t.unchanged(|| {
+        let body =
+            json!({ "email": email("eve"), "username": "bob", "current_password": PASSWORD });
+        change(&t, &ann, body).refused("username_taken");
+        change(&t, &ann, json!({ "username": "eve", "name": "a\nb" })).refused("invalid_request");
+    });
+}
+
+#[test] // req 33
+fn an_account_goes_with_everything_that_belongs_to_it() {
+    let t = Harness::new();
+    let (laptop, phone) = (t.sign_in("ann"), t.sign_in_on(PHONE, "ann"));
+    let bob = t.sign_in("bob");
+    let delete = |password: &str| {
+        t.with_token(&laptop, Method::Delete, "/v1/account")
+            .json(&json!({ "current_password": password }))
+            .send()
+    };
+    delete("wrong wrong wrong").refused("wrong_password");
+    delete(PASSWORD).gives(204);
+    for dead in [&laptop, &phone] {
+        assert!(!t.is_open(dead));
+        t.unchanged(|| t.refresh(dead).refused("invalid_grant"));
+    }
+    for table in ["account", "session", "refresh_family"] {
+        assert_eq!(
+            t.number(&format!("SELECT count(*) FROM {table}")),
+            1,
+            "{table}"
+        );
+    }
+    assert!(t.is_open(&bob));
+    t.try_sign_in(PHONE, "ann", PASSWORD)
+        .refused("invalid_credentials");
+    // What remains of her events names nobody.
+    let about = "SELECT count(*) FROM event WHERE ip IS NOT NULL AND account_id IS NULL";
+    assert_eq!(t.number(about), 0);
+    assert_eq!(
+        t.number("SELECT count(*) FROM event WHERE kind = 'account_deleted'"),
+        1
+    );
+}
+
+#[test] // whoever takes a freed address is somebody else
+fn a_freed_address_inherits_nothing() {
+    let t = Harness::new();
+    let old = t.sign_in("ann");
+    let deleted = t.authd().delete_account(&account("ann")).expect("ann");
+    let new = t.sign_in("ann");
+    assert_ne!(new.account, deleted.id.to_string());
+    assert!(!t.is_open(&old));
+    assert_eq!(t.events("ann"), ["account_created", "sign_in"]);
+    assert_eq!(t.sessions("ann").len(), 1);
+}
+
+#[test] // I10, req 33
+fn disabling_an_account_is_one_stroke() {
+    let t = Harness::new();
+    let devices = [t.sign_in("ann"), t.sign_in_on(PHONE, "ann")];
+    let before = t.authd().statistics().transactions;
+    let (shown, ended) = t.authd().disable_account(&account("ann")).expect("ann");
+    assert_eq!(t.authd().statistics().transactions - before, 1);
+    assert_eq!((shown.disabled_at, ended), (Some(START), 2));
+    for device in &devices {
+        assert!(!t.is_open(device));
+        t.refresh(device).refused("invalid_grant");
+    }
+    // Once more changes nothing.
+    let (_, ended) = t.unchanged(|| t.authd().disable_account(&account("ann")).expect("ann"));
+    assert_eq!(ended, 0);
+    t.authd().enable_account(&account("ann")).expect("ann");
+    t.unchanged(|| t.authd().enable_account(&account("ann")).expect("ann"));
+    t.sign_in("ann");
+}
+
+#[test] // I10: a sign-in that was hashing while the account was disabled opens nothing
+fn sign_ins_race_with_disabling_and_lose() {
+    let t = Harness::new();
+    t.add("ann");
+    for _ in 0..10 {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    t.try_sign_in(Place::new("127.0.0.1", ""), "ann", PASSWORD)
+                        .status
+                });
+            }
+            t.authd().disable_account(&account("ann")).expect("ann");
+            assert!(t.sessions("ann").is_empty());
+        });
+        assert!(t.sessions("ann").is_empty());
+        let open = "SELECT count(*) FROM session WHERE ended_at IS NULL";
+        assert_eq!(t.number(open), 0);
+        t.authd().enable_account(&account("ann")).expect("ann");
+    }
+}
+
+#[test]
+fn an_account_without_a_password_lets_nobody_in() {
+    let t = Harness::new();
+    let new = NewAccount {
+        email: email("ann"),
+        username: None,
+        name: None,
+        admin: false,
+        temporary: false,
+    };
+    t.authd().add_account(new, None).expect("an account");
+    for password in ["", PASSWORD] {
+        t.try_sign_in(LAPTOP, &email("ann"), password)
+            .refused("invalid_credentials");
+    }
+}
+
+#[test]
+fn an_operator_lists_accounts_page_by_page() {
+    let t = Harness::new();
+    for name in ["ann", "bob", "cid"] {
+        t.add(name);
+    }
+    let emails = |after: Option<&str>| -> Vec<String> {
+        let after = after.map(account);
+        let listed = t.authd().accounts(after.as_ref()).expect("a list");
+        listed.into_iter().map(|account| account.email).collect()
+    };
+    assert_eq!(emails(None), ["ann", "bob", "cid"].map(email));
+    assert_eq!(emails(Some("bob")), ["cid"].map(email));
+    assert!(t.authd().accounts(Some(&account("nobody"))).is_err());
+}

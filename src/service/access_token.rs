@@ -106,7 +106,9 @@ impl Authd {
         let open = self
             .store
             .read(|tx| session::find_open(tx, session, idle))?;
-        let open = open.ok_or_else(invalid_token)?;
+        let open = open
+            .filter(|open| open.account_id == account)
+            .ok_or_else(invalid_token)?;
         Ok(Actor {
             account,
             session,

@@ -17,7 +17,7 @@ use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::{Account, Actor, Authd, Device, Error, Selector, account, client};
 use crate::clock::Timestamp;
-use crate::ids::{AccountKey, AgentKey, SessionId, SessionKey};
+use crate::ids::{AccountId, AccountKey, AgentKey, SessionId, SessionKey};
 use crate::secret::{RefreshToken, agent_key};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
@@ -266,6 +266,7 @@ impl Authd {
 pub(super) struct Open {
     pub session: SessionKey,
     pub account: AccountKey,
+    pub account_id: AccountId,
 }
 
 /// Finds a session that has neither ended nor expired, of an account that is not disabled.
@@ -275,14 +276,14 @@ pub(super) fn find_open(
     idle: Duration,
 ) -> Result<Option<Open>, Broken> {
     tx.row(
-        "SELECT s.id, s.account_id FROM session s \
+        "SELECT s.id, s.account_id, a.public_id FROM session s \
          JOIN account a ON a.id = s.account_id \
          JOIN refresh_family f ON f.session_id = s.id AND f.client_id = ?4 AND f.revoked_at IS NULL \
          JOIN server v ON v.id = 1 AND v.epoch = f.epoch \
          WHERE s.public_id = ?1 AND s.ended_at IS NULL AND s.expires_at > ?2 AND f.rotated_at > ?3 \
              AND a.disabled_at IS NULL",
         params![id, tx.now, tx.now.minus(idle), client::FIRST_PARTY_KEY],
-        |row| Ok(Open { session: row.get(0)?, account: row.get(1)? }),
+        |row| Ok(Open { session: row.get(0)?, account: row.get(1)?, account_id: row.get(2)? }),
     )
 }
 

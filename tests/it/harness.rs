@@ -284,15 +284,27 @@ impl Harness {
             .issued()
     }
 
-    /// Bounds the file at its present size, and uses up what room there is for failures.
-    pub fn fill_the_disk(&mut self) {
+    /// Bounds the file at its present size, and uses up the room that is left for events: nothing that leaves one can
+    /// be written then.
+    pub fn fill_the_disk(&mut self, device: &SignedIn) {
         self.restart_with(|terms| terms.max_size = Some(4096));
-        let local = Place::new("127.0.0.1", "");
-        let full = (0..2000).any(|number| {
-            let login = format!("filler{number}");
-            self.try_sign_in(local, &login, PASSWORD).status == 503
+        let until_full = |ask: &dyn Fn(usize) -> Answer| {
+            assert!(
+                (0..2000).any(|number| ask(number).status == 503),
+                "there is room for everything"
+            );
+        };
+        until_full(&|number| {
+            self.with_token(device, Method::Patch, "/v1/account")
+                .json(&json!({ "name": format!("{number:04}") }))
+                .send()
         });
-        assert!(full, "there was room for everything");
+        let account = Selector::Id(device.account.parse().expect("an id"));
+        while self
+            .authd()
+            .open_session(&account, None, &LAPTOP.device())
+            .is_ok()
+        {}
     }
 
     /// Whether the access token of `device` is honoured.

@@ -1,12 +1,19 @@
 //! authd, told in the words of those who use it.
 
+mod access_tokens;
 mod accounts;
+mod bad_input;
 mod documentation;
+mod events;
 mod examples;
 mod harness;
+mod house;
+mod housekeeping;
 mod http_engine;
+mod keys;
 mod passwords;
 mod refresh;
+mod routes;
 mod server;
 mod sessions;
 mod sign_in;

@@ -240,7 +240,7 @@ fn a_weak_new_password_changes_nothing() {
 fn a_wrong_current_password_that_cannot_be_counted_is_no_answer() {
     let mut t = Harness::new();
     let laptop = t.sign_in("ann");
-    t.fill_the_disk();
+    t.fill_the_disk(&laptop);
     let wrong = t.change_password(&laptop, "wrong wrong wrong", NEW_PASSWORD);
     assert_eq!(wrong.status, 503, "{}", wrong.text());
     let sign_in = t.try_sign_in(PHONE, "ann", "wrong wrong wrong");

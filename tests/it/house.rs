@@ -1,0 +1,298 @@
+//! The house as src/lib.rs draws it: these read the sources, and fail on a breach.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use authd::config::KEYS;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A source file without its tests and comments, and where it stands.
+struct Source {
+    path: String,
+    code: String,
+}
+
+impl Source {
+    /// The room of the house that it belongs to: `service`, `clock`.
+    fn room(&self) -> &str {
+        let path = self.path.trim_start_matches("src/");
+        path.split(['/', '.']).next().expect("a name")
+    }
+
+    /// The rooms that it names.
+    fn rooms_used(&self) -> BTreeSet<String> {
+        let mut used = BTreeSet::new();
+        let uses = self.code.match_indices("crate::");
+        for (at, _) in uses {
+            let rest = &self.code[at + "crate::".len()..];
+            let names: Vec<&str> = match rest.strip_prefix('{') {
+                None => vec![rest],
+                Some(list) => list
+                    .split('}')
+                    .next()
+                    .unwrap_or_default()
+                    .split(',')
+                    .collect(),
+            };
+            for name in names {
+                let name = name.trim();
+                let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+                used.insert(name[..end.unwrap_or(name.len())].to_owned());
+            }
+        }
+        used.remove(self.room());
+        used.remove("");
+        used
+    }
+
+    /// Whether `word` stands in it as a path's beginning.
+    fn names(&self, word: &str) -> bool {
+        self.code.match_indices(word).any(|(at, _)| {
+            let before = self.code[..at].chars().next_back();
+            let inside = before.is_some_and(|c| c.is_alphanumeric() || "_:\"".contains(c));
+            let after = self.code[at + word.len()..].starts_with("::");
+            !inside && after
+        })
+    }
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// All of src, without test modules.
+fn sources() -> Vec<Source> {
+    let mut paths = Vec::new();
+    files(&root().join("src"), &mut paths);
+    let mut sources = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a source");
+        let path = path.strip_prefix(root()).expect("inside");
+        let path = path.to_string_lossy().replace('\\', "/");
+        if is_only_for_tests(&path, &sources_that_declare(&path)) {
+            continue;
+        }
+        let mut code = String::new();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if line.trim() == "#[cfg(test)]" {
+                skip_item(&mut lines, line.len() - line.trim_start().len());
+                continue;
+            }
+            let line = line.split("//").next().unwrap_or_default();
+            code.push_str(line);
+            code.push('\n');
+        }
+        sources.push(Source { path, code });
+    }
+    assert!(sources.len() > 30, "the sources were found");
+    sources
+}
+
+/// Skips the item after `#[cfg(test)]`, which ends with a brace or semicolon at the same depth.
+fn skip_item<'a>(lines: &mut impl Iterator<Item = &'a str>, depth: usize) {
+    for line in lines {
+        let indent = line.len() - line.trim_start().len();
+        if indent == depth && (line.ends_with(';') || line.trim_end() == "}") {
+            return;
+        }
+    }
+}
+
+/// The text of the file that would declare `path` as a module.
+fn sources_that_declare(path: &str) -> String {
+    let path = Path::new(path);
+    let Some(dir) = path.parent() else {
+        return String::new();
+    };
+    let candidates = [
+        dir.with_extension("rs"),
+        dir.join("mod.rs"),
+        dir.join("lib.rs"),
+    ];
+    let texts = candidates
+        .iter()
+        .map(|candidate| fs::read_to_string(root().join(candidate)).unwrap_or_default());
+    texts.collect()
+}
+
+fn is_only_for_tests(path: &str, declaring: &str) -> bool {
+    let stem = Path::new(path)
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
+    declaring.contains(&format!("#[cfg(test)]\nmod {stem};"))
+}
+
+const LEAVES: [&str; 5] = ["clock", "entropy", "ids", "secret", "password"];
+
+#[test] // imports go downward only
+fn every_floor_stands_on_those_below() {
+    let may_use = |room: &str| -> Vec<&str> {
+        let leaves = LEAVES.to_vec();
+        match room {
+            "main" | "lib" => vec!["cli"],
+            "cli" => [leaves, vec!["http", "service", "config", "store"]].concat(),
+            "http" => [leaves, vec!["service"]].concat(),
+            "config" => leaves,
+            "service" => [leaves, vec!["store"]].concat(),
+            "store" => leaves,
+            leaf if LEAVES.contains(&leaf) => leaves,
+            other => panic!("a new room: {other}"),
+        }
+    };
+    for source in sources() {
+        let allowed = may_use(source.room());
+        for used in source.rooms_used() {
+            assert!(
+                allowed.contains(&used.as_str()) || source.room() == "main",
+                "{} uses {used}",
+                source.path
+            );
+        }
+    }
+}
+
+#[test] // one place for each thing that could be replaced
+fn each_outside_thing_is_named_in_one_place() {
+    let places: [(&[&str], &str); 7] = [
+        (&["rusqlite", "r2d2", "r2d2_sqlite"], "src/store/"),
+        (
+            &["hyper", "socket2"],
+            "src/http/server.rs src/http/framing.rs",
+        ),
+        (&["argon2"], "src/password/"),
+        (&["aws_lc_rs"], "src/service/signing_key.rs"),
+        (&["rand"], "src/entropy.rs"),
+        (&["blake3"], "src/secret.rs"),
+        (
+            &["clap", "comfy_table", "rpassword", "signal_hook"],
+            "src/cli/",
+        ),
+    ];
+    for source in sources() {
+        for (words, allowed) in places {
+            let inside = allowed
+                .split(' ')
+                .any(|place| source.path.starts_with(place));
+            for word in words.iter().filter(|_| !inside) {
+                assert!(!source.names(word), "{} names {word}", source.path);
+            }
+        }
+    }
+}
+
+#[test] // the wire is the front end's, and SQL is not
+fn the_logic_knows_no_wire_and_the_front_end_no_sql() {
+    for source in sources() {
+        let code = &source.code;
+        match source.room() {
+            "service" => {
+                for word in ["http::", "StatusCode", "Response::", "content-type"] {
+                    assert!(!code.contains(word), "{} says {word}", source.path);
+                }
+            }
+            "http" | "cli" => {
+                for word in ["SELECT ", "INSERT INTO", "DELETE FROM", "tx."] {
+                    assert!(!code.contains(word), "{} says {word}", source.path);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test] // what an outsider or the system controls never makes the process give up
+fn nothing_is_unwrapped() {
+    for source in sources() {
+        for word in [".unwrap()", "todo!(", "unimplemented!(", "dbg!("] {
+            assert!(!source.code.contains(word), "{} has {word}", source.path);
+        }
+    }
+}
+
+#[test] // queries name their columns, and are never put together from input
+fn sql_is_written_out() {
+    for source in sources() {
+        for word in [
+            "SELECT *",
+            "format!(\"SELECT",
+            "format!(\"UPDATE",
+            "format!(\"INSERT",
+            "format!(\"DELETE",
+        ] {
+            assert!(!source.code.contains(word), "{} has {word}", source.path);
+        }
+        if source.room() == "service" {
+            for word in [
+                "strftime(",
+                "unixepoch(",
+                "json_",
+                "rowid",
+                "INSERT OR ",
+                "randomblob(",
+            ] {
+                assert!(!source.code.contains(word), "{} has {word}", source.path);
+            }
+        }
+    }
+}
+
+#[test] // a column holds what it says it holds
+fn every_table_is_strict() {
+    let schema = include_str!("../../schema.sql");
+    let code: Vec<&str> = schema
+        .lines()
+        .filter_map(|line| line.split("--").next())
+        .collect();
+    let code = code.join("\n");
+    let tables: Vec<&str> = code
+        .split(';')
+        .filter(|statement| statement.contains("CREATE TABLE"))
+        .collect();
+    assert!(tables.len() >= 10);
+    for table in tables {
+        let end = table.rsplit(')').next().unwrap_or_default();
+        assert!(end.contains("STRICT"), "{table}");
+    }
+    // I9: and none of them is a token's.
+    assert!(!code.contains("token "), "a column for a token");
+}
+
+/// The README's table of settings, as it must be.
+fn settings_table() -> String {
+    let mut table = "| key | default | what it sets |\n|---|---|---|\n".to_owned();
+    for key in KEYS {
+        let default = match key.default() {
+            "" => "none".to_owned(),
+            words if key.default_is_derived() => words.to_owned(),
+            text => format!("`{text}`"),
+        };
+        table += &format!("| `{}` | {default} | {} |\n", key.name(), key.description());
+    }
+    table
+}
+
+#[test]
+fn the_readme_lists_every_setting_with_its_default() {
+    let Ok(readme) = fs::read_to_string(root().join("README.md")) else {
+        // A crate without its README, as some distributions package it.
+        return;
+    };
+    let table = settings_table();
+    assert!(
+        readme.contains(&table),
+        "README.md needs this table:\n\n{table}"
+    );
+}

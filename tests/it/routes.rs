@@ -1,0 +1,622 @@
+//! The whole table of routes, walked: what every route does with every kind of stranger.
+
+use std::collections::BTreeSet;
+
+use authd::http::message::Method;
+use authd::http::routes;
+use authd::http::routes::Route;
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+const METHODS: [(Method, &str); 8] = [
+    (Method::Get, "GET"),
+    (Method::Head, "HEAD"),
+    (Method::Post, "POST"),
+    (Method::Put, "PUT"),
+    (Method::Patch, "PATCH"),
+    (Method::Delete, "DELETE"),
+    (Method::Options, "OPTIONS"),
+    (Method::Other, "BREW"),
+];
+
+fn name(method: Method) -> &'static str {
+    METHODS
+        .iter()
+        .find(|(known, _)| *known == method)
+        .expect("a method")
+        .1
+}
+
+fn path(route: &Route) -> String {
+    route
+        .path
+        .replace("{id}", "00000000-0000-4000-8000-000000000000")
+}
+
+/// A body with every member that a route knows, so that the guard alone can refuse.
+fn some_body() -> Value {
+    json!({})
+}
+
+#[test] // CVE-2026-9090, RFC 6750 §3
+fn every_guarded_route_refuses_whoever_is_not_signed_in() {
+    let t = Harness::new();
+    let ended = t.sign_in("ann");
+    t.sign_out(&ended).gives(204);
+    let elsewhere = Harness::new().sign_in("ann");
+    let expired = t.sign_in_on(PHONE, "ann");
+    t.clock.advance(minutes(10));
+    let bob = t.sign_in("bob");
+    let guarded: Vec<&Route> = routes().iter().filter(|route| route.is_guarded()).collect();
+    assert!(guarded.len() >= 8);
+    t.unchanged(|| {
+        for route in guarded {
+            let ask = || t.ask(route.method, &path(route)).json(&some_body());
+            let nobody = ask().send();
+            assert_eq!(
+                nobody.refused("invalid_token")["status"],
+                401,
+                "{}",
+                route.path
+            );
+            assert_eq!(
+                nobody.header("www-authenticate"),
+                Some("Bearer realm=\"authd\"")
+            );
+            for token in [
+                "x",
+                "",
+                "a.b.c",
+                &ended.access,
+                &expired.access,
+                &elsewhere.access,
+                &bob.refresh,
+            ] {
+                let answer = ask().bearer(token).send();
+                assert_eq!(
+                    answer.refused("invalid_token")["status"],
+                    401,
+                    "{}",
+                    route.path
+                );
+                let challenge = answer.header("www-authenticate").expect("a challenge");
+                assert!(challenge.starts_with("Bearer "), "{challenge}");
+            }
+        }
+    });
+}
+
+#[test] // a route that nobody guards says so here too
+fn the_public_routes_are_these() {
+    let public: Vec<String> = routes()
+        .iter()
+        .filter(|route| !route.is_guarded())
+        .map(|route| format!("{} {}", name(route.method), route.path))
+        .collect();
+    assert_eq!(
+        public,
+        [
+            "GET /setup",
+            "POST /v1/setup",
+            "POST /v1/accounts",
+            "POST /v1/sessions",
+            "POST /v1/sessions/refresh",
+            "GET /oauth/jwks",
+            "GET /.well-known/jwks.json",
+            "GET /healthz",
+            "GET /readyz",
+            "GET /openapi.json",
+        ]
+    );
+}
+
+#[test] // RFC 9110 §15.5.6
+fn a_wrong_method_is_answered_with_the_right_ones() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.unchanged(|| {
+        for route in routes() {
+            let path = path(route);
+            let of_path = routes().iter().filter(|other| {
+                other.path == route.path
+                    || (other.path.ends_with("{id}")
+                        && path.starts_with("/v1/sessions/")
+                        && path != "/v1/sessions/refresh")
+                    || (path == "/v1/sessions/refresh" && other.path == "/v1/sessions/{id}")
+            });
+            let mut right: BTreeSet<&str> = of_path.map(|route| name(route.method)).collect();
+            if right.contains("GET") {
+                right.insert("HEAD");
+            }
+            for (method, called) in METHODS {
+                if right.contains(called) || method == Method::Options {
+                    continue;
+                }
+                let answer = t.with_token(&ann, method, &path).send();
+                assert_eq!(answer.status, 405, "{called} {path}");
+                answer.refused("method_not_allowed");
+                let allowed = answer.header("allow").expect("RFC 9110 §10.2.1");
+                assert_eq!(
+                    allowed.split(", ").collect::<BTreeSet<_>>(),
+                    right,
+                    "{path}"
+                );
+            }
+        }
+    });
+}
+
+#[test] // RFC 9110 §9.3.2; req 40
+fn head_is_get_and_neither_changes_anything() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.unchanged(|| {
+        for route in routes().iter().filter(|route| route.method == Method::Get) {
+            let get = t.with_token(&ann, Method::Get, &path(route)).send();
+            let head = t.with_token(&ann, Method::Head, &path(route)).send();
+            assert_eq!(get.status, 200, "{}", route.path);
+            assert_eq!(head.status, 200, "{}", route.path);
+            let without_id = |answer: &Answer| {
+                let mut headers = answer.headers.clone();
+                headers.retain(|(name, _)| name != "x-request-id");
+                headers
+            };
+            assert_eq!(without_id(&get), without_id(&head), "{}", route.path);
+        }
+    });
+}
+
+#[test] // paths are compared as they were sent
+fn what_is_not_a_path_is_not_found() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.unchanged(|| {
+        for odd in [
+            "/",
+            "",
+            "//v1/account",
+            "/v1/account/",
+            "/V1/account",
+            "/v1/./account",
+            "/v1/x/../account",
+            "/v1/%61ccount",
+            "/v1/account%00",
+            "/v1/account;x=1",
+            "/v1/sessions/",
+            "/v1/sessions/a/b",
+            "*",
+        ] {
+            let answer = t.with_token(&ann, Method::Get, odd).send();
+            assert!(
+                matches!(answer.status, 404 | 405),
+                "{odd:?} {}",
+                answer.status
+            );
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json")
+            );
+        }
+    });
+}
+
+#[test] // req 39, req 54
+fn every_answer_carries_the_protecting_headers() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    let mut ids = BTreeSet::new();
+    let mut check = |answer: Answer, what: &str| {
+        assert_eq!(
+            answer.header("x-content-type-options"),
+            Some("nosniff"),
+            "{what}"
+        );
+        assert_eq!(
+            answer.header("referrer-policy"),
+            Some("no-referrer"),
+            "{what}"
+        );
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{what}");
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            None,
+            "{what}"
+        );
+        let cache = answer.header("cache-control").expect("a word on caches");
+        let public = ["/oauth/jwks", "/.well-known/jwks.json", "/openapi.json"];
+        match public.contains(&what) && answer.status == 200 {
+            true => assert!(cache.starts_with("public, max-age="), "{what}"),
+            false => assert_eq!(cache, "no-store", "{what}"),
+        }
+        let id = answer.header("x-request-id").expect("an id").to_owned();
+        if answer.header("content-type") == Some("application/problem+json") {
+            assert_eq!(answer.json()["request_id"], id, "{what}");
+        }
+        assert!(ids.insert(id), "an id of its own");
+    };
+    for route in routes() {
+        // Not the ones that would end the session that asks.
+        let asks = match (route.method, route.is_guarded()) {
+            (Method::Delete, _) => t.ask(route.method, &path(route)),
+            _ => t.with_token(&ann, route.method, &path(route)),
+        };
+        check(
+            asks.header("origin", "https://evil.example").send(),
+            route.path,
+        );
+        check(t.ask(Method::Other, &path(route)).send(), route.path);
+        check(t.ask(Method::Options, &path(route)).send(), route.path);
+    }
+    check(t.ask(Method::Get, "/nowhere").send(), "/nowhere");
+    check(t.sign_out(&ann), "a sign-out");
+}
+
+#[test] // req 54, CVE-2024-41657
+fn only_listed_origins_may_read_answers() {
+    let app = "https://app.example.org";
+    let t = Harness::with(|terms| terms.settings.cors_origins = vec![app.to_owned()]);
+    let ask = |origin: &str| {
+        t.ask(Method::Get, "/healthz")
+            .header("origin", origin)
+            .send()
+    };
+    let answer = ask(app);
+    assert_eq!(answer.header("access-control-allow-origin"), Some(app));
+    assert_eq!(answer.header("vary"), Some("origin"));
+    for foreign in [
+        "https://app.example.org.evil.example",
+        "http://app.example.org",
+        "https://app.example.org:443",
+        "https://APP.example.org",
+        "https://app.example.org/",
+        "null",
+        "*",
+        "",
+        "https://evil.example",
+    ] {
+        let answer = ask(foreign);
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            None,
+            "{foreign}"
+        );
+        assert_eq!(answer.header("vary"), Some("origin"));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+    }
+    let preflight = |origin: &str, path: &str| {
+        t.ask(Method::Options, path)
+            .header("origin", origin)
+            .header("access-control-request-method", "DELETE")
+            .send()
+    };
+    let allowed = preflight(app, "/v1/sessions");
+    assert_eq!(allowed.status, 204);
+    assert_eq!(allowed.header("access-control-allow-origin"), Some(app));
+    assert_eq!(
+        allowed.header("access-control-allow-methods"),
+        Some("POST, GET, DELETE, HEAD")
+    );
+    let headers = allowed
+        .header("access-control-allow-headers")
+        .expect("headers");
+    assert!(headers.contains("authorization") && headers.contains("idempotency-key"));
+    let foreign = preflight("https://evil.example", "/v1/sessions");
+    assert_eq!(foreign.header("access-control-allow-origin"), None);
+    assert_eq!(preflight(app, "/nowhere").status, 404);
+    assert_eq!(t.number("SELECT count(*) FROM session"), 0);
+}
+
+#[test] // req 62: rightmost hop that is not a proxy's, and only from proxies
+fn a_trusted_proxy_names_its_client() {
+    let t = Harness::with(|terms| {
+        terms.settings.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a net")];
+    });
+    t.add("ann");
+    let proxy = Place::new("10.0.0.1", "Firefox");
+    let sign_in = |place, forwarded: &str| {
+        let body = json!({ "login": "ann", "password": PASSWORD });
+        let device = t
+            .post("/v1/sessions", body)
+            .from(place)
+            .header("x-forwarded-for", forwarded)
+            .send()
+            .issued();
+        let open = t
+            .sessions("ann")
+            .into_iter()
+            .find(|open| open.id.to_string() == device.session);
+        open.expect("the session").ip.to_string()
+    };
+    assert_eq!(sign_in(proxy, "198.51.100.7"), "198.51.100.7");
+    assert_eq!(
+        sign_in(proxy, "203.0.113.9, 198.51.100.7, 10.0.0.2"),
+        "198.51.100.7"
+    );
+    assert_eq!(sign_in(LAPTOP, "198.51.100.7"), LAPTOP.ip);
+}
+
+#[test] // req 62, CVE-2024-21500: behind a proxy each client has a counter, and forging one's own hop is in vain
+fn behind_a_proxy_everybody_is_counted_for_themselves() {
+    let t = Harness::with(|terms| {
+        terms.settings.trusted_proxies = vec!["10.0.0.1/32".parse().expect("a net")];
+    });
+    t.add("ann");
+    let try_as = |client: &str, forged: u32, login: &str, password: &str| {
+        let forwarded = format!("192.0.2.{}, {client}", forged % 250);
+        t.post(
+            "/v1/sessions",
+            json!({ "login": login, "password": password }),
+        )
+        .from(Place::new("10.0.0.1", "curl"))
+        .header("x-forwarded-for", &forwarded)
+        .send()
+        .status
+    };
+    for number in 0..20 {
+        assert_eq!(
+            try_as(
+                "203.0.113.66",
+                number,
+                &format!("user{number}"),
+                "wrong wrong"
+            ),
+            401
+        );
+    }
+    for number in 20..1000 {
+        assert_eq!(try_as("203.0.113.66", number, "ann", PASSWORD), 429);
+    }
+    assert_eq!(try_as("198.51.100.20", 1, "ann", PASSWORD), 201);
+}
+
+#[test] // req 25's beginning: what the server calls itself comes from its settings
+fn no_header_changes_the_servers_name() {
+    let t = Harness::new();
+    let ask = |path| {
+        t.ask(Method::Get, path)
+            .header("host", "evil.example")
+            .header("x-forwarded-host", "evil.example")
+            .header("x-forwarded-proto", "http")
+            .header("forwarded", "host=evil.example")
+            .send()
+    };
+    for path in ["/setup", "/openapi.json"] {
+        let text = ask(path).text();
+        assert!(text.contains(ISSUER) && !text.contains("evil"), "{path}");
+    }
+}
+
+#[test] // the link's page echoes a token and nothing else
+fn the_set_up_page_echoes_nothing_but_a_token() {
+    let t = Harness::new();
+    let link = t.authd().open_setup().expect("a link").expect("no admin");
+    let page = |query: &str| t.ask(Method::Get, &format!("/setup?token={query}")).send();
+    let shown = page(&link.token);
+    assert!(shown.text().contains(&link.token));
+    assert_eq!(
+        shown.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    for odd in ["<script>", "'; rm -rf ~; '", "as_x", "$(id)"] {
+        assert!(!page(odd).text().contains(odd), "{odd}");
+    }
+    // Looking does not spend it (req 40).
+    let body = json!({ "token": link.token, "email": email("root"), "password": PASSWORD });
+    t.post("/v1/setup", body).send().issued();
+}
+
+/// The JSON pointers of all `$ref`s in a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                if let ("$ref", Value::String(target)) = (name.as_str(), value) {
+                    found.insert(target.clone());
+                }
+                references(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_openapi_document_lists_exactly_the_routes() {
+    let t = Harness::new();
+    let document = t.ask(Method::Get, "/openapi.json").send().gives(200);
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["servers"][0]["url"], ISSUER);
+    let mut listed = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            listed.insert(format!("{} {path}", method.to_uppercase()));
+            let guarded = operation.get("security").is_some();
+            let route = routes().iter().find(|route| {
+                route.path == path && name(route.method).eq_ignore_ascii_case(method)
+            });
+            let route = route.expect("a route");
+            assert_eq!(guarded, route.is_guarded(), "{method} {path}");
+            assert_eq!(
+                operation.get("requestBody").is_some(),
+                route.takes.is_some()
+            );
+            let mut statuses: BTreeSet<u16> = route.refuses.iter().copied().collect();
+            statuses.extend([route.gives.0, 503]);
+            if guarded {
+                statuses.insert(401);
+            }
+            let described = operation["responses"].as_object().expect("responses");
+            let described: BTreeSet<u16> = described
+                .keys()
+                .filter_map(|key| key.parse().ok())
+                .collect();
+            assert_eq!(described, statuses, "{method} {path}");
+        }
+    }
+    let routes: BTreeSet<String> = routes()
+        .iter()
+        .map(|route| format!("{} {}", name(route.method), route.path))
+        .collect();
+    assert_eq!(listed, routes);
+    let mut targets = BTreeSet::new();
+    references(&document, &mut targets);
+    assert!(!targets.is_empty());
+    for target in targets {
+        let pointer = target
+            .strip_prefix('#')
+            .expect("a reference inside the document");
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{target} leads nowhere"
+        );
+    }
+}
+
+/// Whether `value` has the form that `schema` (with the components of `document`) says.
+fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    if let Some(target) = schema["$ref"].as_str() {
+        let found = document.pointer(target.trim_start_matches('#'));
+        return fits(document, found.ok_or("a reference leads nowhere")?, value);
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        return match choices
+            .iter()
+            .any(|choice| fits(document, choice, value).is_ok())
+        {
+            true => Ok(()),
+            false => Err(format!("{value} fits none of {choices:?}")),
+        };
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(some) => some.iter().filter_map(Value::as_str).collect(),
+        _ => vec![kind],
+    };
+    if !kinds.contains(&kind) {
+        return Err(format!("{value} is no {kinds:?}"));
+    }
+    if let Value::Array(items) = value {
+        items
+            .iter()
+            .try_for_each(|item| fits(document, &schema["items"], item))?;
+    }
+    if let Value::Object(members) = value {
+        for required in schema["required"].as_array().unwrap_or(&Vec::new()) {
+            let name = required.as_str().unwrap_or_default();
+            members
+                .get(name)
+                .ok_or(format!("{name} is missing in {value}"))?;
+        }
+        for (name, member) in members {
+            let described = &schema["properties"][name];
+            if described.is_null() {
+                return Err(format!("{name} is not described"));
+            }
+            fits(document, described, member).map_err(|why| format!("{name}: {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test] // what is answered is what is described
+fn answers_have_the_form_that_the_document_says() {
+    let t = Harness::new();
+    let document = t.ask(Method::Get, "/openapi.json").send().gives(200);
+    let ann = t.sign_in("ann");
+    let check = |method: &str, path: &str, answer: Answer| {
+        let response = &document["paths"][path][method]["responses"][answer.status.to_string()];
+        let kind = answer.header("content-type").expect("a type");
+        let schema = &response["content"][kind]["schema"];
+        assert!(
+            schema.is_object(),
+            "{method} {path} {}: {response}",
+            answer.status
+        );
+        if let Err(why) = fits(&document, schema, &answer.json()) {
+            panic!("{method} {path} {}: {why}", answer.status);
+        }
+    };
+    check(
+        "post",
+        "/v1/sessions",
+        t.try_sign_in(LAPTOP, "ann", PASSWORD),
+    );
+    check(
+        "post",
+        "/v1/sessions",
+        t.try_sign_in(LAPTOP, "ann", "wrong wrong wrong"),
+    );
+    check("post", "/v1/sessions/refresh", t.refresh(&ann));
+    check(
+        "get",
+        "/v1/sessions",
+        t.with_token(&ann, Method::Get, "/v1/sessions").send(),
+    );
+    check(
+        "get",
+        "/v1/account",
+        t.with_token(&ann, Method::Get, "/v1/account").send(),
+    );
+    check(
+        "get",
+        "/v1/account",
+        t.ask(Method::Get, "/v1/account").send(),
+    );
+    check(
+        "get",
+        "/oauth/jwks",
+        t.ask(Method::Get, "/oauth/jwks").send(),
+    );
+    check(
+        "delete",
+        "/v1/sessions",
+        t.with_token(&ann, Method::Delete, "/v1/sessions").send(),
+    );
+}
+
+#[test]
+fn health_is_told_without_a_token() {
+    let t = Harness::new();
+    let ask = |path| t.ask(Method::Get, path).send();
+    assert_eq!(
+        (ask("/healthz").status, ask("/healthz").text().as_str()),
+        (200, "ok\n")
+    );
+    assert_eq!(
+        (ask("/readyz").status, ask("/readyz").text().as_str()),
+        (200, "ready\n")
+    );
+}
+
+#[test] // fault 3, fault 4, CVE-2020-15223: a full disk is never "signed out", nor a sign-out that did not happen
+fn a_full_disk_is_said_and_what_only_reads_goes_on() {
+    let mut t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.fill_the_disk(&ann);
+    let full = t.try_sign_in(LAPTOP, "ann", PASSWORD);
+    full.refused("unavailable");
+    assert_eq!(full.status, 503);
+    assert!(full.header("retry-after").is_some());
+    assert_eq!(t.ask(Method::Get, "/readyz").send().status, 503);
+    assert_eq!(t.ask(Method::Get, "/healthz").send().status, 200);
+    assert_eq!(t.ask(Method::Get, "/oauth/jwks").send().status, 200);
+    let kept = t.unchanged(|| t.sign_out(&ann));
+    assert_eq!(kept.refused("unavailable")["status"], 503);
+    assert!(t.is_open(&ann));
+    // A bound that is raised is room: it recovers.
+    t.restart_with(|terms| terms.max_size = None);
+    t.try_sign_in(LAPTOP, "ann", PASSWORD).issued();
+    assert_eq!(t.ask(Method::Get, "/readyz").send().status, 200);
+}

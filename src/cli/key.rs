@@ -14,8 +14,8 @@ pub(super) enum Key {
     List,
     /// Make the next key; it signs in an hour, when every verifier knows it
     Rotate {
-        /// Sign with it at once: for a key that leaked or was lost. Verifiers that keep the old list refuse new tokens
-        /// for up to 15 minutes
+        /// Put it in the place of all others at once: for keys that leaked or were lost. Tokens that they signed are
+        /// refused, and verifiers that keep the old list refuse new ones for up to 15 minutes
         #[arg(long)]
         now: bool,
     },

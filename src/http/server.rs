@@ -1240,7 +1240,8 @@ mod tests {
 
     fn house(limits: Limits, handler: Handler) -> (Arc<House>, Door) {
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
-        let house = Arc::new(House::new(server, handler));
+        let (standing, _) = std::sync::mpsc::channel();
+        let house = Arc::new(House::new(server, handler, standing));
         let door = Door::new(&house);
         (house, door)
     }

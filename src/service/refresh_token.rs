@@ -494,7 +494,7 @@ fn refuse(
             tracing::warn!(session = %family.session_id, "refresh refused: the token is another client's");
             return Ok(Outcome::Refused);
         }
-        Refusal::Ended => "the session has ended",
+        Refusal::Ended => "the session has ended, or the token was replaced with a new password",
         Refusal::Expired => "the session has expired",
         Refusal::LastGeneration => "the family cannot be rotated any further",
     };
@@ -587,14 +587,28 @@ pub(super) fn begin(
     })
 }
 
+/// Whether there is a seal key whose windows are over.
+pub(super) fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
+    let due: Option<i64> = tx.row(
+        "SELECT id FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2) LIMIT 1",
+        params![last_use(tx, ORDINARY_WINDOW), last_use(tx, RETRY_WINDOW)],
+        |row| row.get(0),
+    )?;
+    Ok(due.is_some())
+}
+
 /// Deletes seal keys when the longest window that they served is over; returns how many.
 pub(super) fn sweep_seal_keys(tx: &Tx<'_>) -> Result<usize, Broken> {
-    // A key of an hour closes seals until that hour's end, so the window of the last of them counts from there.
-    let horizon = |window: Duration| hour(tx.now.minus(window));
     tx.run(
         "DELETE FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2)",
-        params![horizon(ORDINARY_WINDOW), horizon(RETRY_WINDOW)],
+        params![last_use(tx, ORDINARY_WINDOW), last_use(tx, RETRY_WINDOW)],
     )
+}
+
+/// The hour of the oldest seals that may still be opened. A key of an hour closes seals until that hour's end, so the
+/// window of the last of them counts from there.
+fn last_use(tx: &ReadTx<'_>, window: Duration) -> i64 {
+    hour(tx.now.minus(window))
 }
 
 fn open_seal(

@@ -188,6 +188,21 @@ impl Minted {
         })
     }
 
+    /// Writes it, with an event; it signs after `delay`. Returns its name.
+    fn begin(self, tx: &Tx<'_>, delay: Duration) -> Result<String, Broken> {
+        let signs_from = tx.now.plus(delay);
+        self.insert(tx, signs_from)?;
+        let entry = Entry {
+            kind: Kind::SigningKeyRotated,
+            account: None,
+            session: None,
+            device: None,
+            detail: Some(json!({ "kid": self.kid, "signs_from": signs_from })),
+        };
+        entry.write(tx)?;
+        Ok(self.kid)
+    }
+
     /// Writes it.
     pub fn insert(&self, tx: &Tx<'_>, signs_from: Timestamp) -> Result<(), Broken> {
         tx.run(
@@ -304,7 +319,7 @@ impl Authd {
     /// # Errors
     /// Only those of the store.
     pub fn rotate_signing_key(&self) -> Result<SigningKeyInfo, Error> {
-        let minted = rotate(&self.store, OVERLAP)?;
+        let minted = rotate(&self.store)?;
         self.keys.reload(&self.store)?;
         let keys = self.signing_keys()?;
         let made = keys.into_iter().find(|key| key.kid == minted);
@@ -321,7 +336,7 @@ impl Authd {
             .last()
             .is_some_and(|key| now >= key.signs_from.plus(lifetime).minus(OVERLAP));
         if due {
-            rotate(&self.store, OVERLAP)?;
+            rotate(&self.store)?;
         }
         let horizon = now.minus(self.policy.access_token_lifetime + GRACE);
         let unneeded = keys
@@ -339,20 +354,22 @@ impl Authd {
     }
 }
 
-/// Makes a key that signs at once, and returns its name; for a key that leaked or was lost. Works also on a file whose
-/// keys cannot be read, where [`Authd::open`] refuses: those go. A server on the file notices by itself.
+/// Puts one new key in the place of all others, and returns its name: for keys that leaked or were lost. Whatever the old
+/// ones signed is refused from now on. Works also on a file whose keys cannot be read, where [`Authd::open`] refuses. A
+/// server on the file notices by itself.
 ///
 /// # Errors
 /// Only those of the store.
 pub fn replace_all(store: &Store) -> Result<String, Error> {
-    if store.read(read_all)?.is_err() {
-        store.write(|tx| tx.run("DELETE FROM signing_key", params![]))?;
-    }
-    Ok(rotate(store, Duration::ZERO)?)
+    let minted = Minted::new()?;
+    Ok(store.write(move |tx| {
+        tx.run("DELETE FROM signing_key", params![])?;
+        minted.begin(tx, Duration::ZERO)
+    })?)
 }
 
-/// Makes a key that signs after `delay`, and returns its name.
-fn rotate(store: &Store, delay: Duration) -> Result<String, Broken> {
+/// Makes a key that signs after the overlap, and returns its name.
+fn rotate(store: &Store) -> Result<String, Broken> {
     let minted = Minted::new()?;
     store.write(move |tx| {
         // A key that was made and does not sign yet gives way.
@@ -360,16 +377,7 @@ fn rotate(store: &Store, delay: Duration) -> Result<String, Broken> {
             "DELETE FROM signing_key WHERE signs_from > ?1",
             params![tx.now],
         )?;
-        minted.insert(tx, tx.now.plus(delay))?;
-        let entry = Entry {
-            kind: Kind::SigningKeyRotated,
-            account: None,
-            session: None,
-            device: None,
-            detail: Some(json!({ "kid": minted.kid, "signs_from": tx.now.plus(delay) })),
-        };
-        entry.write(tx)?;
-        Ok(minted.kid)
+        minted.begin(tx, OVERLAP)
     })
 }
 

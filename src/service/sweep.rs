@@ -96,13 +96,17 @@ impl Authd {
     }
 
     /// One round of housekeeping, to be called every second or so: notices what other processes changed, keeps the
-    /// clock's mark and the log of the database in bounds, tends the signing keys.
+    /// clock's mark and the log of the database in bounds, tends the signing keys, and lets seal keys die on time.
     ///
     /// # Errors
     /// Only those of the store.
     pub fn housekeep(&self) -> Result<(), Error> {
         self.store.housekeep();
         self.tend_signing_keys()?;
+        let is_believed = !matches!(self.clock.standing(), Standing::Unconfirmed(_));
+        if is_believed && self.store.read(refresh_token::seal_keys_are_due)? {
+            self.store.write(refresh_token::sweep_seal_keys)?;
+        }
         Ok(())
     }
 

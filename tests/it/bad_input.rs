@@ -1,8 +1,8 @@
 //! What nobody should send, to every route that takes a body.
 
+use authd::http::Route;
 use authd::http::message::Method;
 use authd::http::routes;
-use authd::http::routes::Route;
 use serde_json::{Value, json};
 
 use crate::harness::*;

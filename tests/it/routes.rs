@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use authd::http::Route;
 use authd::http::message::Method;
 use authd::http::routes;
-use authd::http::routes::Route;
 use serde_json::{Value, json};
 
 use crate::harness::*;

@@ -73,13 +73,15 @@ impl App {
         let id = format!("{}-{number}", self.process);
         let response = catch_unwind(AssertUnwindSafe(|| self.dispatch(request, &id)))
             .unwrap_or_else(|_| {
-                tracing::error!(request = id, path = request.path, "a handler panicked");
+                let route = routes::pattern_of(&request.path);
+                tracing::error!(request = id, route, "a handler panicked");
                 error::server_error(&id)
             });
+        // The route and not the path: people and programs put tokens there (req 63).
         tracing::debug!(
             request = id,
             method = ?request.method,
-            path = request.path,
+            route = routes::pattern_of(&request.path),
             status = response.status,
             "answered"
         );

@@ -242,6 +242,13 @@ pub(super) fn methods_of(path: &str) -> String {
     names.join(", ")
 }
 
+/// The path of the route that `path` leads to, as it stands in the table.
+pub(super) fn pattern_of(path: &str) -> Option<&'static str> {
+    let mut routes = ROUTES.iter();
+    let route = routes.find(|route| matches(route.path, path).is_some());
+    route.map(|route| route.path)
+}
+
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     match pattern.strip_suffix("{id}") {
         None => (pattern == path).then_some(""),

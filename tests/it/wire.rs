@@ -700,9 +700,18 @@ impl SignedIn {
         }
     }
 
+    /// The header of the access token.
+    pub fn header(&self) -> Value {
+        self.part(0)
+    }
+
     /// The claims of the access token, unchecked.
     pub fn claims(&self) -> Value {
-        let part = self.access.split('.').nth(1).expect("three parts");
+        self.part(1)
+    }
+
+    fn part(&self, at: usize) -> Value {
+        let part = self.access.split('.').nth(at).expect("three parts");
         serde_json::from_slice(&decoded(part)).expect("JSON")
     }
 }

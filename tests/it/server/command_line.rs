@@ -194,17 +194,21 @@ fn a_key_that_an_operator_makes_is_taken_up_by_the_server() {
     });
     assert_eq!(both, [first[0].clone(), next["kid"].clone()]);
 
-    // At once: it signs as soon as the server has it. What is out stays good.
+    // The key that signs does so still.
+    let shown = server.client().as_owner(&ann, "GET", "/v1/account");
+    shown.status(200);
+    let ann = server.client().refreshed(&ann.refresh);
+
+    // At once: it signs as soon as the server has it.
     let now = home.authd(&["key", "rotate", "--now", "--json"]).json();
     assert_eq!(now["state"], "signing");
     eventually("the new key", || {
         published().contains(&now["kid"]).then_some(())
     });
-    let refreshed = server.client().refreshed(&ann.refresh);
-    for signed in [&ann, &refreshed] {
-        let shown = server.client().as_owner(signed, "GET", "/v1/account");
-        shown.status(200);
-    }
+    let ann = server.client().refreshed(&ann.refresh);
+    assert_eq!(ann.header()["kid"], now["kid"]);
+    let shown = server.client().as_owner(&ann, "GET", "/v1/account");
+    shown.status(200);
     let listed = home.authd(&["key", "list", "--json"]).json();
     let states: Vec<&Value> = listed["keys"]
         .as_array()

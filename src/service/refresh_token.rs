@@ -35,7 +35,7 @@ pub(super) const MOST_REPLAYS: u32 = 128;
 /// How long a retry with the same `Idempotency-Key` is served: a laptop that slept over the answer.
 const RETRY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Windows up to this are ordinary, and their seal keys die within the hour.
+/// Windows up to this are ordinary, and their seal keys die this long after their hour.
 const ORDINARY_WINDOW: Duration = Duration::from_secs(600);
 
 /// In how many successive generations a stranger has to replay to be taken for a thief in lockstep. One may be a

@@ -12,6 +12,7 @@ mod housekeeping;
 mod http_engine;
 mod keys;
 mod passwords;
+mod properties;
 mod refresh;
 mod routes;
 mod server;

@@ -39,6 +39,8 @@ enum Op {
         place: usize,
         key: Option<usize>,
     },
+    /// The laptop refreshes and a thief follows, so many generations in a row.
+    Follow(Index, usize),
     Garbage(Index, Index),
     Advance(u64),
     /// The wall clock alone, forwards or backwards by less than a day.
@@ -65,6 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..PLACES.len()).prop_map(Op::SignIn),
         30 => refresh.prop_map(|(family, age, place, key)| Op::Refresh { family, age, place, key }),
+        2 => (any::<Index>(), 1..4_usize).prop_map(|(family, rounds)| Op::Follow(family, rounds)),
         1 => (any::<Index>(), any::<Index>()).prop_map(|(family, at)| Op::Garbage(family, at)),
         8 => select(vec![1, 30, 60, 61, 599, 3600, 86_399, 86_400, 86_401, 172_799, 172_800])
             .prop_map(Op::Advance),
@@ -316,6 +319,15 @@ impl Run {
                     let live = self.model.families[at].tokens.len();
                     let generation = live.saturating_sub(*age).max(1);
                     self.refresh(at, generation, PLACES[*place], *key);
+                }
+            }
+            Op::Follow(family, rounds) => {
+                if let Some(at) = self.pick(*family) {
+                    for _ in 0..*rounds {
+                        let live = self.model.families[at].tokens.len();
+                        self.refresh(at, live, LAPTOP, None);
+                        self.refresh(at, live, THIEF, None);
+                    }
                 }
             }
             Op::Garbage(family, at) => {

@@ -1,0 +1,93 @@
+//! Whether the time of a refused sign-in tells why it was refused (req 10).
+//!
+//! An unknown login, a wrong password and a disabled account are tried in random order with the password hashing of a
+//! real server, and each pair of them is compared by the area under the ROC curve: the probability that an attacker
+//! who is shown one time of each kind tells them apart. 0.5 is a coin; the figure to stay below is 0.55. No test
+//! asserts it, since a busy machine may answer in any order; the stories hold that the work is the same.
+//!
+//! `cargo bench --bench enumeration -- --samples 2000`
+
+#[allow(dead_code)] // Shared with the tests, which use all of it.
+#[path = "../tests/it/harness.rs"]
+mod harness;
+
+use std::env;
+
+use authd::clock::monotonic;
+use authd::entropy::Entropy;
+use authd::password::Params;
+use harness::{Harness, PASSWORD, Place, account, email, hours};
+
+/// Enough that the standard error of the area is below 0.01.
+const SAMPLES: usize = 2000;
+
+/// Not throttled by address: only the account's own counter stands in the way.
+const LOCAL: Place = Place::new("127.0.0.1", "bench");
+
+const KINDS: [(&str, &str, &str); 3] = [
+    ("unknown login", "nobody", PASSWORD),
+    ("wrong password", "ann", "wrong wrong wrong"),
+    ("disabled account", "bob", PASSWORD),
+];
+
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let given = arguments
+        .iter()
+        .position(|argument| argument == "--samples");
+    let samples = given
+        .and_then(|at| arguments.get(at + 1)?.parse().ok())
+        .unwrap_or(SAMPLES);
+    let t = Harness::with(|terms| terms.hashing = Params::default());
+    t.add("ann");
+    t.add("bob");
+    t.authd().disable_account(&account("bob")).expect("bob");
+
+    let mut times = [const { Vec::new() }; 3];
+    let chance = Entropy::seeded(1);
+    println!("{samples} sign-ins of each kind, in random order ...");
+    while times.iter().any(|of_kind| of_kind.len() < samples) {
+        let kind = usize::from(chance.bytes::<1>()[0] % 3);
+        let (_, name, password) = KINDS[kind];
+        // Past every pause of the throttle, so that each try is a first one.
+        t.clock.advance(hours(25));
+        let begin = monotonic();
+        let answer = t.try_sign_in(LOCAL, &email(name), password);
+        let micros = begin.elapsed().as_micros();
+        assert_eq!(answer.status, 401, "{}", answer.text());
+        times[kind].push(micros);
+    }
+    for (of_kind, (name, ..)) in times.iter_mut().zip(KINDS) {
+        of_kind.truncate(samples);
+        of_kind.sort_unstable();
+        let at = |share: usize| of_kind[(of_kind.len() - 1) * share / 100];
+        println!(
+            "{name:<17} p10 {:>7} us  p50 {:>7} us  p90 {:>7} us",
+            at(10),
+            at(50),
+            at(90)
+        );
+    }
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        println!(
+            "{:<17} against {:<17} AUC {:.3}",
+            KINDS[one].0,
+            KINDS[other].0,
+            area(&times[one], &times[other])
+        );
+    }
+}
+
+/// The probability that a time of `one` is greater than one of `other`, ties by half; folded to above 0.5. Both sorted.
+fn area(one: &[u128], other: &[u128]) -> f64 {
+    let greater: f64 = one
+        .iter()
+        .map(|time| {
+            let below = other.partition_point(|t| t < time);
+            let equal = other.partition_point(|t| t <= time) - below;
+            below as f64 + equal as f64 / 2.0
+        })
+        .sum();
+    let area = greater / (one.len() as f64 * other.len() as f64);
+    area.max(1.0 - area)
+}

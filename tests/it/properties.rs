@@ -587,7 +587,7 @@ fn the_file_contains_nothing_that_was_handed_out() {
         needles.push(("a secret".to_owned(), secret_of(&device.refresh)));
         needles.push((
             "a token".to_owned(),
-            device.refresh[3..].as_bytes().to_vec(),
+            device.refresh.as_bytes()[3..].to_vec(),
         ));
         let signature = device.access.rsplit('.').next().expect("a signature");
         needles.push(("an access token".to_owned(), signature.as_bytes().to_vec()));

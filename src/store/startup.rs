@@ -10,6 +10,10 @@
 //! never deleted: two servers could then hold "the" lock on two files of the same name. Commands take no lock;
 //! SQLite lets them work beside the server.
 //!
+//! **A file is whole or absent.** A new database is built under another name and renamed when it is complete.
+//! Otherwise a kill at the first start, which for a new board is a plug that is pulled again, would leave a
+//! file that is neither nothing nor a database, and the server would rightly refuse it from then on.
+//!
 //! **How much of a file is checked.** The header, the schema and the row of `server` always. The pages
 //! (`PRAGMA quick_check`) only as far as a start stays quick: files up to [`ALWAYS_CHECKED`] at each start, and up
 //! to [`CHECKED_AFTER_CRASH`] when the last server did not stop in order. In a larger file a bad page is found when it
@@ -233,11 +237,11 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> 
     };
     match fs::metadata(&path) {
         Ok(found) if !found.is_file() => return Err(OpenError::NotAFile(path)),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match options.role {
-            Role::Server => create(&path, directory)?,
-            Role::Command => return Err(OpenError::NoDatabase(path)),
-        },
+        Ok(found) if found.len() > 0 => {}
+        Ok(_) => make(&path, directory, options.role)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(&path, directory, options.role)?;
+        }
         Err(error) => return Err(refused(&path, "looking at it", &error)),
     }
     let held = Held::take(&path)?;
@@ -333,20 +337,57 @@ impl Filesystem {
     }
 }
 
-/// Makes an empty file that only its owner can read, whatever the umask. SQLite gives its WAL the same mode.
-fn create(path: &Path, directory: &Path) -> Result<(), OpenError> {
+/// Makes a database, in one step: it is built under another name and gets its own when it is complete. A kill in
+/// between leaves a draft that the next start throws away, never a file that has to be understood.
+fn make(path: &Path, directory: &Path, role: Role) -> Result<(), OpenError> {
+    if role == Role::Command {
+        return Err(OpenError::NoDatabase(path.to_owned()));
+    }
+    let draft = beside(path, "-draft");
     let attempt = || -> io::Result<()> {
+        for leftover in ["", "-journal", "-wal", "-shm"] {
+            remove_if_there(&beside(&draft, leftover))?;
+        }
+        // Only its owner can read it, whatever the umask. SQLite gives its WAL the same mode.
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.sync_all()?;
+            .open(&draft)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+    };
+    attempt().map_err(|error| refused(path, "making it", &error))?;
+    fill(&draft).map_err(|error| told(path, &error))?;
+    let publish = || -> io::Result<()> {
+        // What an empty file of that name left behind would be played back into the new one.
+        for leftover in ["-journal", "-wal", "-shm"] {
+            remove_if_there(&beside(path, leftover))?;
+        }
+        File::open(&draft)?.sync_all()?;
+        fs::rename(&draft, path)?;
         // The name must survive a power cut as well as what will be written under it.
         File::open(directory)?.sync_all()
     };
-    attempt().map_err(|error| refused(path, "making it", &error))
+    publish().map_err(|error| refused(path, "making it", &error))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the empty file at `path` a database of ours, and closes it: all of it is in the one file then.
+fn fill(path: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.pragma_update(None, "page_size", PAGE_SIZE)?;
+    // Lets the file shrink again after a flood (see the housekeeping of the writer).
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    migrations::build(&conn)?;
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    conn.close().map_err(|(_, error)| error)
 }
 
 /// The lock that says which server a database belongs to.
@@ -452,9 +493,6 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
             what: what.to_owned(),
         })
     };
-    if header.is_empty() {
-        return Ok(());
-    }
     if header.len() < 100 {
         return damaged("it is shorter than a header");
     }
@@ -490,14 +528,7 @@ fn connect(path: &Path, options: &Options, crashed: bool) -> Result<Connection, 
         conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
             .map_err(refuse)
     };
-    let mut version = number("user_version")?;
-    if number("page_count")? == 0 {
-        if options.role == Role::Command {
-            return Err(OpenError::NoDatabase(path.to_owned()));
-        }
-        fill(&conn).map_err(refuse)?;
-        version = VERSION;
-    }
+    let version = number("user_version")?;
     if number("application_id")? != i64::from(APPLICATION_ID) {
         return Err(OpenError::Foreign(path.to_owned()));
     }
@@ -529,15 +560,6 @@ fn connect(path: &Path, options: &Options, crashed: bool) -> Result<Connection, 
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(refuse)?;
     Ok(conn)
-}
-
-/// Makes an empty file a database of ours.
-fn fill(conn: &Connection) -> rusqlite::Result<()> {
-    conn.pragma_update(None, "page_size", PAGE_SIZE)?;
-    // Lets the file shrink again after a flood (see the housekeeping of the writer).
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    migrations::build(conn)?;
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
 }
 
 fn check_pages(path: &Path, conn: &Connection, crashed: bool) -> Result<(), OpenError> {
@@ -890,8 +912,16 @@ mod tests {
     fn a_file_whose_making_was_interrupted_is_made_again() {
         let place = Place::new();
         fs::write(&place.path, "").unwrap();
+        fs::write(place.beside("-journal"), "of the empty file").unwrap();
+        fs::write(place.beside("-draft"), "half a database").unwrap();
+        fs::write(place.beside("-draft-journal"), "and its journal").unwrap();
         place.open().add("ann").unwrap();
         assert_eq!(place.open().names(), ["ann"]);
+        for leftover in ["-journal", "-draft", "-draft-journal"] {
+            assert!(!place.beside(leftover).exists(), "{leftover}");
+        }
+        let mode = fs::metadata(&place.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -111,10 +111,15 @@ impl Home {
 
     /// The same, with another program in front of the command line, which runs it in its own place.
     pub fn serve_under(&self, prefix: &[&str]) -> Server {
+        Server::start(self.command_under(prefix))
+    }
+
+    /// The command line of a server, with another in front of it.
+    pub fn command_under(&self, prefix: &[&str]) -> Command {
         let line: Vec<&str> = prefix.iter().copied().chain([AUTHD]).collect();
         let mut command = self.command(line[0], &line[1..]);
         command.args(SERVE);
-        Server::start(command)
+        command
     }
 
     /// Runs `authd serve` where it is expected not to start.
@@ -233,7 +238,12 @@ pub struct Stopped {
 }
 
 impl Server {
-    pub fn start(mut command: Command) -> Server {
+    pub fn start(command: Command) -> Server {
+        Server::try_start(command).unwrap_or_else(|stderr| panic!("it did not start:\n{stderr}"))
+    }
+
+    /// Starts a server, or returns what it said when it ended instead.
+    pub fn try_start(mut command: Command) -> Result<Server, String> {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -250,12 +260,12 @@ impl Server {
         };
         // authd VERSION serves URL on ADDRESS, from FILE
         let Some(first) = server.stdout.wait_for(" serves ") else {
-            panic!("it did not start:\n{}", server.stderr.text());
+            return Err(server.stderr.text());
         };
         let words: Vec<&str> = first.split([' ', ',']).collect();
         server.url = words[3].to_owned();
         server.address = words[5].parse().expect("an address");
-        server
+        Ok(server)
     }
 
     pub fn pid(&self) -> Pid {

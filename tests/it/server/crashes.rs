@@ -139,6 +139,40 @@ fn kills_in_the_middle_of_work_lose_nothing_that_was_acknowledged() {
     integrity_is_ok(&home);
 }
 
+#[test] // fault 1: a new board whose plug is pulled again
+fn a_kill_during_the_first_start_leaves_nothing_that_is_in_the_way() {
+    let mut kills = 0;
+    // Every third call that changes a file, so that this stays quick; until the start is through before the kill.
+    for nth in (1..).step_by(3) {
+        let home = Home::new();
+        let kill = format!(
+            "inject=pwrite64,ftruncate,fdatasync,fsync,unlink,rename:signal=SIGKILL:when={nth}"
+        );
+        let strace = ["strace", "-D", "-f", "-o", "/dev/null", "-e", &kill];
+        let first = Server::try_start(home.command_under(&strace));
+        let was_killed = match first {
+            Ok(server) => {
+                server.kill();
+                false
+            }
+            Err(said) => {
+                assert_eq!(said, "");
+                true
+            }
+        };
+        let server = home.serve();
+        server.set_up("ann@example.org");
+        server.stop();
+        integrity_is_ok(&home);
+        if !was_killed {
+            break;
+        }
+        kills += 1;
+    }
+    println!("{kills} kills");
+    assert!(kills > 10);
+}
+
 #[test] // fault 25
 fn a_stop_under_load_drains_and_loses_nothing() {
     let home = Home::with(FIXED_URL);

@@ -555,8 +555,15 @@ fn connect(path: &Path, options: &Options, crashed: bool) -> Result<Connection, 
         };
         migrations::migrate(&conn, version).map_err(refuse)?;
     }
-    conn.query_row("SELECT count(*) FROM server", [], |_| Ok(()))
+    let look = || {
+        conn.query_row("SELECT count(*) FROM server", [], |_| Ok(()))
+            .map_err(refuse)
+    };
+    look()?;
+    // A copy that was made with VACUUM INTO is in another mode; the WAL is there once something was read through it.
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
         .map_err(refuse)?;
+    look()?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(refuse)?;
     Ok(conn)
@@ -922,6 +929,19 @@ mod tests {
         }
         let mode = fs::metadata(&place.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_copy_by_vacuum_into_is_opened() {
+        for role in [Role::Server, Role::Command] {
+            let (place, copy) = (filled(), Place::new());
+            Connection::open(&place.path)
+                .unwrap()
+                .execute("VACUUM INTO ?1", [copy.path.to_str()])
+                .unwrap();
+            let store = copy.open_with(Options { role, ..OPTIONS });
+            store.write(|tx| add_event(tx, 10)).unwrap();
+        }
     }
 
     #[test]

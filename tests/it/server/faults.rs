@@ -37,10 +37,15 @@ fn a_directory_that_cannot_be_written_is_refused() {
     let line: Vec<&str> = as_anybody
         .iter()
         .copied()
-        .chain([AUTHD, "serve", "--listen", "127.0.0.1:0"])
+        .chain([AUTHD, "serve", "--listen", "127.0.0.1:0", "--db"])
         .collect();
-    let said = Ran::of(home.command(line[0], &line[1..]), "").refused(78);
-    assert!(said.contains("can't be written"), "{said}");
+    // One that is there, and one that would have to be made.
+    for db in ["authd.db", "new.db"] {
+        let mut command = home.command(line[0], &line[1..]);
+        command.arg(db);
+        let said = Ran::of(command, "").refused(78);
+        assert!(said.contains("can't be written"), "{said}");
+    }
     assert!(files() == before, "something was changed");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("mode");
 }

@@ -163,7 +163,8 @@ settings! {
     /// Origins of web apps that may call the API from a browser.
     cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse);
     /// Most connections at once, 16 to 10000; each takes a thread while it lives.
-    max_connections: usize = "512" => number(16..=10_000);
+    max_connections: usize = "what fits a quarter of the memory, `64` to `512`"
+        from quarter_in_connections like "512" => number(16..=10_000);
     /// Log lines as `text` for people or `json` for programs.
     log_format: LogFormat = "text" => word;
     /// Least severe message that is logged: `error`, `warn`, `info` or `debug`.
@@ -766,6 +767,14 @@ fn public_url_of_listener(sources: &Sources) -> Result<String, ConfigError> {
             Key::public_url.spell(&listen.source, Key::public_url.example),
         ))),
     }
+}
+
+/// What a connection takes at the most, with a body of full size and an answer that nobody reads: measured.
+const LARGEST_CONNECTION: u64 = 160 * 1024;
+
+fn quarter_in_connections(sources: &Sources) -> Result<String, ConfigError> {
+    let fitting = sources.memory.unwrap_or(0) / 4 / LARGEST_CONNECTION;
+    Ok(fitting.clamp(64, 512).to_string())
 }
 
 fn quarter_of_memory(sources: &Sources) -> Result<String, ConfigError> {
@@ -1912,6 +1921,27 @@ mod tests {
             .unwrap();
             assert_eq!(
                 setting(&loaded, "password_ram").value_text,
+                text,
+                "{memory:?}"
+            );
+        }
+    }
+
+    #[test] // the smallest supported machine has 48 MiB
+    fn connections_fit_a_quarter_of_the_memory() {
+        for (memory, text) in [
+            (None, "64"),
+            (Some(48 * MIB), "76"),
+            (Some(128 * MIB), "204"),
+            (Some(u64::MAX), "512"),
+        ] {
+            let loaded = load(Inputs {
+                memory,
+                ..Inputs::default()
+            })
+            .unwrap();
+            assert_eq!(
+                setting(&loaded, "max_connections").value_text,
                 text,
                 "{memory:?}"
             );

@@ -20,7 +20,8 @@ CREATE TABLE server (
 ) STRICT;
 
 CREATE TABLE account (
-    id                   INTEGER PRIMARY KEY,
+    -- Never given again: what a request learned before somebody was deleted must not fit somebody else.
+    id                   INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id            BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
     -- As the owner typed it; `…_key` is the form that is compared: folded to lower case and normalised.
     email                TEXT NOT NULL,
@@ -58,7 +59,8 @@ CREATE TABLE user_agent (
 
 -- One sign-in on one device. A rotation does not write here.
 CREATE TABLE session (
-    id            INTEGER PRIMARY KEY,
+    -- Never given again, as an account's.
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
     account_id    INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
     device_name   TEXT,

@@ -64,8 +64,13 @@ impl Call<'_> {
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Problem::unsupported_media_type());
         }
-        serde_json::from_slice(&self.request.body).map_err(|error| {
-            Problem::invalid_request(format!("The body is not as it should be: {error}."))
-        })
+        let invalid = |why: &dyn std::fmt::Display| {
+            Problem::invalid_request(format!("The body is not as it should be: {why}."))
+        };
+        // serde would take the members in a list, too, by their order.
+        if !self.request.body.trim_ascii_start().starts_with(b"{") {
+            return Err(invalid(&"it is not a JSON object"));
+        }
+        serde_json::from_slice(&self.request.body).map_err(|error| invalid(&error))
     }
 }

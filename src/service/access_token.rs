@@ -174,7 +174,7 @@ impl Authd {
     }
 }
 
-fn invalid_token() -> Error {
+pub(super) fn invalid_token() -> Error {
     Error::no(
         Code::InvalidToken,
         "The access token is not valid (any more). Refresh it, or sign in again.",

@@ -9,11 +9,13 @@ use serde::Serialize;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 
+use super::access_token::invalid_token;
 use super::error::unexpected;
 use super::event::{Entry, Kind};
-use super::{Actor, Authd, Code, Error};
+use super::{Actor, Authd, Code, Error, throttle};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey};
+use crate::secret::TagKey;
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// RFC 5321 §4.5.3.1: an address has at most 254 octets, its local part 64.
@@ -89,9 +91,10 @@ impl Authd {
     /// The account of whoever asks.
     ///
     /// # Errors
-    /// Only those of the store.
+    /// [`Code::InvalidToken`] if it was deleted since.
     pub fn account(&self, actor: &Actor) -> Result<Account, Error> {
-        Ok(self.store.read(|tx| load(tx, actor.account_key))?.shown)
+        let found = self.store.read(|tx| find(tx, actor.account_key))?;
+        Ok(found.ok_or_else(invalid_token)?.shown)
     }
 }
 
@@ -126,12 +129,16 @@ pub(super) fn select(tx: &ReadTx<'_>, selector: &Selector) -> Result<Loaded, Err
 
 /// Loads an account that is known to exist.
 pub(super) fn load(tx: &ReadTx<'_>, key: AccountKey) -> Result<Loaded, Broken> {
+    find(tx, key)?.ok_or_else(|| unexpected("an account is gone"))
+}
+
+/// Loads an account, unless it was deleted.
+pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, Broken> {
     tx.row(
         "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account WHERE id = ?1",
         params![key],
         from_row,
-    )?
-    .ok_or_else(|| unexpected("an account is gone"))
+    )
 }
 
 pub(super) fn from_row(row: &Row<'_>) -> Result<Loaded, Broken> {
@@ -176,12 +183,18 @@ pub(super) fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
             from_row,
         )?
         .ok_or_else(|| unexpected("an insertion returned no row"))?;
+    if new.account.admin {
+        // However this one was made: an open set-up link would make another.
+        tx.run("UPDATE server SET setup_digest = NULL", params![])?;
+    }
     Entry::of(Kind::AccountCreated, account.key).write(tx)?;
     Ok(account)
 }
 
-pub(super) fn delete(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
+/// Deletes an account with its sessions, events and failures.
+pub(super) fn delete(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(), Broken> {
     let id = load(tx, account)?.shown.id;
+    throttle::clear(tx, key, account)?;
     tx.run("DELETE FROM account WHERE id = ?1", params![account])?;
     // What remains names nobody: the operator sees that an account went, and when.
     let nobody = Entry {

@@ -118,10 +118,10 @@ impl Authd {
     /// # Errors
     /// [`Code::NotFound`](super::Code::NotFound).
     pub fn delete_account(&self, selector: &Selector) -> Result<Account, Error> {
-        let selector = selector.clone();
+        let (selector, tag_key) = (selector.clone(), self.tag_key.clone());
         self.store.write(move |tx| {
             let account = account::select(tx, &selector)?;
-            account::delete(tx, account.key)?;
+            account::delete(tx, &tag_key, account.key)?;
             Ok(account.shown)
         })
     }
@@ -138,7 +138,7 @@ impl Authd {
         temporary: bool,
     ) -> Result<usize, Error> {
         let account = self.store.read(|tx| account::select(tx, selector))?.key;
-        let hash = self.hash_new(account, password)?;
+        let hash = self.hash_new(account, password, || Error::not_found("account"))?;
         let tag_key = self.tag_key.clone();
         self.store.write(move |tx| {
             let changed = tx.run(

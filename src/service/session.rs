@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
+use super::access_token::invalid_token;
 use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::{Account, Actor, Authd, Device, Error, Selector, account, client};
@@ -285,6 +286,18 @@ pub(super) fn find_open(
         params![id, tx.now, tx.now.minus(idle), client::FIRST_PARTY_KEY],
         |row| Ok(Open { session: row.get(0)?, account: row.get(1)?, account_id: row.get(2)? }),
     )
+}
+
+/// Asks once more, where something is written, whether the actor's session is open: it may have ended while a password
+/// was hashed.
+pub(super) fn require_open(tx: &ReadTx<'_>, actor: &Actor) -> Result<(), Error> {
+    let open: Option<i64> = tx.row(
+        "SELECT 1 FROM session s JOIN account a ON a.id = s.account_id \
+         WHERE s.id = ?1 AND s.account_id = ?2 AND s.ended_at IS NULL AND a.disabled_at IS NULL",
+        params![actor.session_key, actor.account_key],
+        |row| row.get(0),
+    )?;
+    open.map(drop).ok_or_else(invalid_token)
 }
 
 /// Loads a session by its row, in whatever state it is.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::access_token::invalid_token;
 use super::account::{self, Prepared};
 use super::error::unexpected;
 use super::event::{Entry, Kind};
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::ids::{AccountKey, SessionId, SessionKey};
 use crate::password::{Password, Verification};
-use crate::secret::SetupToken;
+use crate::secret::{SetupToken, TagKey};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// Who may make an account.
@@ -51,6 +52,30 @@ pub struct Profile {
     pub name: Option<String>,
     /// The current password.
     pub current_password: Option<String>,
+}
+
+/// That the current password was given: good where the change is written only if [`Proof::require`] says so there.
+struct Proof {
+    actor: Actor,
+    /// The hash that the password was right for.
+    hash: String,
+    tag_key: TagKey,
+}
+
+impl Proof {
+    /// Asks once more. While the password was hashed, others may have failed (and a right guess among them must not
+    /// count), the password may have been changed, the session ended, the account deleted.
+    fn require(&self, tx: &ReadTx<'_>) -> Result<(), Error> {
+        session::require_open(tx, &self.actor)?;
+        let account = Subject::Account(self.actor.account_key);
+        let found = credentials_by_key(tx, self.actor.account_key)?;
+        let unchanged = found.is_some_and(|found| found.password_hash.as_ref() == Some(&self.hash));
+        if unchanged && throttle::blocked(tx, &self.tag_key, &account)?.is_none() {
+            Ok(())
+        } else {
+            Err(wrong_password())
+        }
+    }
 }
 
 /// What a sign-in is judged by.
@@ -207,6 +232,14 @@ impl Authd {
                 return Err(invalid_credentials());
             }
         };
+        if found.temporary {
+            // What is answered from here on says that the password was right.
+            let account = Subject::Account(found.account);
+            let blocked = |tx: &ReadTx<'_>| throttle::blocked(tx, &self.tag_key, &account);
+            if self.store.read(blocked)?.is_some() {
+                return Err(invalid_credentials());
+            }
+        }
         let replacement = match (found.temporary, new_password) {
             (true, None) => {
                 return Err(Error::no(
@@ -214,7 +247,7 @@ impl Authd {
                     "This password was set for you and must be changed: sign in again with `new_password` as well.",
                 ));
             }
-            (true, Some(new)) => Some(self.hash_new(found.account, new)?),
+            (true, Some(new)) => Some(self.hash_new(found.account, new, invalid_credentials)?),
             (false, _) if rehash => Some(self.hasher.hash(&password, self.entropy.bytes())?),
             (false, _) => None,
         };
@@ -287,35 +320,39 @@ impl Authd {
         new: &str,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        let proven = self.require_password(actor, Some(current), device)?;
-        let hash = self.hash_new(actor.account_key, new)?;
+        let proof = self.require_password(actor, Some(current), device)?;
+        let hash = self.hash_new(actor.account_key, new, invalid_token)?;
         let (account, kept) = (actor.account_key, actor.session_key);
         let (device, _, idle) = self.session_terms(device);
-        let tag_key = self.tag_key.clone();
         let grant = self.store.write(move |tx| {
-            let changed = tx.run(
-                "UPDATE account SET password_hash = ?3, password_temporary = 0 WHERE id = ?1 AND password_hash = ?2",
-                params![account, proven, hash],
+            proof.require(tx)?;
+            tx.run(
+                "UPDATE account SET password_hash = ?2, password_temporary = 0 WHERE id = ?1",
+                params![account, hash],
             )?;
-            if changed == 0 {
-                return Err(wrong_password());
-            }
-            throttle::clear(tx, &tag_key, account)?;
-            Entry::of(Kind::PasswordChanged, account).device(&device).write(tx)?;
-            session::end_all(tx, account, Some(kept), Ended::PasswordChanged, Some(&device))?;
+            throttle::clear(tx, &proof.tag_key, account)?;
+            Entry::of(Kind::PasswordChanged, account)
+                .device(&device)
+                .write(tx)?;
+            session::end_all(
+                tx,
+                account,
+                Some(kept),
+                Ended::PasswordChanged,
+                Some(&device),
+            )?;
             begin_anew(tx, kept, account::load(tx, account)?, &device, idle)
         })?;
         self.issue(grant)
     }
 
     /// Checks the current password of whoever asks; a wrong one counts like a failed sign-in (req 15, req 20).
-    /// Returns the hash that it was right for.
     fn require_password(
         &self,
         actor: &Actor,
         password: Option<&str>,
         device: &Device,
-    ) -> Result<String, Error> {
+    ) -> Result<Proof, Error> {
         let password = password.ok_or_else(|| {
             Error::no(
                 Code::WrongPassword,
@@ -324,15 +361,19 @@ impl Authd {
         })?;
         let password = read_password(password)?;
         let found = self.store.read(|tx| {
-            let found = credentials_by_key(tx, actor.account_key)?;
-            self.refuse_blocked(tx, found.as_ref(), "", device)?;
+            let found = credentials_by_key(tx, actor.account_key)?.ok_or_else(invalid_token)?;
+            self.refuse_blocked(tx, Some(&found), "", device)?;
             Ok::<_, Error>(found)
         })?;
-        let stored = found.as_ref().and_then(|found| found.password_hash.clone());
+        let stored = found.password_hash.clone();
         match (self.hasher.verify(&password, stored.as_deref())?, stored) {
-            (Verification::Right { .. }, Some(stored)) => Ok(stored),
+            (Verification::Right { .. }, Some(hash)) => Ok(Proof {
+                actor: actor.clone(),
+                hash,
+                tag_key: self.tag_key.clone(),
+            }),
             _ => {
-                self.count_failure(found, String::new(), device)?;
+                self.count_failure(Some(found), String::new(), device)?;
                 Err(wrong_password())
             }
         }
@@ -371,6 +412,11 @@ impl Authd {
     ) -> Result<(), Error> {
         let (tag_key, device) = (self.tag_key.clone(), device.clone());
         self.store.write(move |tx| {
+            // Deleted while the password was hashed: from now on nobody has that login.
+            let found = match found {
+                Some(found) if account::find(tx, found.account)?.is_some() => Some(found),
+                _ => None,
+            };
             for subject in subjects(found.as_ref(), &login, &device) {
                 throttle::record(tx, &tag_key, &subject)?;
             }
@@ -433,8 +479,15 @@ impl Authd {
         })
     }
 
-    pub(super) fn hash_new(&self, account: AccountKey, password: &str) -> Result<String, Error> {
-        let account = self.store.read(|tx| account::load(tx, account))?.shown;
+    /// Checks and hashes a new password of `account`; if that was deleted, what is wrong is for the caller to say.
+    pub(super) fn hash_new(
+        &self,
+        account: AccountKey,
+        password: &str,
+        deleted: impl FnOnce() -> Error,
+    ) -> Result<String, Error> {
+        let found = self.store.read(|tx| account::find(tx, account))?;
+        let account = found.ok_or_else(deleted)?.shown;
         self.hash_checked(
             password,
             &[Some(&account.email), account.username.as_deref()],
@@ -477,11 +530,19 @@ impl Authd {
             .map(account::read_username)
             .transpose()?;
         let name = change.name.as_deref().map(account::read_name).transpose()?;
-        if email.is_some() {
-            self.require_password(actor, change.current_password.as_deref(), device)?;
-        }
-        let (account, device) = (actor.account_key, device.clone());
+        let proof = match email {
+            Some(_) => {
+                Some(self.require_password(actor, change.current_password.as_deref(), device)?)
+            }
+            None => None,
+        };
+        let (actor, device) = (actor.clone(), device.clone());
         self.store.write(move |tx| {
+            match proof {
+                Some(proof) => proof.require(tx)?,
+                None => session::require_open(tx, &actor)?,
+            }
+            let account = actor.account_key;
             let mut changed = Vec::new();
             if let Some((email, key)) = email {
                 account::refuse_taken_email(tx, &key, account)?;
@@ -529,9 +590,15 @@ impl Authd {
         current_password: &str,
         device: &Device,
     ) -> Result<(), Error> {
-        self.require_password(actor, Some(current_password), device)?;
-        let account = actor.account_key;
-        Ok(self.store.write(move |tx| account::delete(tx, account))?)
+        let proof = self.require_password(actor, Some(current_password), device)?;
+        self.store.write(move |tx| {
+            proof.require(tx)?;
+            Ok(account::delete(
+                tx,
+                &proof.tag_key,
+                proof.actor.account_key,
+            )?)
+        })
     }
 }
 

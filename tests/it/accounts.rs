@@ -3,7 +3,7 @@
 use std::thread;
 
 use authd::http::message::Method;
-use authd::service::{NewAccount, Registration};
+use authd::service::{Code, Error, NewAccount, Profile, Registration};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -52,6 +52,23 @@ fn a_new_set_up_link_voids_the_old_one() {
         set_up(&t, "").refused("invalid_setup_token");
     });
     set_up(&t, &new.token).issued();
+}
+
+#[test] // a link that was printed and forgotten makes nobody an administrator
+fn the_set_up_link_dies_when_an_operator_makes_an_administrator() {
+    let t = Harness::new();
+    let link = t.authd().open_setup().expect("a link").expect("no admin");
+    let root = NewAccount {
+        email: email("operator"),
+        username: None,
+        name: None,
+        admin: true,
+        temporary: false,
+    };
+    t.authd()
+        .add_account(root, Some(PASSWORD))
+        .expect("an account");
+    t.unchanged(|| set_up(&t, &link.token).refused("invalid_setup_token"));
 }
 
 #[test] // a weak password or a taken address does not spend the link
@@ -349,6 +366,98 @@ fn a_freed_address_inherits_nothing() {
     assert!(!t.is_open(&old));
     assert_eq!(t.events("ann"), ["account_created", "sign_in"]);
     assert_eq!(t.sessions("ann").len(), 1);
+}
+
+#[test] // what a request learned about somebody who is gone fits nobody who comes after
+fn whoever_comes_after_a_deleted_account_is_nobodys_prey() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    let actor = t.authd().authenticate(&ann.access).expect("signed in");
+    t.authd().delete_account(&account("ann")).expect("deleted");
+    let bob = t.sign_in("bob");
+    let device = LAPTOP.device();
+    t.unchanged(|| {
+        let name = Profile {
+            name: Some("not bob".into()),
+            ..Profile::default()
+        };
+        let address = Profile {
+            email: Some(email("thief")),
+            current_password: Some(PASSWORD.into()),
+            ..Profile::default()
+        };
+        for change in [name, address] {
+            let refused = t.authd().change_account(&actor, change, &device);
+            assert!(refused.is_err());
+        }
+        let taken = t
+            .authd()
+            .change_password(&actor, PASSWORD, NEW_PASSWORD, &device);
+        assert!(taken.is_err());
+        let deleted = t.authd().delete_own_account(&actor, PASSWORD, &device);
+        assert!(deleted.is_err());
+        let shown = t.authd().account(&actor);
+        assert!(matches!(shown, Err(Error::No(Code::InvalidToken, _))));
+    });
+    assert!(t.is_open(&bob));
+}
+
+#[test] // sixteen strangers delete their account at once, while somebody else makes one
+fn deletions_that_race_take_one_account_with_them() {
+    let t = open_to_all();
+    let ann = t.sign_in("ann");
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let body = json!({ "current_password": PASSWORD });
+                let answer = t.with_token(&ann, Method::Delete, "/v1/account");
+                let status = answer.json(&body).send().status;
+                assert!([204, 401, 403].contains(&status), "{status}");
+            });
+        }
+        scope.spawn(|| {
+            while t.authd().find_account(&account("ann")).is_ok() {
+                thread::yield_now();
+            }
+            let body = json!({ "email": email("bob"), "password": PASSWORD });
+            register(&t, body).issued();
+        });
+    });
+    t.authd().find_account(&account("bob")).expect("still here");
+}
+
+#[test] // req 12: failures go with the account that they were counted against
+fn whoever_comes_after_a_locked_account_is_not_locked() {
+    let t = Harness::new();
+    t.add("ann");
+    for _ in 0..10 {
+        t.try_sign_in(PHONE, &email("ann"), "not the password");
+    }
+    t.try_sign_in(LAPTOP, &email("ann"), PASSWORD)
+        .refused("too_many_requests");
+    t.authd().delete_account(&account("ann")).expect("deleted");
+    t.sign_in("bob");
+    assert_eq!(
+        t.number("SELECT count(*) FROM throttle WHERE forgettable = 0"),
+        0
+    );
+}
+
+#[test] // a session that ended while the password was hashed changes nothing any more
+fn an_ended_session_changes_nothing_with_the_right_password() {
+    let t = Harness::new();
+    let stolen = t.sign_in("ann");
+    let actor = t.authd().authenticate(&stolen.access).expect("signed in");
+    t.sign_out(&stolen);
+    let device = THIEF.device();
+    t.unchanged(|| {
+        let taken = t
+            .authd()
+            .change_password(&actor, PASSWORD, NEW_PASSWORD, &device);
+        assert!(matches!(taken, Err(Error::No(Code::InvalidToken, _))));
+        let deleted = t.authd().delete_own_account(&actor, PASSWORD, &device);
+        assert!(matches!(deleted, Err(Error::No(Code::InvalidToken, _))));
+    });
 }
 
 #[test] // I10, req 33

@@ -133,6 +133,18 @@ fn an_unknown_member() {
     }
 }
 
+#[test] // a list names nothing, whatever order it has
+fn a_list_of_the_members() {
+    let t = Harness::new();
+    t.add("ann");
+    let list = json!([email("ann"), PASSWORD, null, null]);
+    t.unchanged(|| {
+        t.post("/v1/sessions", list)
+            .send()
+            .refused("invalid_request")
+    });
+}
+
 #[test] // req 26: which of the two would count?
 fn a_member_twice() {
     refused_everywhere(400, "invalid_request", |ask, right| {

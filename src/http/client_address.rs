@@ -16,12 +16,16 @@ pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(&request.peer) {
         return request.peer;
     }
-    let fields: Vec<&str> = request.headers_all("x-forwarded-for").collect();
-    let hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
+    // As bytes: a proxy adds its hop to whatever the client sent, and the whole need not be text.
+    let fields: Vec<&[u8]> = request.raw_headers_all("x-forwarded-for").collect();
+    let hops = fields
+        .iter()
+        .rev()
+        .flat_map(|field| field.rsplit(|byte| *byte == b','));
     let mut client = request.peer;
     for hop in hops {
         // What cannot be read was not written by a proxy that we know: the last one known counts.
-        let Some(ip) = read(hop.trim()) else { break };
+        let Some(ip) = read(hop) else { break };
         client = ip;
         if !is_trusted(&ip) {
             break;
@@ -31,7 +35,8 @@ pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
 }
 
 /// An address, alone or with a port, IPv6 with or without brackets.
-fn read(hop: &str) -> Option<IpAddr> {
+fn read(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
     let bare = hop
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -49,12 +54,16 @@ mod tests {
     use crate::http::message::Method;
 
     fn seen(peer: &str, forwarded: &[&str]) -> String {
+        seen_raw(peer, forwarded.iter().map(|field| field.as_bytes()))
+    }
+
+    fn seen_raw<'a>(peer: &str, forwarded: impl Iterator<Item = &'a [u8]>) -> String {
         let trusted = [
             "10.0.0.0/8".parse().expect("a net"),
             "2001:db8::/32".parse().expect("a net"),
         ];
         let request = Request::new(Method::Get, "/").with_peer(peer.parse().expect("an address"));
-        let request = forwarded.iter().fold(request, |request, value| {
+        let request = forwarded.fold(request, |request, value| {
             request.with_header("X-Forwarded-For", value)
         });
         of(&request, &trusted).to_string()
@@ -82,6 +91,19 @@ mod tests {
         assert_eq!(seen("2001:db8::1", &["[2001:db9::7]:80"]), "2001:db9::7");
         assert_eq!(seen("10.0.0.1", &["::ffff:198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test] // CVE-2024-21500's kind: an unreadable beginning must not hide what the proxy added
+    fn bytes_that_are_no_text_hide_nobody() {
+        for sent in [
+            &b"\xff, 198.51.100.1"[..],
+            b"\xff\xfe,198.51.100.1, 10.0.0.2",
+            b"203.0.113.9\xff, 198.51.100.1",
+        ] {
+            assert_eq!(seen_raw("10.0.0.1", [sent].into_iter()), "198.51.100.1");
+        }
+        let apart = [&b"\xff"[..], b"198.51.100.1"];
+        assert_eq!(seen_raw("10.0.0.1", apart.into_iter()), "198.51.100.1");
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Request {
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The values of every field `name`, in the order they arrived and whatever bytes they hold.
+    pub(super) fn raw_headers_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.headers.of(name)
+    }
+
     /// Makes room for `count` fields of `bytes` bytes in all, names and values together, so that
     /// taking over a parsed head allocates twice rather than at every few fields.
     pub(super) fn reserve_headers(&mut self, count: usize, bytes: usize) {

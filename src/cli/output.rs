@@ -1,7 +1,7 @@
 //! Answers on standard output: tables for people, JSON for programs.
 //!
 //! The JSON is the service's own value, so that whatever a person sees a program can have. Text that came from outside
-//! loses its control characters on the way to a terminal.
+//! loses what would confuse a terminal on the way there.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -220,8 +220,44 @@ fn or_dash(value: Option<&impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
+/// Without what moves the cursor, turns the line around or cannot be seen: nobody's name may change what a terminal shows
+/// of the rest of its row.
 fn harmless(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if is_treacherous(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// Control characters, line and paragraph separators, and the format characters of Unicode's bidirectional algorithm
+/// (UAX #9 §2), with those of no width.
+fn is_treacherous(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_changes_what_a_terminal_shows_of_its_row() {
+        for text in [
+            "a\u{1b}[2Jb",
+            "a\u{9b}31mb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{200b}b",
+            "a\u{2028}b",
+        ] {
+            let shown = harmless(text);
+            assert!(
+                shown.starts_with("a\u{fffd}") && shown.ends_with('b'),
+                "{shown:?}"
+            );
+        }
+        for text in ["Zoë's 📱", "아이폰", "עברית"] {
+            assert_eq!(harmless(text), text);
+        }
+    }
 }

@@ -12,8 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::client::FIRST_PARTY;
+use super::error::invalid_token;
 use super::session::{self, Session};
-use super::{Account, Actor, Authd, Code, Error};
+use super::{Account, Actor, Authd, Error};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, SessionId};
 
@@ -172,13 +173,6 @@ impl Authd {
     pub fn wall_clock(&self) -> Timestamp {
         self.clock.wall()
     }
-}
-
-pub(super) fn invalid_token() -> Error {
-    Error::no(
-        Code::InvalidToken,
-        "The access token is not valid (any more). Refresh it, or sign in again.",
-    )
 }
 
 fn decode<T: for<'a> Deserialize<'a>>(part: &str) -> Result<T, Error> {

@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 
-use super::access_token::invalid_token;
-use super::error::unexpected;
+use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
 use super::{Actor, Authd, Code, Error, throttle};
 use crate::clock::Timestamp;

@@ -136,3 +136,11 @@ impl From<Weak> for Error {
 pub(super) fn unexpected(what: impl Into<String>) -> Broken {
     Broken::Database(what.into())
 }
+
+/// The one answer to a bearer token that is no good.
+pub(super) fn invalid_token() -> Error {
+    Error::no(
+        Code::InvalidToken,
+        "The access token is not valid (any more). Refresh it, or sign in again.",
+    )
+}

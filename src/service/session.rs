@@ -13,8 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::access_token::invalid_token;
-use super::error::unexpected;
+use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
 use super::{Account, Actor, Authd, Device, Error, Selector, account, client};
 use crate::clock::Timestamp;

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::access_token::invalid_token;
 use super::account::{self, Prepared};
-use super::error::unexpected;
+use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
 use super::session::{self, Ended, Grant, SignIn};
 use super::throttle::{self, Subject};

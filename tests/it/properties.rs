@@ -248,7 +248,7 @@ impl Model {
             let mut of_session = families.iter().filter(|family| family.session == *session);
             // A session lasts as long as its last family.
             let last = of_session.clone().next_back().expect("a family");
-            let ended = last.ended_at.is_some_and(|at| at < now - DAY);
+            let ended = last.ended_at.is_some_and(|at| at < now - 3600);
             let used = of_session.any(|family| family.rotated_at > now - IDLE);
             !ended && now < last.expires_at && used
         });

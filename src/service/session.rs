@@ -25,6 +25,12 @@ use crate::store::{Broken, ReadTx, Row, Tx, params};
 /// run must not fill the disk, nor the list that people look at.
 pub const MOST_SESSIONS: u32 = 100;
 
+/// Texts of user agents in one slice of their keys, of which there are 64: about 10,000 in all, or 10 MiB at most. A
+/// device that calls itself something else at every refresh must not fill the disk. Keys are digests, so that a slice is
+/// a sample, and counting one is quick however many texts there are.
+const MOST_AGENTS_IN_SLICE: u32 = 160;
+const AGENT_SLICE_BITS: u32 = 57;
+
 /// Longest name of a device, in characters.
 pub const DEVICE_NAME_LENGTH: usize = 100;
 
@@ -358,13 +364,24 @@ pub(super) fn end_all(
     Ok(ended)
 }
 
-/// Remembers what a device calls itself, and that it was seen today.
+/// Remembers what a device calls itself, and that it was seen today. Where there are too many texts the one that was
+/// unseen longest goes: those who use it have none in the lists until their next refresh on another day.
 pub(super) fn intern_agent(tx: &Tx<'_>, device: &Device) -> Result<AgentKey, Broken> {
     let key = agent_key(&device.user_agent);
     tx.run(
         "INSERT INTO user_agent (id, text, seen_at) VALUES (?1, ?2, ?3) \
          ON CONFLICT (id) DO UPDATE SET seen_at = ?3 WHERE seen_at < ?3 - 3600",
         params![key, device.user_agent.as_str(), tx.now],
+    )?;
+    let slice = key.as_row() >> AGENT_SLICE_BITS << AGENT_SLICE_BITS;
+    tx.run(
+        "DELETE FROM user_agent WHERE id = (SELECT id FROM user_agent WHERE id BETWEEN ?1 AND ?2 \
+         ORDER BY seen_at DESC LIMIT 1 OFFSET ?3)",
+        params![
+            slice,
+            slice + ((1 << AGENT_SLICE_BITS) - 1),
+            MOST_AGENTS_IN_SLICE
+        ],
     )?;
     Ok(key)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 
 use authd::secret::{RefreshToken, Secret, TagKey};
-use authd::service::Ended;
+use authd::service::{Device, Ended};
 
 use crate::harness::*;
 
@@ -748,4 +748,24 @@ fn what_has_expired_is_deleted_and_counted() {
     assert_eq!(t.number("SELECT count(*) FROM refresh_family"), 1);
     assert_eq!(t.authd().sweep().expect("a sweep").sessions, 0);
     t.refresh(&kept).issued();
+}
+
+#[test] // a device that calls itself something else at every turn does not fill the disk
+fn user_agents_are_bounded() {
+    let t = Harness::new();
+    let mut device = t.sign_in("ann");
+    // Texts of one slice, as if there were 64 times as many.
+    let agents = (0..)
+        .map(|n| format!("agent {n}"))
+        .filter(|agent| authd::secret::agent_key(agent).as_row() >> 57 == 7);
+    for agent in agents.take(200) {
+        let device_now = Device::new(device.place.ip.parse().expect("an address"), &agent);
+        let grant = t.authd().refresh(&device.refresh, None, &device_now);
+        let grant = grant.expect("its own token");
+        assert_eq!(grant.session.user_agent.as_deref(), Some(agent.as_str()));
+        device.refresh = grant.refresh_token;
+    }
+    let kept = t.number("SELECT count(*) FROM user_agent WHERE text LIKE 'agent %'");
+    assert_eq!(kept, 160);
+    t.refresh(&device).issued();
 }

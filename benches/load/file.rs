@@ -26,7 +26,7 @@ pub fn bytes_by_table(db: &Path) -> Result<Vec<(String, i64)>> {
     let conn = Connection::open(db)?;
     let mut statement = conn.prepare(
         "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_schema m ON m.name = s.name \
-         WHERE s.aggregate AND m.tbl_name IN ('session', 'refresh_family', 'event') \
+         WHERE s.aggregate = 1 AND m.tbl_name IN ('session', 'refresh_family', 'event') \
          GROUP BY m.tbl_name ORDER BY m.tbl_name",
     )?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -112,16 +112,12 @@ fn load(options: &Options, directory: &TempDir, report: &mut Report) -> Result<(
     let mut driver = Driver::new(server.address, tokens, options.connections)?;
     let before = server.cpu()?;
     let load = driver.rotate(Limit::Time(Duration::from_secs(options.seconds)))?;
-    let after = server.cpu()?;
+    let cpu = server.cpu()?.saturating_sub(before);
     add_rate(report, "rotations", &load);
-    report.add(
-        "server CPU [cores]",
-        share(after.saturating_sub(before), load.took),
-    );
+    report.add("server CPU [cores]", share(cpu, load.took));
     report.add("driver CPU [cores]", share(load.cpu, load.took));
-    // Unlike the rate, it does not depend on who else uses the machine.
-    let each = after.saturating_sub(before).as_secs_f64() / load.done.max(1) as f64;
-    report.add("server CPU per rotation [us]", rounded(each * 1e6));
+    // Unlike the rate, it hardly depends on who else uses the machine.
+    report.add("server CPU per rotation [us]", per_rotation(cpu, &load));
     let memory = server.memory()?;
     report.add("server RSS, after the load [KiB]", memory.resident);
     report.add("server RSS, most [KiB]", memory.peak);
@@ -168,66 +164,67 @@ fn load(options: &Options, directory: &TempDir, report: &mut Report) -> Result<(
 /// How the rate and the file change with the number of sessions, and the file with the number of rotations.
 fn growth(options: &Options, directory: &TempDir, report: &mut Report) -> Result<()> {
     const FEW: u32 = 10_000;
+    let mut rates = Vec::new();
     for sessions in [FEW, options.sessions] {
         let db = directory.path().join(format!("{sessions}.db"));
-        let tokens = seed::sessions(&db, sessions)?;
-        for (table, bytes) in file::bytes_by_table(&db)? {
-            let each = rounded(bytes as f64 / f64::from(sessions));
-            report.add(
-                &format!("{sessions} sessions: bytes per session, {table}"),
-                each,
-            );
-        }
-        let new = file::bytes(&db)?;
-        let mut server = Server::start(&options.server, &db)?;
-        report.add(
-            &format!("{sessions} sessions: start to ready [ms]"),
-            millis(server.started_in),
-        );
-        let mut driver = Driver::new(server.address, tokens, options.connections)?;
-        let load = driver.rotate(Limit::Time(Duration::from_secs(options.seconds)))?;
-        add_rate(report, &format!("{sessions} sessions: rotations"), &load);
-        // Until each family has been rotated at least once, so that what a row takes is settled.
-        let mut rotations = load.done;
-        while rotations < u64::from(2 * sessions) {
-            rotations += driver.rotate(Limit::Count(u64::from(2 * sessions)))?.done;
-        }
-        server.stop()?;
-        report.add(&format!("{sessions} sessions: file, new [bytes]"), new);
-        let settled = file::bytes(&db)?;
-        report.add(
-            &format!("{sessions} sessions: file, after {rotations} rotations [bytes]"),
-            settled,
-        );
-
-        server = Server::start(&options.server, &db)?;
-        driver.reconnect(server.address)?;
-        let long = driver.rotate(Limit::Count(options.rotations))?;
-        report.add(
-            &format!("{sessions} sessions: errors in the long run"),
-            long.errors(),
-        );
-        drop(driver);
-        server.stop()?;
-        report.add(
-            &format!(
-                "{sessions} sessions: file, after {} more [bytes]",
-                long.done
-            ),
-            file::bytes(&db)?,
-        );
+        rates.push(growth_at(options, sessions, &db, report)?);
     }
+    let name = format!("rate at {} sessions by that at {FEW}", options.sessions);
+    report.add(&name, rounded(rates[1] / rates[0]));
     Ok(())
+}
+
+/// The same for one number of sessions. Returns the rate.
+fn growth_at(options: &Options, sessions: u32, db: &Path, report: &mut Report) -> Result<f64> {
+    let of = |what: &str| format!("{sessions} sessions: {what}");
+    let tokens = seed::sessions(db, sessions)?;
+    report.add(&of("file, new [bytes]"), file::bytes(db)?);
+    for (table, bytes) in file::bytes_by_table(db)? {
+        let each = rounded(bytes as f64 / f64::from(sessions));
+        report.add(&of(&format!("bytes per session, {table}")), each);
+    }
+
+    let mut server = Server::start(&options.server, db)?;
+    report.add(&of("start to ready [ms]"), millis(server.started_in));
+    let mut driver = Driver::new(server.address, tokens, options.connections)?;
+    let before = server.cpu()?;
+    let load = driver.rotate(Limit::Time(Duration::from_secs(options.seconds)))?;
+    let cpu = server.cpu()?.saturating_sub(before);
+    add_rate(report, &of("rotations"), &load);
+    report.add(
+        &of("server CPU per rotation [us]"),
+        per_rotation(cpu, &load),
+    );
+    // A family's first rotation may make its row a byte or two longer. Then its length is settled.
+    let every_family = u64::from(2 * sessions).saturating_sub(load.done);
+    let settling = driver.rotate(Limit::Count(every_family))?;
+    server.stop()?;
+    let rotations = load.done + settling.done;
+    let name = of(&format!("file, after {rotations} rotations [bytes]"));
+    report.add(&name, file::bytes(db)?);
+
+    server = Server::start(&options.server, db)?;
+    driver.reconnect(server.address)?;
+    let long = driver.rotate(Limit::Count(options.rotations))?;
+    drop(driver);
+    server.stop()?;
+    let name = of(&format!("file, after {} more [bytes]", long.done));
+    report.add(&name, file::bytes(db)?);
+    report.add(
+        &of("errors"),
+        load.errors() + settling.errors() + long.errors(),
+    );
+    Ok(load.rate())
 }
 
 fn add_rate(report: &mut Report, what: &str, load: &Tally) {
     report.add(&format!("{what}/s"), load.rate() as u64);
-    report.add("p50 [ms]", millis(load.latency(0.50)));
-    report.add("p99 [ms]", millis(load.latency(0.99)));
-    report.add("worst [ms]", millis(load.latency(1.0)));
-    report.add("errors", load.errors());
+    for (name, part) in [("p50", 0.50), ("p99", 0.99), ("worst", 1.0)] {
+        report.add(&format!("{what}: {name} [ms]"), millis(load.latency(part)));
+    }
+    report.add(&format!("{what}: errors"), load.errors());
     if let Some(first) = load.first_error() {
-        report.add("first error", first);
+        report.add(&format!("{what}: first error"), first);
     }
 }
 
@@ -285,6 +282,10 @@ fn is_in_memory(path: &Path) -> Result<bool> {
 fn load_average() -> Result<f64> {
     let text = std::fs::read_to_string("/proc/loadavg")?;
     Ok(text.split(' ').next().unwrap_or_default().parse()?)
+}
+
+fn per_rotation(cpu: Duration, load: &Tally) -> f64 {
+    rounded(cpu.as_secs_f64() * 1e6 / load.done.max(1) as f64)
 }
 
 fn share(cpu: Duration, took: Duration) -> f64 {

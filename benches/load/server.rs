@@ -38,7 +38,8 @@ impl Server {
     /// Starts `binary` on `db`, with no settings but the defaults, and waits until it answers.
     pub fn start(binary: &Path, db: &Path) -> Result<Server> {
         let begun = monotonic();
-        let mut child = Command::new(binary)
+        // It starts in another directory than ours.
+        let mut child = Command::new(fs::canonicalize(binary)?)
             .args(["serve", "--listen", "127.0.0.1:0", "--db"])
             .arg(db)
             .env_clear()

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use authd::config::KEYS;
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -268,31 +266,4 @@ fn every_table_is_strict() {
     }
     // I9: and none of them is a token's.
     assert!(!code.contains("token "), "a column for a token");
-}
-
-/// The README's table of settings, as it must be.
-fn settings_table() -> String {
-    let mut table = "| key | default | what it sets |\n|---|---|---|\n".to_owned();
-    for key in KEYS {
-        let default = match key.default() {
-            "" => "none".to_owned(),
-            words if key.default_is_derived() => words.to_owned(),
-            text => format!("`{text}`"),
-        };
-        table += &format!("| `{}` | {default} | {} |\n", key.name(), key.description());
-    }
-    table
-}
-
-#[test]
-fn the_readme_lists_every_setting_with_its_default() {
-    let Ok(readme) = fs::read_to_string(root().join("README.md")) else {
-        // A crate without its README, as some distributions package it.
-        return;
-    };
-    let table = settings_table();
-    assert!(
-        readme.contains(&table),
-        "README.md needs this table:\n\n{table}"
-    );
 }

@@ -19,6 +19,9 @@ const IDLE: i64 = 2 * DAY;
 const LIFETIME: i64 = 5 * DAY;
 const TOKEN_LIFE: i64 = 600;
 
+/// How long an ended session's row is kept.
+const KEPT: i64 = 3600;
+
 /// Alone in address, alone in user agent, in both.
 const PLACES: [Place; 4] = [
     LAPTOP,
@@ -69,7 +72,7 @@ fn op() -> impl Strategy<Value = Op> {
         30 => refresh.prop_map(|(family, age, place, key)| Op::Refresh { family, age, place, key }),
         2 => (any::<Index>(), 1..4_usize).prop_map(|(family, rounds)| Op::Follow(family, rounds)),
         1 => (any::<Index>(), any::<Index>()).prop_map(|(family, at)| Op::Garbage(family, at)),
-        8 => select(vec![1, 30, 60, 61, 599, 3600, 86_399, 86_400, 86_401, 172_799, 172_800])
+        8 => select(vec![1, 30, 60, 61, 599, 3599, 3600, 86_399, 86_400, 86_401, 172_799, 172_800])
             .prop_map(Op::Advance),
         3 => select(vec![-DAY, -3600, -61, 61, 3600, 80_000]).prop_map(Op::Jump),
         1 => Just(Op::FarAndBack),
@@ -248,7 +251,7 @@ impl Model {
             let mut of_session = families.iter().filter(|family| family.session == *session);
             // A session lasts as long as its last family.
             let last = of_session.clone().next_back().expect("a family");
-            let ended = last.ended_at.is_some_and(|at| at < now - 3600);
+            let ended = last.ended_at.is_some_and(|at| at < now - KEPT);
             let used = of_session.any(|family| family.rotated_at > now - IDLE);
             !ended && now < last.expires_at && used
         });

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -66,9 +67,43 @@ impl Serve {
     }
 }
 
+/// Descriptors that are not connections': the database's files and readers, the listener, standard streams.
+const OTHER_DESCRIPTORS: u64 = 40;
+
+/// The connections that there are descriptors for. The soft limit is raised as far as the hard one lets it; where that is
+/// not enough, fewer connections are served, and the next guest shows somebody out instead of waiting for a descriptor.
+fn affordable_connections(wanted: usize) -> usize {
+    let needed = wanted as u64 + OTHER_DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return wanted;
+    }
+    let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised_to = Rlimit {
+        current: Some(raised),
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised_to) {
+        Ok(()) => raised,
+        Err(_) => limit.current.unwrap_or(needed),
+    };
+    if current >= needed {
+        return wanted;
+    }
+    let affordable = usize::try_from(current.saturating_sub(OTHER_DESCRIPTORS))
+        .unwrap_or(wanted)
+        .max(1);
+    tracing::warn!(
+        descriptors = current,
+        connections = affordable,
+        "there are too few file descriptors for max_connections = {wanted}; raise the limit (`ulimit -n`)"
+    );
+    affordable
+}
+
 fn bind(config: &Config) -> Result<Server, Failure> {
     let limits = Limits {
-        max_connections: config.max_connections,
+        max_connections: affordable_connections(config.max_connections),
         exempt: config.trusted_proxies.clone(),
         ..Limits::default()
     };

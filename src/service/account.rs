@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
@@ -252,11 +253,13 @@ pub(super) fn refuse_taken_username(
     }
 }
 
-/// One form for all ways of writing one login: compatibility-normalised and lower-case, so that full-width letters and
-/// ligatures do not make a second `ann`.
+/// One form for all ways of writing one login: compatibility-normalised and folded in case, so that full-width letters,
+/// ligatures and a final sigma do not make a second `ann`. By way of the capitals, since that is where `ς` and `σ`, `ß` and
+/// `ss` meet.
 pub(super) fn fold_login(text: &str) -> String {
-    let lower: String = text.trim().nfkc().flat_map(char::to_lowercase).collect();
-    lower.nfkc().collect()
+    let capitals = text.trim().nfkc().flat_map(char::to_uppercase);
+    let folded: String = capitals.flat_map(char::to_lowercase).collect();
+    folded.nfkc().collect()
 }
 
 /// Reads an e-mail address: ASCII, one `@`, no quoting, comments or lists (req 26). Returns it and its compared form.
@@ -302,7 +305,8 @@ pub(super) fn read_username(text: &str) -> Result<Option<(String, String)>, Erro
     if username.is_empty() {
         return Ok(None);
     }
-    let allowed = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    // Marks are letters' companions: many scripts cannot be written without them.
+    let allowed = |c: char| c.is_alphanumeric() || is_combining_mark(c) || "._-".contains(c);
     let key = fold_login(&username);
     let fits = |text: &str| text.chars().count() <= USERNAME_LENGTH && text.chars().all(allowed);
     if !fits(&username) || !fits(&key) || !key.starts_with(char::is_alphanumeric) {
@@ -374,6 +378,8 @@ mod tests {
         assert!(forms.iter().all(|form| fold_login(form) == "ann"));
         assert_eq!(fold_login("ÉLODIE"), fold_login("e\u{301}lodie"));
         assert_eq!(fold_login("ﬁn"), "fin");
+        assert_eq!(fold_login("ΣΑΣ"), fold_login("σας"));
+        assert_eq!(fold_login("Straße"), fold_login("STRASSE"));
     }
 
     #[test]
@@ -385,6 +391,7 @@ mod tests {
         );
         assert_eq!(key("Łukasz").ok().flatten().as_deref(), Some("łukasz"));
         assert_eq!(key("  ").ok().flatten(), None);
+        assert!(key("İstanbul").is_ok() && key("हिन्दी").is_ok());
         for bad in [
             "a@b",
             "a b",

@@ -11,8 +11,9 @@ use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
-/// Events that one account keeps: somebody who signs in all day must not fill the disk.
-const MOST_OF_ACCOUNT: u32 = 1000;
+/// Events of one kind that an account keeps: somebody who signs in all day must not fill the disk, nor somebody with a
+/// stolen token wash away what shows it.
+const MOST_OF_KIND: u32 = 200;
 
 /// The kinds of event, by their stable names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,8 +141,8 @@ impl<'a> Entry<'a> {
         if self.account.is_some() {
             tx.run(
                 "DELETE FROM event WHERE id = \
-                 (SELECT id FROM event WHERE account_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                params![self.account, MOST_OF_ACCOUNT],
+                 (SELECT id FROM event WHERE account_id = ?1 AND kind = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)",
+                params![self.account, self.kind.as_str(), MOST_OF_KIND],
             )?;
         }
         Ok(())

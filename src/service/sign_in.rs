@@ -181,10 +181,17 @@ impl Authd {
             ..account
         };
         // Asked before hashing, so that a form sent twice costs nothing; decided by the unique index.
-        self.store.read(|tx| {
+        let asked = self.store.read(|tx| {
             self.refuse_blocked_subject(tx, &Subject::Registration(device.ip))?;
             account::refuse_taken(tx, &account)
-        })?;
+        });
+        if let Err(Error::No(Code::EmailTaken | Code::UsernameTaken, _)) = asked {
+            // Whoever asks for one address after the other learns who has an account here.
+            let (tag_key, ip) = (self.tag_key.clone(), device.ip);
+            self.store
+                .write(move |tx| throttle::record(tx, &tag_key, &Subject::Registration(ip)))?;
+        }
+        asked?;
         let new = self.prepare(account, Some(password))?;
         let (device, lifetime, idle) = self.session_terms(device);
         let tag_key = self.tag_key.clone();
@@ -641,6 +648,11 @@ fn begin_anew(
     device: &Device,
     idle: Duration,
 ) -> Result<Grant, Error> {
+    // Those of earlier changes have nothing to tell any more.
+    tx.run(
+        "DELETE FROM refresh_family WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NOT NULL",
+        params![session, client::FIRST_PARTY_KEY],
+    )?;
     let expires_at = tx.row(
         "UPDATE refresh_family SET revoked_at = ?3, revoke_reason = ?4 \
          WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NULL RETURNING expires_at",

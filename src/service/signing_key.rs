@@ -319,11 +319,9 @@ impl Authd {
     /// # Errors
     /// Only those of the store.
     pub fn rotate_signing_key(&self) -> Result<SigningKeyInfo, Error> {
-        let minted = rotate(&self.store)?;
+        let made = rotate(&self.store)?;
         self.keys.reload(&self.store)?;
-        let keys = self.signing_keys()?;
-        let made = keys.into_iter().find(|key| key.kid == minted);
-        made.ok_or_else(|| Error::Broken("the new key cannot be found".into()))
+        Ok(made)
     }
 
     /// Housekeeping: makes the next key when the newest has signed for its time, and deletes those that nobody
@@ -368,8 +366,8 @@ pub fn replace_all(store: &Store) -> Result<String, Error> {
     })?)
 }
 
-/// Makes a key that signs after the overlap, and returns its name.
-fn rotate(store: &Store) -> Result<String, Broken> {
+/// Makes a key that signs after the overlap.
+fn rotate(store: &Store) -> Result<SigningKeyInfo, Broken> {
     let minted = Minted::new()?;
     store.write(move |tx| {
         // A key that was made and does not sign yet gives way.
@@ -377,7 +375,13 @@ fn rotate(store: &Store) -> Result<String, Broken> {
             "DELETE FROM signing_key WHERE signs_from > ?1",
             params![tx.now],
         )?;
-        minted.begin(tx, OVERLAP)
+        Ok(SigningKeyInfo {
+            kid: minted.begin(tx, OVERLAP)?,
+            algorithm: ES256.to_owned(),
+            state: "next",
+            created_at: tx.now,
+            signs_from: tx.now.plus(OVERLAP),
+        })
     })
 }
 

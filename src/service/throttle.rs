@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The pause after each try once the limit is reached. A reset of the password ends it at once.
 const LOCK: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After this long without another failure, an address or an unknown name starts anew.
+/// After this long without another failure, an address starts anew.
 const MEMORY: Duration = Duration::from_secs(60 * 60);
 
 /// Whom a failure is counted against.
@@ -41,7 +41,7 @@ pub(super) enum Subject<'a> {
     /// A login that belongs to no account, in its folded form.
     Unknown(&'a str),
     Address(IpAddr),
-    /// An address that makes accounts, where everybody may. Here it is the successes that are counted.
+    /// An address that asks for accounts, where everybody may. Here successes are counted too.
     Registration(IpAddr),
 }
 

@@ -161,7 +161,7 @@ fn an_address_is_taken_in_every_way_of_writing_it() {
         json!({ "email": "Ann@Example.org", "password": PASSWORD }),
     )
     .issued();
-    t.unchanged(|| {
+    t.unchanged_but_counted(|| {
         for same in ["ann@example.org", "ANN@EXAMPLE.ORG", " Ann@Example.org "] {
             let answer = register(&t, json!({ "email": same, "password": PASSWORD }));
             answer.refused("email_taken");
@@ -186,11 +186,23 @@ fn a_username_is_taken_in_every_way_of_writing_it() {
     };
     named("a", "Élodie").issued();
     named("b", "finn").issued();
-    t.unchanged(|| {
+    t.unchanged_but_counted(|| {
         for same in ["élodie", "E\u{301}LODIE", "ﬁnn", "ＦＩＮＮ", " Finn "] {
             named("c", same).refused("username_taken");
         }
     });
+}
+
+#[test] // asking for one address after the other tells who has an account here: slowly, please
+fn whoever_asks_for_taken_addresses_is_slowed_down() {
+    let t = open_to_all();
+    register(&t, json!({ "email": email("ann"), "password": PASSWORD })).issued();
+    let ask = || register(&t, json!({ "email": email("ann"), "password": PASSWORD }));
+    let answers: Vec<_> = (0..30).map(|_| ask().status).collect();
+    assert_eq!(answers[0], 409);
+    assert_eq!(answers[29], 429);
+    t.clock.advance(hours(1));
+    assert_eq!(ask().status, 409);
 }
 
 #[test] // req 26, CVE-2020-28247, CVE-2021-38189: what is no plain address or name makes no account

@@ -402,6 +402,20 @@ impl Harness {
         assert_eq!(before, self.dump(), "the database changed");
         done
     }
+
+    /// The same, but that somebody may have been counted as one who tries.
+    #[track_caller]
+    pub fn unchanged_but_counted<T>(&self, something: impl FnOnce() -> T) -> T {
+        let all_but_throttle = || {
+            let mut rows = self.dump();
+            rows.remove("throttle");
+            rows
+        };
+        let before = all_but_throttle();
+        let done = something();
+        assert_eq!(before, all_but_throttle(), "the database changed");
+        done
+    }
 }
 
 fn start(dir: &Path, terms: &Terms, wall: Timestamp, seed: u64) -> (Running, ManualClock) {

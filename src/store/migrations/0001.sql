@@ -125,7 +125,7 @@ CREATE TABLE signing_key (
 -- Failures in a row, by account, by address and by unknown name. Successes are not counted.
 CREATE TABLE throttle (
     subject       BLOB PRIMARY KEY CHECK (length(subject) = 16),
-    -- A row of this kind may be forgotten after a day; an account's stays until somebody signs in.
+    -- An address is forgotten after an hour; an account's row stays until somebody signs in.
     forgettable   INTEGER NOT NULL CHECK (forgettable IN (0, 1)),
     failures      INTEGER NOT NULL,
     last_at       INTEGER NOT NULL,

@@ -1,5 +1,10 @@
 //! authd: a complete auth server in one binary and one SQLite file.
 //!
+//! Most people run the binary: `authd serve` (see the README). To have it inside a program, open a
+//! [`store::Store`], take it up with [`service::Authd::open`], and give requests to [`http::App::handle`], from
+//! [`http::server::Server`] or a server of your own; `examples/embed_tiny_http.rs` is a whole program that does. Somebody
+//! has to call [`service::Authd::housekeep`] every second and [`service::Authd::sweep`] every hour.
+//!
 //! # The house
 //!
 //! Imports go downward only; a test reads them and fails on a breach.

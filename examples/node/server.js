@@ -3,7 +3,9 @@
 // It asks authd for its public keys now and then, and checks access tokens by itself: no request of a user costs one to
 // authd. What a token must be is fixed here, and nothing in the token chooses it (RFC 8725).
 //
-//     ISSUER=https://auth.example.com node server.js [PORT]
+//     npm ci
+//     ISSUER=http://127.0.0.1:8080 node server.js 8000
+//     curl http://127.0.0.1:8000/ -H "Authorization: Bearer $token"
 
 import { createServer } from "node:http";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";

@@ -3,7 +3,9 @@
 It asks authd for its public keys now and then, and checks access tokens by itself: no request of a user costs one to
 authd. What a token must be is fixed here, and nothing in the token chooses it (RFC 8725).
 
-    ISSUER=https://auth.example.com python server.py [PORT]
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    ISSUER=http://127.0.0.1:8080 .venv/bin/python server.py 8000
+    curl http://127.0.0.1:8000/ -H "Authorization: Bearer $token"
 """
 
 import json

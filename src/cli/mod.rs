@@ -196,10 +196,15 @@ impl Cli {
             Command::Sweep(sweep) => sweep.run(&common, &out),
             Command::Config => out.settings(&common.load(Vec::new())?.settings),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "authd", &mut io::stdout());
-                Ok(())
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "authd", &mut text);
+                output::print(&text)
             }
-            Command::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?),
+            Command::Man => {
+                let mut text = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+                output::print(&text)
+            }
         }
     }
 }

@@ -171,6 +171,11 @@ impl Output {
     }
 }
 
+/// Writes to standard output.
+pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
+    finish(io::stdout().write_all(text))
+}
+
 /// A reader that has seen enough (`| head`) is no failure.
 fn finish(written: io::Result<()>) -> Result<(), Failure> {
     match written {

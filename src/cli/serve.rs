@@ -17,7 +17,7 @@ use crate::config::{Config, Loaded, PublicUrl, Source};
 use crate::entropy::Entropy;
 use crate::http::server::{Limits, Server, Stop};
 use crate::http::{self, App, Settings};
-use crate::service::Authd;
+use crate::service::{Authd, Swept};
 use crate::store::Role;
 
 /// How often housekeeping looks whether there is something to do.
@@ -188,7 +188,13 @@ fn keep_house(authd: &Authd, ended: &mpsc::Receiver<()>) {
         standing = warn_of_clock(standing, authd.clock_standing());
         if round % ROUNDS_TO_SWEEP == FIRST_SWEEP {
             match authd.sweep() {
-                Ok(swept) => tracing::info!(?swept, "swept"),
+                Ok(swept) if swept == Swept::default() => {}
+                Ok(swept) => tracing::info!(
+                    sessions = swept.sessions,
+                    events = swept.events,
+                    paused = swept.paused,
+                    "deleted what has expired"
+                ),
                 Err(error) => tracing::warn!(%error, "could not sweep"),
             }
         }
@@ -237,7 +243,7 @@ There is no administrator yet. This link makes one, once:
 
   {url}/setup?token={token}
 
-Or paste these lines (put in your own address and password where they are to stay):
+Or paste these lines (to keep the account, put in your own address and password first):
 
   pick() {{ sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
 

@@ -20,6 +20,9 @@ pub(super) enum Session {
         user: String,
     },
     /// End one session of an account, or all of them; or the one that a leaked refresh token belongs to
+    #[command(
+        override_usage = "authd session revoke <USER> <SESSION>\n       authd session revoke <USER> --all\n       authd session revoke --token-stdin"
+    )]
     #[command(group = clap::ArgGroup::new("what").required(true).args(["session", "all", "token_stdin"]))]
     Revoke {
         /// E-mail address, username or id
@@ -69,7 +72,7 @@ impl Session {
                     Some(session) => {
                         let session = session.parse().map_err(|_| {
                             Failure::Refused(
-                                "that is not the id of a session. `authd session list` shows them."
+                                "that is not the id of a session. `authd session list USER` shows them; the account comes first."
                                     .into(),
                             )
                         })?;

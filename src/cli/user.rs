@@ -55,7 +55,7 @@ pub(super) struct Add {
     /// What people call its owner
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// May administer this server
+    /// Mark as administrator, for apps to read; and void the set-up link
     #[arg(long)]
     admin: bool,
     #[command(flatten)]
@@ -101,7 +101,11 @@ impl User {
                 };
                 let made =
                     authd.add_account(account, password.as_ref().map(|text| text.as_str()))?;
-                out.record(&json!(made))
+                let mut shown = json!(made);
+                if password.is_none() {
+                    shown["password"] = json!("none yet: authd user set-password");
+                }
+                out.record(&shown)
             }
             User::List { after } => {
                 out.accounts(&authd.accounts(after.as_deref().map(Selector::read).as_ref())?)

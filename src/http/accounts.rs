@@ -79,6 +79,12 @@ pub(super) fn explain_setup(call: &Call<'_>) -> Result<Response, Problem> {
         .filter(|token| SetupToken::read(token).is_some())
         .unwrap_or("TOKEN");
     let issuer = &call.authd.policy().issuer;
+    if !call.authd.awaits_setup()? {
+        return Ok(Response::text(
+            200,
+            "This server is set up. Sign in with POST /v1/sessions.\n",
+        ));
+    }
     Ok(Response::text(
         200,
         &format!(

@@ -67,6 +67,9 @@ impl Call<'_> {
         let invalid = |why: &dyn std::fmt::Display| {
             Problem::invalid_request(format!("The body is not as it should be: {why}."))
         };
+        if self.request.body.is_empty() {
+            return Err(invalid(&"it is empty"));
+        }
         // serde would take the members in a list, too, by their order.
         if !self.request.body.trim_ascii_start().starts_with(b"{") {
             return Err(invalid(&"it is not a JSON object"));

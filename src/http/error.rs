@@ -130,7 +130,8 @@ impl Problem {
             detail: &self.detail,
             request_id: Some(request_id).filter(|id| !id.is_empty()),
         };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut body = serde_json::to_vec(&body).unwrap_or_default();
+        body.push(b'\n');
         let mut response = Response::new(self.status)
             .header("content-type", "application/problem+json")
             .with_body(body);

@@ -225,9 +225,13 @@ impl Response {
     /// text) is a bug: it is logged and answered with an empty 500.
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
-            Ok(body) => Self::new(status)
-                .header("content-type", "application/json")
-                .with_body(body),
+            Ok(mut body) => {
+                // Whoever reads it on a terminal gets a prompt of its own.
+                body.push(b'\n');
+                Self::new(status)
+                    .header("content-type", "application/json")
+                    .with_body(body)
+            }
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written as JSON");
                 Self::new(500)

@@ -36,6 +36,7 @@ pub(super) struct Refresh {
 #[serde(deny_unknown_fields)]
 pub(super) struct Name {
     /// The name; null or empty takes it away.
+    #[serde(deserialize_with = "Option::deserialize")]
     device_name: Option<String>,
 }
 

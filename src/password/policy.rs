@@ -107,15 +107,15 @@ impl fmt::Display for Weak {
         match self {
             Weak::TooShort { min } => write!(
                 f,
-                "use at least {min} characters; a few unrelated words are easy to remember"
+                "Use at least {min} characters; a few unrelated words are easy to remember."
             ),
             Weak::Common => f.write_str(
-                "choose another password: this one is among the first that attackers try; \
-                 a few unrelated words are easy to remember",
+                "Choose another password: this one is among the first that attackers try; \
+                 a few unrelated words are easy to remember.",
             ),
             Weak::Contextual => f.write_str(
-                "choose a password that is more than your name, your e-mail address or the name \
-                 of this service",
+                "Choose a password that is more than your name, your e-mail address or the name \
+                 of this service.",
             ),
         }
     }
@@ -380,10 +380,10 @@ mod tests {
     fn a_refusal_says_what_to_do() {
         assert_eq!(
             Weak::TooShort { min: 12 }.to_string(),
-            "use at least 12 characters; a few unrelated words are easy to remember"
+            "Use at least 12 characters; a few unrelated words are easy to remember."
         );
         for weak in [Weak::Common, Weak::Contextual] {
-            assert!(weak.to_string().starts_with("choose "), "{weak}");
+            assert!(weak.to_string().starts_with("Choose "), "{weak}");
         }
     }
 }

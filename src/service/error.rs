@@ -95,15 +95,30 @@ impl fmt::Display for Error {
         match self {
             Error::No(_, detail) => f.write_str(detail),
             Error::Later(_, seconds) => {
-                write!(f, "Too many failed tries. Try again in {seconds} seconds.")
-            }
-            Error::Unavailable(seconds) => {
                 write!(
                     f,
-                    "The server cannot do this now. Try again in {seconds} seconds."
+                    "Too many failed tries. Try again in {}.",
+                    Seconds(*seconds)
                 )
             }
+            Error::Unavailable(seconds) => {
+                let wait = Seconds(*seconds);
+                write!(f, "The server cannot do this now. Try again in {wait}.")
+            }
             Error::Broken(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A wait in words.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("a second"),
+            seconds @ ..120 => write!(f, "{seconds} seconds"),
+            seconds => write!(f, "{} minutes", seconds.div_ceil(60)),
         }
     }
 }

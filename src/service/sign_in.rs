@@ -104,6 +104,21 @@ impl Authd {
         }))
     }
 
+    /// Whether there is an open set-up link.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn awaits_setup(&self) -> Result<bool, Error> {
+        let open: Option<i64> = self.store.read(|tx| {
+            tx.row(
+                "SELECT 1 FROM server WHERE setup_digest IS NOT NULL",
+                params![],
+                |row| row.get(0),
+            )
+        })?;
+        Ok(open.is_some())
+    }
+
     /// Makes the first administrator with the token of the set-up link, and signs in.
     ///
     /// # Errors
@@ -119,7 +134,8 @@ impl Authd {
         let spent = || {
             Error::no(
                 Code::InvalidSetupToken,
-                "This set-up link was used or replaced. `authd user setup-link` prints the one that is open.",
+                "This set-up link was used or replaced. `authd user setup-link` makes a new one, as long as there is no \
+                 administrator.",
             )
         };
         let digest = SetupToken::read(token).ok_or_else(spent)?.digest();
@@ -205,7 +221,7 @@ impl Authd {
 
     /// Signs in by e-mail address or username.
     ///
-    /// `new_password` takes the place of a temporary password, and is not looked at otherwise.
+    /// `new_password` takes the place of a temporary password, and is refused otherwise.
     ///
     /// # Errors
     /// [`Code::InvalidCredentials`] for everything that is wrong with login, password or account;
@@ -220,7 +236,7 @@ impl Authd {
         device: &Device,
     ) -> Result<SignIn, Error> {
         let device_name = session::device_name(device_name)?;
-        let password = read_password(password)?;
+        let given = read_password(password)?;
         let login = account::fold_login(login);
         let credentials = self.store.read(|tx| {
             let found = credentials_by_login(tx, &login)?;
@@ -230,7 +246,7 @@ impl Authd {
         let stored = credentials
             .as_ref()
             .and_then(|found| found.password_hash.as_deref());
-        let verification = self.hasher.verify(&password, stored)?;
+        let verification = self.hasher.verify(&given, stored)?;
         let (rehash, found) = match (verification, credentials) {
             (Verification::Right { rehash }, Some(found)) if !found.disabled => (rehash, found),
             (_, found) => {
@@ -238,7 +254,7 @@ impl Authd {
                 return Err(invalid_credentials());
             }
         };
-        if found.temporary {
+        if found.temporary || new_password.is_some() {
             // What is answered from here on says that the password was right.
             let account = Subject::Account(found.account);
             let blocked = |tx: &ReadTx<'_>| throttle::blocked(tx, &self.tag_key, &account);
@@ -253,9 +269,20 @@ impl Authd {
                     "This password was set for you and must be changed: sign in again with `new_password` as well.",
                 ));
             }
+            (true, Some(new)) if new == password => {
+                return Err(Error::no(
+                    Code::WeakPassword,
+                    "The new password is the temporary one. Choose another.",
+                ));
+            }
             (true, Some(new)) => Some(self.hash_new(found.account, new, invalid_credentials)?),
-            (false, _) if rehash => Some(self.hasher.hash(&password, self.entropy.bytes())?),
-            (false, _) => None,
+            (false, Some(_)) => {
+                return Err(Error::invalid(
+                    "This password is not temporary: sign in without `new_password`, and change it then.",
+                ));
+            }
+            (false, None) if rehash => Some(self.hasher.hash(&given, self.entropy.bytes())?),
+            (false, None) => None,
         };
         let (device, lifetime, idle) = self.session_terms(device);
         let tag_key = self.tag_key.clone();

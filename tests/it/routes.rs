@@ -375,6 +375,7 @@ fn behind_a_proxy_everybody_is_counted_for_themselves() {
 #[test] // req 25's beginning: what the server calls itself comes from its settings
 fn no_header_changes_the_servers_name() {
     let t = Harness::new();
+    t.authd().open_setup().expect("a link").expect("no admin");
     let ask = |path| {
         t.ask(Method::Get, path)
             .header("host", "evil.example")

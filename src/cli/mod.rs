@@ -5,6 +5,7 @@
 //!
 //! Exit codes: 0 done; 1 refused or not found; 2 usage; 70 a fault of authd or its disk; 78 configuration.
 
+mod backup;
 mod key;
 mod output;
 mod serve;
@@ -12,7 +13,7 @@ mod session;
 mod user;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -75,6 +76,10 @@ enum Command {
     Event(Event),
     /// Delete what has expired; a running server does so by itself
     Sweep(Sweep),
+    /// Copy the database to a file, beside the running server
+    Backup(backup::Backup),
+    /// Put a backup in the database's place; everybody has to sign in again
+    Restore(backup::Restore),
     /// Print every setting in force, and where it came from
     Config,
     /// Print the completions for a shell
@@ -194,6 +199,8 @@ impl Cli {
                 out.events(&common.open()?.events(&query)?)
             }
             Command::Sweep(sweep) => sweep.run(&common, &out),
+            Command::Backup(backup) => backup.run(&common, &out),
+            Command::Restore(restore) => restore.run(&common, &out),
             Command::Config => out.settings(&common.load(Vec::new())?.settings),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
@@ -247,14 +254,23 @@ impl Sweep {
 }
 
 fn open_store(config: &Config, role: Role) -> Result<Opened, Failure> {
-    let (clock, entropy) = (Clock::system(), Entropy::system());
+    Ok(open_store_at(&config.db, config, role, Clock::system())?)
+}
+
+fn open_store_at(
+    path: &Path,
+    config: &Config,
+    role: Role,
+    clock: Clock,
+) -> Result<Opened, store::OpenError> {
+    let entropy = Entropy::system();
     let options = Options {
         accept_network_filesystem: config.accept_network_filesystem,
         readers: READERS,
         role,
         max_size: config.max_db_size.map(|size| size.as_u64()),
     };
-    let store = Store::open(&config.db, clock.clone(), entropy.clone(), options)?;
+    let store = Store::open(path, clock.clone(), entropy.clone(), options)?;
     Ok(Opened {
         store,
         clock,

@@ -34,6 +34,7 @@ pub(super) enum Kind {
     RefreshTokenReused,
     FileRolledBack,
     SigningKeyRotated,
+    DatabaseRestored,
 }
 
 impl Kind {
@@ -55,6 +56,7 @@ impl Kind {
             Kind::RefreshTokenReused => "refresh_token_reused",
             Kind::FileRolledBack => "file_rolled_back",
             Kind::SigningKeyRotated => "signing_key_rotated",
+            Kind::DatabaseRestored => "database_restored",
         }
     }
 }

@@ -104,6 +104,8 @@ pub enum Ended {
     Reuse,
     /// The database went back in time.
     RolledBack,
+    /// A backup was put in the database's place.
+    Restored,
 }
 
 impl Ended {
@@ -116,6 +118,7 @@ impl Ended {
             Ended::AccountDisabled => "account_disabled",
             Ended::Reuse => "refresh_token_reused",
             Ended::RolledBack => "file_rolled_back",
+            Ended::Restored => "database_restored",
         }
     }
 }

@@ -360,10 +360,13 @@ impl Authd {
 /// Only those of the store.
 pub fn replace_all(store: &Store) -> Result<String, Error> {
     let minted = Minted::new()?;
-    Ok(store.write(move |tx| {
-        tx.run("DELETE FROM signing_key", params![])?;
-        minted.begin(tx, Duration::ZERO)
-    })?)
+    Ok(store.write(move |tx| begin_anew(tx, minted))?)
+}
+
+/// Puts `minted` in the place of all others, from now on, and returns its name.
+pub(super) fn begin_anew(tx: &Tx<'_>, minted: Minted) -> Result<String, Broken> {
+    tx.run("DELETE FROM signing_key", params![])?;
+    minted.begin(tx, Duration::ZERO)
 }
 
 /// Makes a key that signs after the overlap.

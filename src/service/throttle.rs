@@ -9,6 +9,7 @@
 //!
 //! Every way of presenting a password comes through here: API, pages, CLI, OAuth (req 20).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -140,6 +141,42 @@ pub(super) fn record(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result
 pub(super) fn clear(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(), Broken> {
     if let Some(filed) = Subject::Account(account).filed_under(key) {
         tx.run("DELETE FROM throttle WHERE subject = ?1", params![filed])?;
+    }
+    Ok(())
+}
+
+/// Files the failures on accounts under another key. Those of addresses and unknown names, which only whoever fails could
+/// name, are forgotten: they would be within the hour, or bind nobody's account.
+pub(super) fn file_anew(tx: &Tx<'_>, old: &TagKey, new: &TagKey) -> Result<(), Broken> {
+    let filed: HashSet<[u8; 16]> = tx
+        .rows(
+            "SELECT subject FROM throttle WHERE forgettable = 0",
+            params![],
+            |row| row.get(0),
+        )?
+        .into_iter()
+        .collect();
+    let mut kept = HashSet::new();
+    let accounts: Vec<AccountKey> = match filed.is_empty() {
+        true => Vec::new(),
+        false => tx.rows("SELECT id FROM account", params![], |row| row.get(0))?,
+    };
+    for account in accounts {
+        let names = [old, new].map(|key| Subject::Account(account).filed_under(key));
+        if let [Some(before), Some(after)] = names
+            && filed.contains(&before)
+        {
+            tx.run(
+                "UPDATE throttle SET subject = ?2 WHERE subject = ?1",
+                params![before, after],
+            )?;
+            kept.insert(after);
+        }
+    }
+    let all: Vec<[u8; 16]> =
+        tx.rows("SELECT subject FROM throttle", params![], |row| row.get(0))?;
+    for subject in all.iter().filter(|subject| !kept.contains(*subject)) {
+        tx.run("DELETE FROM throttle WHERE subject = ?1", params![subject])?;
     }
     Ok(())
 }

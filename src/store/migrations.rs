@@ -20,6 +20,9 @@ pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 /// What SQLite stores in the header of a file of ours, so that `file` and we know it from others': "athd".
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"athd");
 
+/// The same of a backup, which is no database to be served: "athb".
+pub(super) const BACKUP_ID: i32 = i32::from_be_bytes(*b"athb");
+
 /// Builds today's schema in an empty file, in one transaction. The file must not be in WAL mode yet: an authd
 /// file carries its application id from its first page on, so that the header alone tells what it is.
 pub(super) fn build(conn: &Connection) -> rusqlite::Result<()> {

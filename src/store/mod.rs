@@ -25,11 +25,13 @@
 //!
 //! **Damage stops the process.** A failed sync, a page that is not what it should be, a file that is no longer where it
 //! was: after these nobody knows what is stored, and going on would acknowledge what is not. What is
-//! looked at before a file is served at all, and on which file systems, is told in `startup.rs`.
+//! looked at before a file is served at all, and on which file systems, is told in `startup.rs`; how it is copied beside
+//! the running server, and put back, in `backup.rs`.
 //!
 //! **Durability is as honest as the disk.** `synchronous=FULL` asks the disk to make the WAL permanent at each
 //! commit. SD cards and USB sticks have been seen to confirm that and lose it when the power goes.
 
+mod backup;
 mod broken;
 mod migrations;
 mod queue;
@@ -45,6 +47,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use backup::{CopyError, Progress, Restoration};
 pub use broken::Broken;
 pub use startup::{Lock, OpenError};
 pub(crate) use tx::params;

@@ -40,7 +40,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::migrations::{self, APPLICATION_ID, VERSION};
+use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION};
 use super::{Options, Role};
 
 /// The first SQLite without the WAL-reset bug, which could lose pages when two connections checkpointed at the
@@ -90,6 +90,8 @@ pub enum OpenError {
     },
     /// It is a SQLite database, but of another program.
     Foreign(PathBuf),
+    /// It is a backup that was copied in: what has ended since would be alive again.
+    Backup(PathBuf),
     /// It was written by a newer release.
     Newer {
         /// The database.
@@ -169,6 +171,12 @@ impl fmt::Display for OpenError {
             OpenError::Foreign(path) => write!(
                 f,
                 "{} is a database of another program; it was not touched. Name another file with --db.",
+                path.display()
+            ),
+            OpenError::Backup(path) => write!(
+                f,
+                "{} is a backup, in which sessions that have ended since are still alive. `authd restore --here` makes \
+                 a database of it, with all of them ended; it was not touched.",
                 path.display()
             ),
             OpenError::Newer { path, found } => write!(
@@ -273,7 +281,7 @@ fn check_library(number: i32, name: &'static str) -> Result<(), OpenError> {
 
 /// The file's absolute path without symbolic links, so that it has one lock file whatever it is called, and
 /// SQLite never takes the path for a URI.
-fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     match path.canonicalize() {
         Ok(found) => return Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -298,7 +306,7 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-fn check_filesystem(directory: &Path, accept: bool) -> Result<(), OpenError> {
+pub(super) fn check_filesystem(directory: &Path, accept: bool) -> Result<(), OpenError> {
     let found = rustix::fs::statfs(directory)
         .map_err(|error| refused(directory, "asking for its file system", &error.into()))?;
     match Filesystem::of(found.f_type as u64 & 0xffff_ffff) {
@@ -502,9 +510,7 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     let number = |at: usize| {
         i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
-    if number(68) != APPLICATION_ID {
-        return Err(OpenError::Foreign(path.to_owned()));
-    }
+    check_id(path, number(68).into())?;
     let version = i64::from(number(60));
     if version > VERSION {
         return Err(OpenError::Newer {
@@ -513,6 +519,15 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
         });
     }
     Ok(())
+}
+
+fn check_id(path: &Path, id: i64) -> Result<(), OpenError> {
+    let path = path.to_owned();
+    match i32::try_from(id) {
+        Ok(APPLICATION_ID) => Ok(()),
+        Ok(BACKUP_ID) => Err(OpenError::Backup(path)),
+        _ => Err(OpenError::Foreign(path)),
+    }
 }
 
 /// Opens the file with SQLite and looks inside.
@@ -529,9 +544,7 @@ fn connect(path: &Path, options: &Options, crashed: bool) -> Result<Connection, 
             .map_err(refuse)
     };
     let version = number("user_version")?;
-    if number("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(OpenError::Foreign(path.to_owned()));
-    }
+    check_id(path, number("application_id")?)?;
     if version > VERSION {
         return Err(OpenError::Newer {
             path: path.to_owned(),
@@ -681,7 +694,7 @@ pub(super) struct Displaced {
     pub is_gone: bool,
 }
 
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
+pub(super) fn inode(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 

@@ -14,6 +14,7 @@ mod keys;
 mod passwords;
 mod properties;
 mod refresh;
+mod restore;
 mod routes;
 mod server;
 mod sessions;

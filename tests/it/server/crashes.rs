@@ -10,11 +10,11 @@ use authd::clock::monotonic;
 use rustix::process::Signal;
 
 /// Settings under which a token outlives a restart on another port.
-const FIXED_URL: &str = "public_url = \"http://localhost:8080\"";
+pub const FIXED_URL: &str = "public_url = \"http://localhost:8080\"";
 
 /// The chains of one connection: the last acknowledged token of each family, in turn.
-struct Chains {
-    tokens: Vec<String>,
+pub struct Chains {
+    pub tokens: Vec<String>,
     /// Whose presentation has no answer yet.
     unanswered: Option<usize>,
 }
@@ -50,7 +50,7 @@ impl Chains {
     }
 }
 
-fn chains(server: &Server, connections: usize, families: usize) -> Vec<Chains> {
+pub fn chains(server: &Server, connections: usize, families: usize) -> Vec<Chains> {
     let mut client = server.client();
     (0..connections)
         .map(|_| Chains {
@@ -64,7 +64,7 @@ fn chains(server: &Server, connections: usize, families: usize) -> Vec<Chains> {
 
 /// Runs `chains` in a closed loop, one connection each, and `end` when `count` answers have come. Returns how many
 /// there were.
-fn under_load(
+pub fn under_load(
     server: Server,
     chains: &mut [Chains],
     count: usize,
@@ -86,7 +86,7 @@ fn under_load(
 }
 
 #[track_caller]
-fn integrity_is_ok(home: &Home) {
+pub fn integrity_is_ok(home: &Home) {
     let verdict: String = home
         .sql()
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))

@@ -3,6 +3,7 @@
 //!
 //! Passwords are hashed with their real cost here, so accounts are few.
 
+mod backups;
 mod command_line;
 mod crashes;
 mod faults;

@@ -1,0 +1,247 @@
+//! `authd backup` and `authd restore`
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::Output;
+use super::{Common, Failure, Opened, log_to_stderr, open_store, open_store_at};
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::service::{self, Contents, Losses};
+use crate::store::{CopyError, OpenError, Progress, Restoration, Role};
+
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The file to write; there must be none of this name yet
+    dest: PathBuf,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["src", "here"]))]
+pub(super) struct Restore {
+    /// The backup, or another copy of a database
+    src: Option<PathBuf>,
+    /// Take the database file itself, which was copied in
+    #[arg(long)]
+    here: bool,
+    /// Don't ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Failure {
+        let text = error.to_string();
+        match error {
+            CopyError::Refused(refusal) => refusal.into(),
+            CopyError::Damaged { .. } | CopyError::System { .. } => Failure::Internal(text),
+            _ => Failure::Refused(text),
+        }
+    }
+}
+
+impl Backup {
+    pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
+        let config = common.load(Vec::new())?.config;
+        log_to_stderr(LogFormat::Text, LogLevel::Warn);
+        // On the bare store: a database whose keys can't be read is worth a copy too.
+        let Opened { store, .. } = open_store(&config, Role::Command)?;
+        let is_watched = io::stderr().is_terminal();
+        let written = store.backup(&self.dest, move |progress| {
+            if is_watched {
+                show(progress);
+            }
+        });
+        if is_watched {
+            eprint!("{ERASE_LINE}");
+        }
+        out.record(&json!({ "backup": self.dest, "bytes": written? }))
+    }
+}
+
+/// To the beginning of the line, and clear it (ECMA-48, EL).
+const ERASE_LINE: &str = "\r\x1b[K";
+
+fn show(progress: Progress) {
+    const MIB: u64 = 1 << 20;
+    let Progress { done, total } = progress;
+    // What is written meanwhile may make it longer than was known at the beginning.
+    let percent = (done * 100).checked_div(total).unwrap_or(100).min(100);
+    eprint!(
+        "{ERASE_LINE}{percent} % of {} MiB",
+        total.max(done).div_ceil(MIB)
+    );
+    // Nothing is lost with a line of progress.
+    let _ = io::stderr().flush();
+}
+
+/// What is known of the file that will be replaced.
+enum Present {
+    Missing,
+    Unreadable(String),
+    Read(Contents, Losses),
+}
+
+impl Restore {
+    pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
+        let config = common.load(Vec::new())?.config;
+        log_to_stderr(LogFormat::Text, LogLevel::Warn);
+        let restoration = Restoration::prepare(
+            &config.db,
+            self.src.as_deref(),
+            config.accept_network_filesystem,
+        )?;
+        // One clock for both, so that time goes on from the later of their marks (I8).
+        let clock = Clock::system();
+        let scratch = open_store_at(restoration.scratch(), &config, Role::Command, clock.clone())?;
+        let backup = service::contents(&scratch.store)?;
+        let present = match restoration.replaces() && !self.here {
+            true => look_at_present(&config, restoration.path(), &scratch, &clock)?,
+            false => Present::Missing,
+        };
+        if !out.json || !self.yes {
+            let source = self.src.as_deref().unwrap_or(restoration.path());
+            explain(source, restoration.path(), &backup, &present, &clock);
+        }
+        if restoration.replaces() && !self.yes {
+            ask()?;
+        }
+
+        let (epoch_now, lost) = match &present {
+            Present::Read(contents, losses) => (contents.epoch, Some(losses)),
+            Present::Missing | Present::Unreadable(_) => (0, None),
+        };
+        let begun = service::begin_epoch(&scratch.store, &clock, epoch_now)?;
+        drop(scratch);
+        let path = restoration.path().to_owned();
+        let kept = restoration.put_in_place()?;
+        out.record(&json!({
+            "restored": path,
+            "kept": kept,
+            "as_of": backup.as_of,
+            "accounts": backup.accounts,
+            "accounts_missing": lost.map(|lost| lost.missing),
+            "accounts_revived": lost.map(|lost| lost.revived),
+            "accounts_enabled_again": lost.map(|lost| lost.enabled_again),
+            "older_passwords": lost.map(|lost| lost.older_passwords),
+            "epoch": begun.epoch,
+            "signing_key": begun.kid,
+        }))
+    }
+}
+
+/// Compares the file that will be replaced with the backup. That it can't be read is often the reason for restoring.
+fn look_at_present(
+    config: &Config,
+    path: &Path,
+    scratch: &Opened,
+    clock: &Clock,
+) -> Result<Present, Failure> {
+    let opened = match open_store_at(path, config, Role::Command, clock.clone()) {
+        Ok(opened) => opened,
+        Err(refusal @ (OpenError::Foreign(_) | OpenError::Busy(_) | OpenError::ReadOnly(_))) => {
+            return Err(refusal.into());
+        }
+        // The lock that it takes to bring it up to date is in our own hands.
+        Err(OpenError::Older { .. }) => {
+            return Ok(Present::Unreadable("it is of an older release".into()));
+        }
+        Err(OpenError::Newer { .. }) => {
+            return Ok(Present::Unreadable("it is of a newer release".into()));
+        }
+        Err(OpenError::Backup(_)) => {
+            return Ok(Present::Unreadable("it is a backup itself".into()));
+        }
+        Err(OpenError::Damaged { what, .. }) => {
+            return Ok(Present::Unreadable(format!("it is damaged: {what}")));
+        }
+        Err(refusal) => return Ok(Present::Unreadable(refusal.to_string())),
+    };
+    let read = service::contents(&opened.store)
+        .and_then(|contents| Ok((contents, service::compare(&opened.store, &scratch.store)?)));
+    Ok(match read {
+        Ok((contents, losses)) => Present::Read(contents, losses),
+        Err(error) => Present::Unreadable(error.to_string()),
+    })
+}
+
+/// Tells what is about to happen, on standard error: the answer is what is printed afterwards.
+fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clock: &Clock) {
+    let now = clock.wall();
+    let age = match now.since(backup.as_of).as_secs() / 60 {
+        0 => "less than a minute".to_owned(),
+        minutes => humantime::format_duration(Duration::from_secs(60 * minutes)).to_string(),
+    };
+    eprintln!(
+        "{} is as of {}, {age} before now ({now}); it is sound, and has {}.",
+        source.display(),
+        backup.as_of,
+        counted(backup.accounts, "account"),
+    );
+    match present {
+        Present::Missing => {}
+        Present::Unreadable(why) => eprintln!(
+            "{} can't be compared with it ({why}); it will be kept under another name.",
+            path.display()
+        ),
+        Present::Read(contents, losses) => {
+            eprintln!(
+                "It takes the place of {}, which has {} and will be kept under another name.",
+                path.display(),
+                counted(contents.accounts, "account")
+            );
+            for (count, what) in [
+                (losses.missing, "made since and will be missing"),
+                (losses.revived, "deleted since and will be back"),
+                (
+                    losses.older_passwords,
+                    "given a new password since and will have the older one",
+                ),
+                (
+                    losses.enabled_again,
+                    "disabled since and will not be disabled",
+                ),
+            ] {
+                if count > 0 {
+                    eprintln!("- {}: {what}.", counted(count, "account"));
+                }
+            }
+        }
+    }
+    let open = match present {
+        Present::Read(contents, _) => contents.sessions,
+        Present::Missing | Present::Unreadable(_) => backup.sessions,
+    };
+    eprintln!(
+        "Everybody will be signed out ({}): no token that was issued before will work, and passwords will.",
+        counted(open, "session")
+    );
+}
+
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// Asks whoever sits at the terminal.
+fn ask() -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Refused(
+            "nothing was changed: there is no terminal to ask whether to go on. Pass --yes.".into(),
+        ));
+    }
+    eprint!("Go on? Type yes: ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(Failure::Refused("nothing was changed.".into())),
+    }
+}

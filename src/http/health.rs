@@ -10,5 +10,12 @@ pub(super) fn alive(_: &Call<'_>) -> Result<Response, Problem> {
 
 pub(super) fn ready(call: &Call<'_>) -> Result<Response, Problem> {
     call.authd.ready()?;
-    Ok(Response::text(200, "ready\n"))
+    // A warning and no 503: to take the server out of service would help nobody who is signed in.
+    Ok(Response::text(
+        200,
+        match call.authd.has_gone_back() {
+            true => "ready\nwarning: file_rolled_back\n",
+            false => "ready\n",
+        },
+    ))
 }

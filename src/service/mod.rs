@@ -28,6 +28,7 @@ mod throttle;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use access_token::{Claims, JwkSet};
@@ -115,6 +116,8 @@ pub struct Authd {
     policy: Policy,
     tag_key: TagKey,
     keys: signing_key::KeyRing,
+    /// Whether a token was presented that is newer than the file.
+    has_gone_back: AtomicBool,
 }
 
 impl Authd {
@@ -144,6 +147,7 @@ impl Authd {
             policy,
             tag_key,
             keys,
+            has_gone_back: AtomicBool::new(false),
         }))
     }
 
@@ -168,6 +172,12 @@ impl Authd {
     /// [`Error::Unavailable`] while that is not so.
     pub fn ready(&self) -> Result<(), Error> {
         Ok(self.store.ready()?)
+    }
+
+    /// Whether it has shown since the start that the file went back in time: somebody put an old copy in its place and
+    /// began no new epoch in it. Requests are served all the same; what to do about it is an operator's business.
+    pub fn has_gone_back(&self) -> bool {
+        self.has_gone_back.load(Ordering::Relaxed)
     }
 }
 

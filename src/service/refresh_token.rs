@@ -12,6 +12,7 @@
 //! unknown or another client's.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -207,6 +208,7 @@ enum Outcome {
     Granted(Box<Grant>),
     TooOften(Timestamp),
     Refused,
+    RolledBack,
 }
 
 /// The family that a refresh token belongs to: what an operator learns of a token that was found somewhere.
@@ -263,6 +265,10 @@ impl Authd {
                 Err(Error::Later(Code::TooManyRequests, wait))
             }
             Outcome::Refused => Err(invalid_grant()),
+            Outcome::RolledBack => {
+                self.has_gone_back.store(true, Ordering::Relaxed);
+                Err(invalid_grant())
+            }
         }
     }
 
@@ -537,14 +543,14 @@ fn rolled_back(tx: &Tx<'_>, family: &Family, device: &Device) -> Result<Outcome,
     tracing::error!(
         session = %family.session_id,
         "a genuine refresh token is newer than the database: the file went back in time. Was an old copy put in \
-         its place? The session is ended"
+         its place? The session is ended. To end all that should be, stop the server and run `authd restore --here`"
     );
     Entry::of(Kind::FileRolledBack, family.account)
         .session(family.session_id)
         .device(device)
         .write(tx)?;
     end(tx, family, Ended::RolledBack)?;
-    Ok(Outcome::Refused)
+    Ok(Outcome::RolledBack)
 }
 
 /// Ends the family; and its session, if it is the first-party one. Theft in one application does not sign the

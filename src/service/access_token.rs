@@ -97,8 +97,8 @@ impl Authd {
     /// Checks a first-party access token, and that its session is still open.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`] for every kind of bad; [`Error::Unavailable`] when the session cannot be looked up,
-    /// which is never shown as "signed out".
+    /// [`Code::InvalidToken`](super::Code::InvalidToken) for every kind of bad; [`Error::Unavailable`] when the session
+    /// cannot be looked up, which is never shown as "signed out".
     pub fn authenticate(&self, token: &str) -> Result<Actor, Error> {
         let claims = self.verify_access_token(token)?;
         let account: AccountId = claims.sub.parse().map_err(|_| invalid_token())?;

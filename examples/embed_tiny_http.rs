@@ -85,6 +85,7 @@ pub fn open(database: &Path, issuer: &str) -> Result<Arc<Authd>, Failure> {
         replay_window: Duration::from_secs(60),
         signing_key_lifetime: 90 * DAY,
         event_retention: 365 * DAY,
+        sends_mail: false,
     };
     let hasher = Hasher::new(PASSWORD_RAM, Params::default());
     Ok(Authd::open(store, clock, entropy, hasher, policy)?)

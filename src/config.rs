@@ -17,7 +17,8 @@
 //!   error that shows a right one.
 //! * *No other module reads the environment*, and this one does so only in
 //!   [`Inputs::from_process`]. [`load`] works on [`Inputs`] alone, and tests need no process state.
-//! * *No setting is a secret.* What `authd config` prints may be pasted into a bug report.
+//! * *No secret is printed.* What `authd config` says, and an error, may be pasted into a bug report: the one
+//!   setting with a secret in it, the mail server's URL, is shown without its password.
 //! * *Nothing is opened, bound or resolved* but the file with the settings, and the kernel's files
 //!   that tell how much memory there is.
 
@@ -34,6 +35,8 @@ use std::time::Duration;
 use bytesize::{ByteSize, GIB, KIB, MIB, TIB};
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
+
+use crate::mail::{self, Author, Route};
 
 /// Largest file that is read. Every key at its longest fits many times over, and a `--config` that
 /// points at a device or a log must not fill the memory of a small board.
@@ -158,6 +161,11 @@ settings! {
     signing_key_lifetime: Duration = "90d" => duration(days(1)..=LONGEST_LIFE);
     /// Security events are kept for this long, at least `1d`.
     event_retention: Duration = "365d" => duration(days(1)..=LONGEST_RETENTION);
+    /// Where mail goes: `off`, `log` (on loopback only), `dir:PATH`, `smtp://…` or `smtps://…`.
+    mail: Route = "off" like "smtp://user:password@mail.example.com" => Route::parse;
+    /// Whom mail is from.
+    mail_from: Author = "`authd@` and the host of `public_url`"
+        from author_of_public_url like "authd@example.com" => Author::parse;
     /// Proxies whose forwarding headers are believed, as addresses or networks.
     trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
     /// Origins of web apps that may call the API from a browser.
@@ -727,6 +735,14 @@ impl Sources {
                 Key::allow_http.spell(&Source::Default, "true"),
             )));
         }
+        if config.mail == Route::Log && !url.is_loopback() {
+            return Err(ConfigError(format!(
+                "{} is refused: who reads the log could take over accounts.\n\
+                 It is for trying authd on one machine. Set {}, or another way for mail to go.",
+                self.find(&Key::mail)?.spelled,
+                Key::mail.spell(&Source::Default, "off"),
+            )));
+        }
         Ok(())
     }
 }
@@ -738,6 +754,12 @@ fn warnings(config: &Config) -> Vec<String> {
     if !url.is_https() && !url.is_loopback() {
         warnings.push(format!(
             "public_url is {url}: without TLS, passwords and tokens can be read on the way."
+        ));
+    }
+    if config.mail.is_exposed() {
+        warnings.push(format!(
+            "mail is {}: without TLS, links that set a password can be read on the way.",
+            config.mail
         ));
     }
     for everybody in config
@@ -775,6 +797,15 @@ const LARGEST_CONNECTION: u64 = 160 * 1024;
 fn quarter_in_connections(sources: &Sources) -> Result<String, ConfigError> {
     let fitting = sources.memory.unwrap_or(0) / 4 / LARGEST_CONNECTION;
     Ok(fitting.clamp(64, 512).to_string())
+}
+
+fn author_of_public_url(sources: &Sources) -> Result<String, ConfigError> {
+    let url = sources.find(&Key::public_url)?.text.ok();
+    let url = url.and_then(|text| PublicUrl::parse(&text).ok());
+    // An address has no place after an @.
+    let is_name = |host: &&str| !host.starts_with('[') && host.parse::<Ipv4Addr>().is_err();
+    let host = url.as_ref().map(PublicUrl::host).filter(is_name);
+    Ok(format!("authd@{}", host.unwrap_or("localhost")))
 }
 
 fn quarter_of_memory(sources: &Sources) -> Result<String, ConfigError> {
@@ -900,8 +931,10 @@ fn is_service_link(variable: &str, value: &str) -> bool {
         || (variable.ends_with("_PORT") && value.contains("://"))
 }
 
-/// Somebody's text for an error message: on one line, without control characters, not endless.
+/// Somebody's text for an error message: on one line, without control characters, not endless, and without a
+/// password.
 fn echo(text: &str) -> String {
+    let text = mail::without_password(text);
     let mut echo = String::new();
     for (count, c) in text.chars().enumerate() {
         if count == MAX_ECHO_CHARS {
@@ -990,6 +1023,20 @@ impl Value for SocketAddr {
 }
 
 impl Value for PublicUrl {
+    const FORM: Form = Form::Text;
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Route {
+    const FORM: Form = Form::Text;
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Author {
     const FORM: Form = Form::Text;
     fn show(&self) -> String {
         self.to_string()
@@ -1362,6 +1409,8 @@ mod tests {
                 replay_window: Duration::from_secs(60),
                 signing_key_lifetime: Duration::from_secs(90 * 86_400),
                 event_retention: Duration::from_secs(365 * 86_400),
+                mail: Route::Off,
+                mail_from: Author::parse("authd@localhost").unwrap(),
                 trusted_proxies: vec![],
                 cors_origins: vec![],
                 max_connections: 512,
@@ -1481,6 +1530,12 @@ mod tests {
             ("replay_window", &["0s", "10m"], &["601s", "500ms"]),
             ("signing_key_lifetime", &["1d", "400d"], &["23h", "401d"]),
             ("event_retention", &["1d", "36500d"], &["23h", "36501d", "99999999999999999999d"]),
+            (
+                "mail",
+                &["off", "log", "dir:mail", "smtp://h", "smtps://u:p@h:465"],
+                &["on", "dir:", "smtp://", "smtp://u@h", "smtps://h?tls=none", "sendmail"],
+            ),
+            ("mail_from", &["a@b.c", "A B <a@b.c>"], &["", "a", "a@b\nc"]),
             ("trusted_proxies", &["10.0.0.1", "fd00::/8"], &["10.0.0.0/33", "proxy", "::1,,::1"]),
             ("cors_origins", &["https://a.b"], &["*", "null", "https://a.b/", "https://*.b"]),
             ("max_connections", &["16", "10000"], &["15", "10001"]),
@@ -1523,6 +1578,49 @@ mod tests {
         );
         let wrong = r#"trusted_proxies = ["10.0.0.1", "10.0.0.300"]"#;
         refused(from_file(wrong), &[r#"refused: "10.0.0.300": expected"#]);
+    }
+
+    #[test] // req 63
+    fn the_password_of_the_mail_server_is_never_told() {
+        let url = "smtp://ann:s3cret@mail.example.com";
+        let loaded = from_file(&format!("mail = \"{url}\"")).unwrap();
+        assert_eq!(
+            setting(&loaded, "mail").value_text,
+            "smtp://ann:***@mail.example.com"
+        );
+        for wrong in [
+            "smtp://ann:s3cret@",
+            "smtp://ann:s3cret@h?x",
+            "s3cret://a:s3cret@h",
+        ] {
+            let hidden = wrong.replace(":s3cret@", ":***@");
+            let environment = [("AUTHD_MAIL", wrong)];
+            for outcome in [
+                from_flags(&[("mail", wrong)]),
+                from_environment(&environment),
+                from_file(&format!("mail = \"{wrong}\"")),
+            ] {
+                let error = outcome.unwrap_err().to_string();
+                assert!(error.contains(&hidden), "{error}");
+                assert!(!error.contains(":s3cret"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn mail_in_the_log_is_for_loopback_alone() {
+        assert!(from_flags(&[("mail", "log")]).is_ok());
+        let public = ("public_url", "https://auth.example.com");
+        refused(
+            from_flags(&[("mail", "log"), public]),
+            &["--mail log", "mail = \"off\""],
+        );
+        let loaded = from_flags(&[("mail", "smtp://relay?tls=none"), public]).unwrap();
+        assert_eq!(loaded.config.warnings.len(), 1);
+        assert_eq!(
+            setting(&loaded, "mail_from").value_text,
+            "authd@auth.example.com"
+        );
     }
 
     #[test]

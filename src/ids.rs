@@ -48,6 +48,10 @@ keys! {
     SessionKey;
     /// The row of a refresh-token family.
     FamilyKey;
+    /// The row of a one-time link.
+    LinkKey;
+    /// The row of a letter in the outbox.
+    LetterKey;
     /// The row of a seal key.
     SealKeyKey;
     /// The row of a user agent: the first 63 bits of the text's digest, so that it is known without looking.

@@ -1,7 +1,7 @@
 //! Secrets are types.
 //!
 //! A token is made here, read here and turned into what may be stored. The plain forms ([`RefreshToken`],
-//! [`SetupToken`]) have no way into a column: the store takes a [`Digest`], a [`Seal`] or a key, never a token.
+//! [`SetupToken`], [`ResetToken`]) have no way into a column: the store takes a [`Digest`], a [`Seal`] or a key, never a token.
 //! They print as their name, and their bytes are wiped when they are dropped.
 //!
 //! **The refresh token** is `ar_` and base64url (no padding, canonical) of 68 bytes:
@@ -38,7 +38,6 @@ const TOKEN_LENGTH: usize = SIGNED_LENGTH + TAG_LENGTH;
 const NONCE_LENGTH: usize = 16;
 
 const REFRESH_PREFIX: &str = "ar_";
-const SETUP_PREFIX: &str = "as_";
 
 const DIGEST_CONTEXT: &str = "authd 2026-11 digest of a secret token";
 const TAG_CONTEXT: &str = "authd 2026-11 tag of a refresh token";
@@ -264,36 +263,47 @@ fn apply_stream(
     }
 }
 
-/// The one-time token of the set-up link, with which the first administrator is made.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SetupToken([u8; 32]);
+macro_rules! one_time_tokens {
+    ($($(#[$about:meta])* $name:ident, $prefix:literal;)*) => {$(
+        $(#[$about])*
+        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+        pub struct $name([u8; SECRET_LENGTH]);
 
-impl SetupToken {
-    /// The token with these 32 random bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> SetupToken {
-        SetupToken(bytes)
-    }
+        impl $name {
+            /// The token with these 32 random bytes.
+            pub const fn from_bytes(bytes: [u8; SECRET_LENGTH]) -> $name {
+                $name(bytes)
+            }
 
-    /// Reads a token; `None` if it has not the form of one.
-    pub fn read(text: &str) -> Option<SetupToken> {
-        decode::<32>(SETUP_PREFIX, text).map(SetupToken)
-    }
+            /// Reads a token; `None` if it has not the form of one.
+            pub fn read(text: &str) -> Option<$name> {
+                decode::<SECRET_LENGTH>($prefix, text).map($name)
+            }
 
-    /// The token as the operator sees it.
-    pub fn reveal(&self) -> String {
-        encode(SETUP_PREFIX, self.0.to_vec())
-    }
+            /// The token as its holder sees it.
+            pub fn reveal(&self) -> String {
+                encode($prefix, self.0.to_vec())
+            }
 
-    /// What is stored of it.
-    pub fn digest(&self) -> Digest {
-        digest_of(&self.0)
-    }
+            /// What is stored of it.
+            pub fn digest(&self) -> Digest {
+                digest_of(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
 }
 
-impl fmt::Debug for SetupToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SetupToken")
-    }
+one_time_tokens! {
+    /// The one-time token of the set-up link, with which the first administrator is made.
+    SetupToken, "as_";
+    /// The one-time token of a reset link, with which somebody chooses a new password.
+    ResetToken, "ap_";
 }
 
 /// The key of a user agent's text: computed, so that an unchanged one needs no look-up.
@@ -407,16 +417,27 @@ mod tests {
         assert!(!seal.as_bytes().windows(32).any(|window| window == [7; 32]));
     }
 
+    #[test] // a link of one kind opens nothing of another
+    fn a_one_time_token_is_read_by_its_own_kind() {
+        let reset = ResetToken([1; 32]).reveal();
+        assert!(reset.starts_with("ap_") && reset.len() == 46, "{reset}");
+        assert!(ResetToken::read(&reset).is_some_and(|token| token.0 == [1; 32]));
+        assert!(SetupToken::read(&reset).is_none());
+        assert!(ResetToken::read(&SetupToken([1; 32]).reveal()).is_none());
+        assert!(ResetToken::read(&reset[..45]).is_none());
+    }
+
     #[test]
     fn secrets_print_as_their_name() {
         let shown = format!(
-            "{:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?}",
             token(1),
             TagKey([1; 32]),
-            SetupToken([1; 32])
+            SetupToken([1; 32]),
+            ResetToken([1; 32])
         );
         assert!(
-            shown.contains("secret: Secret") && shown.ends_with("TagKey SetupToken"),
+            shown.contains("secret: Secret") && shown.ends_with("TagKey SetupToken ResetToken"),
             "{shown}"
         );
     }

@@ -85,6 +85,7 @@ fn open(db: &Path) -> Result<std::sync::Arc<Authd>> {
         replay_window: Duration::from_secs(60),
         signing_key_lifetime: days(90),
         event_retention: days(90),
+        sends_mail: false,
     };
     let hasher = Hasher::new(0, Params::default());
     Ok(Authd::open(store, clock, entropy, hasher, policy)?)

@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLevel};
 use crate::entropy::Entropy;
+use crate::mail::Route;
 use crate::password::{self, Hasher, Params};
 use crate::service::{self, Authd, EventQuery, Policy, Registration, Selector};
 use crate::store::{self, Options, Role, Store};
@@ -305,6 +306,7 @@ fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
         replay_window: config.replay_window,
         signing_key_lifetime: config.signing_key_lifetime,
         event_retention: config.event_retention,
+        sends_mail: config.mail != Route::Off,
     };
     let hasher = Hasher::new(config.password_ram.as_u64(), Params::default());
     let Opened {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::Setting;
-use crate::service::{Account, Event, Session, SigningKeyInfo};
+use crate::service::{Account, Event, LinkRequest, Session, SigningKeyInfo};
 
 /// How to answer.
 pub(super) struct Output {
@@ -52,6 +52,34 @@ impl Output {
                     .to_owned(),
                     account.created_at.to_string(),
                     account.id.to_string(),
+                ]
+            }),
+        )
+    }
+
+    pub fn link_requests(&self, requests: &[LinkRequest]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "requests": requests }));
+        }
+        self.table(
+            [
+                "ASKED FOR",
+                "ADDRESS",
+                "USER AGENT",
+                "WORKS UNTIL",
+                "ENDED",
+                "WHY",
+            ],
+            requests.iter().map(|request| {
+                [
+                    request.requested_at.to_string(),
+                    request
+                        .ip
+                        .map_or("operator".to_owned(), |ip| ip.to_string()),
+                    or_dash(request.user_agent.as_ref()),
+                    or_dash(request.expires_at.as_ref()),
+                    or_dash(request.ended_at.as_ref()),
+                    or_dash(request.end_reason.as_ref()),
                 ]
             }),
         )

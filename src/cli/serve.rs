@@ -17,7 +17,8 @@ use crate::config::{Config, Loaded, PublicUrl, Source};
 use crate::entropy::Entropy;
 use crate::http::server::{Limits, Server, Stop};
 use crate::http::{self, App, Settings};
-use crate::service::{Authd, Swept};
+use crate::mail::Mailer;
+use crate::service::{Authd, Sender, Swept};
 use crate::store::Role;
 
 /// How often housekeeping looks whether there is something to do.
@@ -61,9 +62,12 @@ impl Serve {
         if let Some(url) = PublicUrl::of_listener(listening).filter(|_| url_is_derived) {
             config.public_url = url;
         }
+        let mailer = Mailer::open(&config.mail, &config.mail_from).map_err(|why| {
+            Failure::Configuration(format!("mail cannot go to {}: {why}", config.mail))
+        })?;
         let opened = open_store(&config, Role::Server)?;
         let authd = open_authd(&config, opened)?;
-        serve(&config, server, listening, &authd)
+        serve(&config, server, listening, &authd, mailer)
     }
 }
 
@@ -121,6 +125,7 @@ fn serve(
     server: Server,
     listening: SocketAddr,
     authd: &Arc<Authd>,
+    mailer: Option<Mailer>,
 ) -> Result<(), Failure> {
     let stop = Stop::new();
     stop_on_signals(stop.clone())?;
@@ -141,6 +146,15 @@ fn serve(
             .stack_size(256 * 1024)
             .spawn(move || keep_house(&authd, &ended))?
     };
+    // A thread of its own, and one that nobody waits for: a mail server may hang.
+    let (_mail_ends, mail_ended) = mpsc::channel::<()>();
+    if let Some(mailer) = mailer {
+        let sender = Sender::new(authd, mailer);
+        thread::Builder::new()
+            .name("mail".into())
+            .stack_size(512 * 1024)
+            .spawn(move || send_mail(sender, &mail_ended))?;
+    }
     greet(config, listening, authd)?;
     let drained = server.run(move |request| app.handle(&request), stop)?;
     drop(end);
@@ -197,6 +211,14 @@ fn keep_house(authd: &Authd, ended: &mpsc::Receiver<()>) {
                 ),
                 Err(error) => tracing::warn!(%error, "could not sweep"),
             }
+        }
+    }
+}
+
+fn send_mail(mut sender: Sender, ended: &mpsc::Receiver<()>) {
+    while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+        if let Err(error) = sender.send_due() {
+            tracing::warn!(%error, "the outbox could not be looked at");
         }
     }
 }

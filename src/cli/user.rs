@@ -41,6 +41,14 @@ pub(super) enum User {
         #[arg(long)]
         temporary: bool,
     },
+    /// Print a link with which somebody chooses a new password, once, within 15 minutes; an earlier one is void then
+    ResetLink {
+        #[command(flatten)]
+        which: Which,
+        /// Show who asked for such links within the last week, and make none
+        #[arg(long)]
+        list: bool,
+    },
     /// Print a new set-up link for the first administrator; an earlier one is void then
     SetupLink,
 }
@@ -133,6 +141,18 @@ impl User {
                 let text = password.read(false)?.unwrap_or_default();
                 let ended = authd.set_password(&selector, &text, temporary)?;
                 out.record(&json!({ "password_set": account.email, "sessions_ended": ended }))
+            }
+            User::ResetLink { which, list: true } => {
+                out.link_requests(&authd.reset_requests(&which.selector())?)
+            }
+            User::ResetLink { which, .. } => {
+                let link = authd.reset_link(&which.selector())?;
+                let url = format!("{}/reset?token={}", authd.policy().issuer, link.token);
+                out.record(&json!({
+                    "reset_link": url,
+                    "account": link.email,
+                    "expires_at": link.expires_at,
+                }))
             }
             User::SetupLink => match authd.open_setup()? {
                 Some(link) => {

@@ -69,15 +69,7 @@ pub(super) struct ChangePassword {
 
 /// What the set-up link shows to whoever opens it in a browser.
 pub(super) fn explain_setup(call: &Call<'_>) -> Result<Response, Problem> {
-    let token = call
-        .request
-        .query
-        .as_deref()
-        .and_then(|query| query.strip_prefix("token="));
-    // Echoed only if it has the form of a token, which leaves no room for anything else.
-    let token = token
-        .filter(|token| SetupToken::read(token).is_some())
-        .unwrap_or("TOKEN");
+    let token = call.token_of_link(|token| SetupToken::read(token).is_some());
     let issuer = &call.authd.policy().issuer;
     if !call.authd.awaits_setup()? {
         return Ok(Response::text(

@@ -57,6 +57,14 @@ impl Route {
 }
 
 impl Call<'_> {
+    /// The token of a link that was opened, or a word in its place. It is shown again only if it has the form of one,
+    /// as `is_token` judges, which leaves no room for anything else.
+    pub(super) fn token_of_link(&self, is_token: impl Fn(&str) -> bool) -> &str {
+        let query = self.request.query.as_deref();
+        let token = query.and_then(|query| query.strip_prefix("token="));
+        token.filter(|token| is_token(token)).unwrap_or("TOKEN")
+    }
+
     /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let content_type = self.request.header("content-type").unwrap_or_default();

@@ -44,12 +44,13 @@ pub(super) struct Body<'a> {
 /// The status of each code.
 const fn status_of(code: Code) -> u16 {
     match code {
-        Code::InvalidRequest => 400,
+        Code::InvalidRequest | Code::InvalidResetToken => 400,
         Code::InvalidCredentials | Code::InvalidGrant | Code::InvalidToken => 401,
         Code::WrongPassword
         | Code::PasswordChangeRequired
         | Code::RegistrationClosed
-        | Code::InvalidSetupToken => 403,
+        | Code::InvalidSetupToken
+        | Code::NoMail => 403,
         Code::NotFound => 404,
         Code::EmailTaken | Code::UsernameTaken => 409,
         Code::WeakPassword => 422,

@@ -19,6 +19,7 @@ mod error;
 mod health;
 mod keys;
 mod openapi;
+mod password_reset;
 mod routes;
 mod sessions;
 

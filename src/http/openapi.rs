@@ -46,7 +46,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
     let mut responses = Map::new();
     let content = match given {
         Some(describe) => json!({ "application/json": { "schema": describe(generator) } }),
-        None if status == 204 => Value::Null,
+        None if matches!(status, 202 | 204) => Value::Null,
         None if route.path == "/openapi.json" => json!({ "application/json": {} }),
         None => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };

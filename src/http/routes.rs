@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::call::{Call, Guard, Route};
 use super::error::Problem;
 use super::message::{Method, Response};
-use super::{accounts, health, keys, openapi, sessions};
+use super::{accounts, health, keys, openapi, password_reset, sessions};
 use crate::service::{Account, JwkSet, Session, SignIn};
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -139,6 +139,33 @@ pub const ROUTES: &[Route] = &[
         takes: None,
         gives: (204, None),
         refuses: &[404],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/password-reset",
+        guard: Guard::Public(password_reset::request),
+        summary: "Have a link to choose a new password sent; the answer is the same whether or not the account exists",
+        takes: Some(schema::<password_reset::Request>),
+        gives: (202, None),
+        refuses: &[400, 403, 415, 429],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/password-reset/confirm",
+        guard: Guard::Public(password_reset::confirm),
+        summary: "Choose a new password with the token of that link, once: ends all sessions, and signs nobody in",
+        takes: Some(schema::<password_reset::Confirm>),
+        gives: (204, None),
+        refuses: &[400, 415, 422],
+    },
+    Route {
+        method: Method::Get,
+        path: "/reset",
+        guard: Guard::Public(password_reset::explain),
+        summary: "What to do with a reset link, in plain text",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
     },
     Route {
         method: Method::Get,

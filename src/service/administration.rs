@@ -6,6 +6,8 @@
 use serde_json::json;
 
 use super::event::{self, Entry, Kind};
+use super::letter::Topic;
+use super::one_time_link::{self, Purpose};
 use super::session::{self, Ended};
 use super::{Account, Authd, Error, Event, NewAccount, Selector, account, throttle};
 use crate::ids::AccountKey;
@@ -89,6 +91,7 @@ impl Authd {
             if disabled == 1 {
                 Entry::of(Kind::AccountDisabled, account.key).write(tx)?;
             }
+            one_time_link::void(tx, account.key, Purpose::PasswordReset, "account_disabled")?;
             let ended = session::end_all(tx, account.key, None, Ended::AccountDisabled, None)?;
             Ok((account::load(tx, account.key)?.shown, ended))
         })
@@ -139,7 +142,7 @@ impl Authd {
     ) -> Result<usize, Error> {
         let account = self.store.read(|tx| account::select(tx, selector))?.key;
         let hash = self.hash_new(account, password, || Error::not_found("account"))?;
-        let tag_key = self.tag_key.clone();
+        let (tag_key, outbox) = (self.tag_key.clone(), self.outbox());
         self.store.write(move |tx| {
             let changed = tx.run(
                 "UPDATE account SET password_hash = ?2, password_temporary = ?3 WHERE id = ?1",
@@ -149,9 +152,11 @@ impl Authd {
                 return Err(Error::not_found("account"));
             }
             throttle::clear(tx, &tag_key, account)?;
+            one_time_link::void(tx, account, Purpose::PasswordReset, "password_changed")?;
             Entry::of(Kind::PasswordChanged, account)
                 .detail(json!({ "by": "operator" }))
                 .write(tx)?;
+            outbox.note(tx, account, Topic::PasswordChanged, None)?;
             session::end_all(tx, account, None, Ended::PasswordChanged, None)
         })
     }

@@ -26,6 +26,10 @@ pub enum Code {
     RegistrationClosed,
     /// The set-up link was used, replaced, or never existed.
     InvalidSetupToken,
+    /// The reset link was used or replaced, has expired, or never existed.
+    InvalidResetToken,
+    /// This server sends no mail.
+    NoMail,
     /// Another account has this e-mail address.
     EmailTaken,
     /// Another account has this username.
@@ -49,6 +53,8 @@ impl Code {
             Code::WeakPassword => "weak_password",
             Code::RegistrationClosed => "registration_closed",
             Code::InvalidSetupToken => "invalid_setup_token",
+            Code::InvalidResetToken => "invalid_reset_token",
+            Code::NoMail => "no_mail",
             Code::EmailTaken => "email_taken",
             Code::UsernameTaken => "username_taken",
             Code::NotFound => "not_found",

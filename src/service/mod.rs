@@ -18,6 +18,10 @@ mod client;
 mod epoch;
 mod error;
 mod event;
+mod letter;
+mod one_time_link;
+mod outbox;
+mod password_reset;
 mod refresh_token;
 mod session;
 mod sign_in;
@@ -37,6 +41,9 @@ pub use administration::EventQuery;
 pub use epoch::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use error::{Code, Error};
 pub use event::Event;
+pub use one_time_link::LinkRequest;
+pub use outbox::Sender;
+pub use password_reset::ResetLink;
 pub use refresh_token::FoundToken;
 pub use session::{Ended, Session, SignIn};
 pub use sign_in::{Profile, Registration, SetupLink};
@@ -71,6 +78,8 @@ pub struct Policy {
     pub signing_key_lifetime: Duration,
     /// How long events are kept.
     pub event_retention: Duration,
+    /// Whether mail is sent. Where it is not, no letter is noted, and no link promised.
+    pub sends_mail: bool,
 }
 
 /// Where a request comes from, as far as that can be known.

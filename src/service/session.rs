@@ -98,6 +98,8 @@ pub enum Ended {
     Operator,
     /// The password was changed.
     PasswordChanged,
+    /// A new password was chosen by a reset link.
+    PasswordReset,
     /// The account was disabled.
     AccountDisabled,
     /// Its refresh token was used twice.
@@ -115,6 +117,7 @@ impl Ended {
             Ended::SignedOut => "signed_out",
             Ended::Operator => "ended_by_operator",
             Ended::PasswordChanged => "password_changed",
+            Ended::PasswordReset => "password_reset",
             Ended::AccountDisabled => "account_disabled",
             Ended::Reuse => "refresh_token_reused",
             Ended::RolledBack => "file_rolled_back",

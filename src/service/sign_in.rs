@@ -14,6 +14,8 @@ use serde_json::json;
 use super::account::{self, Prepared};
 use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
+use super::letter::Topic;
+use super::one_time_link::{self, Purpose};
 use super::session::{self, Ended, Grant, SignIn};
 use super::throttle::{self, Subject};
 use super::{
@@ -285,7 +287,7 @@ impl Authd {
             (false, None) => None,
         };
         let (device, lifetime, idle) = self.session_terms(device);
-        let tag_key = self.tag_key.clone();
+        let (tag_key, outbox) = (self.tag_key.clone(), self.outbox());
         let granted = self.store.write(move |tx| {
             // Others may have failed, and the password may have been changed, while this one was hashed.
             if throttle::blocked(tx, &tag_key, &Subject::Account(found.account))?.is_some() {
@@ -308,6 +310,13 @@ impl Authd {
                 Entry::of(Kind::PasswordChanged, found.account)
                     .device(&device)
                     .write(tx)?;
+                one_time_link::void(
+                    tx,
+                    found.account,
+                    Purpose::PasswordReset,
+                    "password_changed",
+                )?;
+                outbox.note(tx, found.account, Topic::PasswordChanged, Some(&device))?;
             }
             let account = account::load(tx, found.account)?;
             begin_session(tx, account, &device, device_name.as_deref(), lifetime, idle).map(Some)
@@ -357,6 +366,7 @@ impl Authd {
         let hash = self.hash_new(actor.account_key, new, invalid_token)?;
         let (account, kept) = (actor.account_key, actor.session_key);
         let (device, _, idle) = self.session_terms(device);
+        let outbox = self.outbox();
         let grant = self.store.write(move |tx| {
             proof.require(tx)?;
             tx.run(
@@ -364,9 +374,11 @@ impl Authd {
                 params![account, hash],
             )?;
             throttle::clear(tx, &proof.tag_key, account)?;
+            one_time_link::void(tx, account, Purpose::PasswordReset, "password_changed")?;
             Entry::of(Kind::PasswordChanged, account)
                 .device(&device)
                 .write(tx)?;
+            outbox.note(tx, account, Topic::PasswordChanged, Some(&device))?;
             session::end_all(
                 tx,
                 account,
@@ -425,7 +437,11 @@ impl Authd {
         Ok(())
     }
 
-    fn refuse_blocked_subject(&self, tx: &ReadTx<'_>, subject: &Subject<'_>) -> Result<(), Error> {
+    pub(super) fn refuse_blocked_subject(
+        &self,
+        tx: &ReadTx<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<(), Error> {
         match throttle::blocked(tx, &self.tag_key, subject)? {
             None => Ok(()),
             Some(until) => Err(Error::Later(
@@ -583,6 +599,8 @@ impl Authd {
                     "UPDATE account SET email = ?2, email_key = ?3 WHERE id = ?1",
                     params![account, email, key],
                 )?;
+                // A link that is on its way to the old address must not open the account any more.
+                one_time_link::void(tx, account, Purpose::PasswordReset, "email_changed")?;
                 changed.push("email");
             }
             if let Some(username) = username {

@@ -44,6 +44,10 @@ pub(super) enum Subject<'a> {
     Address(IpAddr),
     /// An address that asks for accounts, where everybody may. Here successes are counted too.
     Registration(IpAddr),
+    /// An address that has letters sent. Here, too, it is every request that is counted.
+    Mail(IpAddr),
+    /// An e-mail address that was asked about, known or not. It never waits: the row is what a known one costs.
+    Asked(&'a str),
 }
 
 impl Subject<'_> {
@@ -57,14 +61,20 @@ impl Subject<'_> {
                 let [a, b, ..] = key.subject(&format!("login {login}"));
                 Some(key.subject(&format!("bucket {a} {b}")))
             }
+            Subject::Asked(email) => {
+                let [a, b, ..] = key.subject(&format!("mail to {email}"));
+                Some(key.subject(&format!("asked {a} {b}")))
+            }
             Subject::Address(ip) => Some(key.subject(&format!("address {}", network(*ip)?))),
             Subject::Registration(ip) => Some(key.subject(&format!("makes {}", network(*ip)?))),
+            Subject::Mail(ip) => Some(key.subject(&format!("mails {}", network(*ip)?))),
         }
     }
 
     fn pause_after(&self, failures: u32) -> Duration {
         let free = match self {
-            Subject::Address(_) | Subject::Registration(_) => ADDRESS_FREE,
+            Subject::Asked(_) => return Duration::ZERO,
+            Subject::Address(_) | Subject::Registration(_) | Subject::Mail(_) => ADDRESS_FREE,
             _ if failures >= ACCOUNT_LIMIT => return LOCK,
             _ => ACCOUNT_FREE,
         };
@@ -75,7 +85,7 @@ impl Subject<'_> {
     }
 
     fn is_forgettable(&self) -> bool {
-        matches!(self, Subject::Address(_) | Subject::Registration(_))
+        !matches!(self, Subject::Account(_) | Subject::Unknown(_))
     }
 }
 

@@ -12,7 +12,10 @@ use rusqlite::Connection;
 pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// The steps, from the empty file on.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+];
 
 /// Today's version of the schema: the length of the list.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

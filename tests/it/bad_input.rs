@@ -21,6 +21,10 @@ fn right(route: &Route) -> Value {
         (_, "/v1/account/password") => {
             json!({ "current_password": "wrong", "new_password": NEW_PASSWORD })
         }
+        (_, "/v1/password-reset") => json!({ "email": "x@example.org" }),
+        (_, "/v1/password-reset/confirm") => {
+            json!({ "token": "ap_x", "new_password": NEW_PASSWORD })
+        }
         (Method::Patch, "/v1/sessions/{id}") => json!({ "device_name": "x" }),
         (method, path) => panic!("a new route: {method:?} {path}"),
     }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use authd::clock::Clock;
@@ -280,10 +280,18 @@ fn header_of(owner: &SignedIn) -> Value {
 }
 
 fn python() -> (PathBuf, PathBuf) {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-example");
-    let interpreter = place.join("bin/python");
     let requirements = example("python/requirements.txt");
-    install(&place, std::slice::from_ref(&requirements), || {
+    (
+        python_with("python-example", &requirements),
+        example("python/server.py"),
+    )
+}
+
+/// A Python interpreter with the packages of a list, installed under `name` in the build's directory.
+pub fn python_with(name: &str, requirements: &Path) -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let interpreter = place.join("bin/python");
+    install(&place, &[requirements.to_owned()], || {
         run(
             Path::new("python3"),
             &["-m", "venv", "--clear", "."],
@@ -296,7 +304,7 @@ fn python() -> (PathBuf, PathBuf) {
             &place,
         );
     });
-    (interpreter, example("python/server.py"))
+    interpreter
 }
 
 /// Node finds packages beside the script, so the script goes to where they are.
@@ -321,6 +329,9 @@ fn run(program: &Path, arguments: &[&str], place: &Path) {
 
 /// Has `install` fill `place`, unless it did so before from the same files.
 fn install(place: &Path, files: &[PathBuf], install: impl FnOnce()) {
+    // Tests run beside each other, and several may want the same packages.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let stamp = place.join("installed-from");
     let files: String = files
         .iter()

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use authd::clock::{Clock, ManualClock, Timestamp};
 use authd::entropy::Entropy;
 use authd::http::message::{Method, Request};
 use authd::http::{App, Settings};
+use authd::mail::{self, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{
-    Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Session,
+    Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Sender, Session,
 };
 use authd::store::{Options, Role, Store};
 use rusqlite::Connection;
@@ -90,6 +91,7 @@ impl Default for Terms {
                 replay_window: seconds(60),
                 signing_key_lifetime: days(90),
                 event_retention: days(365),
+                sends_mail: true,
             },
             settings: Settings::default(),
             hashing: Params::new(8, 1, 1).expect("parameters"),
@@ -100,6 +102,8 @@ impl Default for Terms {
 
 pub struct Harness {
     pub clock: ManualClock,
+    /// Where its mail goes.
+    pub post_office: PostOffice,
     terms: Terms,
     starts: u64,
     running: Option<Running>,
@@ -109,6 +113,44 @@ pub struct Harness {
 struct Running {
     authd: Arc<Authd>,
     app: App,
+    sender: Mutex<Sender>,
+}
+
+/// A mail server in memory, which can be made to refuse.
+#[derive(Clone, Default)]
+pub struct PostOffice(Arc<Mutex<Counter>>);
+
+#[derive(Default)]
+pub struct Counter {
+    /// What was brought here, whether or not it was taken.
+    pub tries: Vec<Letter>,
+    /// What it says to whoever brings a letter.
+    pub refusal: Option<Undelivered>,
+}
+
+impl PostOffice {
+    pub fn counter(&self) -> MutexGuard<'_, Counter> {
+        self.0.lock().expect("no panic")
+    }
+
+    /// From here on takes nothing.
+    pub fn refuse(&self, is_final: bool) {
+        let why = "451 not now".to_owned();
+        self.counter().refusal = Some(Undelivered { is_final, why });
+    }
+
+    fn take(&self, letter: &Letter) -> Result<(), Undelivered> {
+        let mut counter = self.counter();
+        counter.tries.push(letter.clone());
+        counter.refusal.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// The token of the link in a letter.
+#[track_caller]
+pub fn link_token(letter: &Letter) -> String {
+    let (_, rest) = letter.text.split_once("?token=").expect("a link");
+    rest.lines().next().expect("a token").to_owned()
 }
 
 /// A device that holds the tokens of one answer.
@@ -142,9 +184,11 @@ impl Harness {
         let mut terms = Terms::default();
         change(&mut terms);
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (running, clock) = start(dir.path(), &terms, START, 0);
+        let post_office = PostOffice::default();
+        let (running, clock) = start(dir.path(), &terms, &post_office, START, 0);
         Harness {
             clock,
+            post_office,
             terms,
             starts: 1,
             running: Some(running),
@@ -187,7 +231,13 @@ impl Harness {
     }
 
     fn start_at(&mut self, wall: Timestamp) {
-        let (running, clock) = start(self.dir.path(), &self.terms, wall, self.starts);
+        let (running, clock) = start(
+            self.dir.path(),
+            &self.terms,
+            &self.post_office,
+            wall,
+            self.starts,
+        );
         self.starts += 1;
         (self.running, self.clock) = (Some(running), clock);
     }
@@ -203,6 +253,30 @@ impl Harness {
 
     pub fn post(&self, target: &str, body: Value) -> Ask<'_> {
         self.ask(Method::Post, target).json(&body)
+    }
+
+    /// Lets the mail leave that is due, and returns what was brought to the post office.
+    pub fn mail(&self) -> Vec<Letter> {
+        let running = self.running.as_ref().expect("it runs");
+        let mut sender = running.sender.lock().expect("no panic");
+        sender.send_due().expect("the outbox can be read");
+        std::mem::take(&mut self.post_office.counter().tries)
+    }
+
+    pub fn ask_for_reset(&self, email: &str) -> Answer {
+        self.post("/v1/password-reset", json!({ "email": email }))
+            .send()
+    }
+
+    pub fn reset(&self, token: &str, password: &str) -> Answer {
+        let body = json!({ "token": token, "new_password": password });
+        self.post("/v1/password-reset/confirm", body).send()
+    }
+
+    /// The token of a reset link that was asked for by mail.
+    pub fn mailed_reset(&self, name: &str) -> String {
+        assert_eq!(self.ask_for_reset(&email(name)).status, 202);
+        link_token(self.mail().last().expect("a letter"))
     }
 
     /// Makes an account, as an operator does.
@@ -418,7 +492,13 @@ impl Harness {
     }
 }
 
-fn start(dir: &Path, terms: &Terms, wall: Timestamp, seed: u64) -> (Running, ManualClock) {
+fn start(
+    dir: &Path,
+    terms: &Terms,
+    post_office: &PostOffice,
+    wall: Timestamp,
+    seed: u64,
+) -> (Running, ManualClock) {
     let (clock, hand) = Clock::manual(wall);
     let entropy = Entropy::seeded(seed);
     let options = Options {
@@ -442,7 +522,12 @@ fn start(dir: &Path, terms: &Terms, wall: Timestamp, seed: u64) -> (Running, Man
     )
     .expect("a service");
     let app = App::new(authd.clone(), terms.settings.clone());
-    (Running { authd, app }, hand)
+    let from = mail::Author::parse("authd@example.org").expect("an address");
+    let post_office = post_office.clone();
+    let mailer = Mailer::by_hand(&from, move |letter| post_office.take(letter));
+    let sender = Mutex::new(Sender::new(&authd, mailer));
+    let running = Running { authd, app, sender };
+    (running, hand)
 }
 
 pub fn email(name: &str) -> String {

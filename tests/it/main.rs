@@ -11,6 +11,7 @@ mod house;
 mod housekeeping;
 mod http_engine;
 mod keys;
+mod password_reset;
 mod passwords;
 mod properties;
 mod refresh;

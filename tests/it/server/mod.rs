@@ -8,6 +8,7 @@ mod command_line;
 mod crashes;
 mod faults;
 mod hostile;
+mod mail;
 mod main_job;
 mod retries;
 mod secrets;

@@ -1,0 +1,260 @@
+//! What stands in the letters, in plain text and in HTML.
+//!
+//! Both parts are made from the same sentences, so they cannot disagree. A letter says what happened, what to do if
+//! that was you, and what if it was not. It carries nothing that a stranger could choose: no name, no user agent, since
+//! whoever asks for a reset or registers with another's address would otherwise write to that address with our voice.
+//! The link is built from the configured URL, never from a request (req 25).
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::clock::Timestamp;
+
+/// What a letter is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Topic {
+    /// It carries a link to choose a new password.
+    PasswordReset,
+    /// The password was changed.
+    PasswordChanged,
+}
+
+impl Topic {
+    const ALL: [Topic; 2] = [Topic::PasswordReset, Topic::PasswordChanged];
+
+    /// The stable name that is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Topic::PasswordReset => "password_reset",
+            Topic::PasswordChanged => "password_changed",
+        }
+    }
+
+    /// The topic of this name.
+    pub fn read(text: &str) -> Option<Topic> {
+        Topic::ALL.into_iter().find(|topic| topic.as_str() == text)
+    }
+}
+
+/// What a letter tells of.
+pub(super) struct Occasion<'a> {
+    pub topic: Topic,
+    /// The server's URL.
+    pub issuer: &'a str,
+    /// The account's address.
+    pub email: &'a str,
+    /// When it happened.
+    pub at: Timestamp,
+    /// From where; `None` for an operator.
+    pub ip: Option<IpAddr>,
+    /// The secret of the link and its end, if there is one.
+    pub link: Option<(&'a str, Timestamp)>,
+}
+
+/// A letter without its envelope.
+pub(super) struct Written {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+struct Draft {
+    subject: String,
+    opening: Vec<String>,
+    /// What the button says, and where it leads.
+    link: Option<(&'static str, String)>,
+    closing: Vec<String>,
+}
+
+/// Writes the letter for an occasion.
+pub(super) fn write(occasion: &Occasion<'_>) -> Written {
+    let draft = draft(occasion);
+    Written {
+        text: draft.text(),
+        html: draft.html(),
+        subject: draft.subject,
+    }
+}
+
+fn draft(occasion: &Occasion<'_>) -> Draft {
+    let Occasion {
+        topic,
+        issuer,
+        email,
+        at,
+        ip,
+        link,
+    } = occasion;
+    let host = issuer.split_once("://").map_or(*issuer, |(_, host)| host);
+    let whence = match ip {
+        Some(ip) => format!("from the address {ip}"),
+        None => "by whoever runs this server".to_owned(),
+    };
+    let when = at.to_string();
+    match topic {
+        Topic::PasswordReset => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            Draft {
+                subject: format!("Choose a new password for {host}"),
+                opening: vec![
+                    format!(
+                        "somebody asked for a new password for your account {email} at {host}. If that was you, this \
+                         link lets you choose one. It works once, until {until}."
+                    ),
+                ],
+                link: Some((
+                    "Choose a new password",
+                    format!("{issuer}/reset?token={secret}"),
+                )),
+                closing: vec![
+                    format!("It was asked for {whence}, at {when}."),
+                    "If it was not you, there is nothing to do: your password is as it was, and without this letter \
+                     nobody can change it in this way."
+                        .to_owned(),
+                ],
+            }
+        }
+        Topic::PasswordChanged => Draft {
+            subject: format!("Your password for {host} was changed"),
+            opening: vec![
+                format!(
+                    "the password of your account {email} at {host} was changed {whence}, at {when}. Other devices \
+                     were signed out."
+                ),
+                "If that was you, there is nothing to do.".to_owned(),
+            ],
+            link: None,
+            closing: vec![format!(
+                "If it was not you, somebody else has your account. Ask for a new password at {issuer} now, or tell \
+                 whoever runs this server; and change the password of this mailbox too."
+            )],
+        },
+    }
+}
+
+impl Draft {
+    fn text(&self) -> String {
+        let mut text = "Hello,\n\n".to_owned();
+        for paragraph in &self.opening {
+            text += &format!("{}\n\n", wrapped(paragraph));
+        }
+        if let Some((_, url)) = &self.link {
+            text += &format!("    {url}\n\n");
+        }
+        for paragraph in &self.closing {
+            text += &format!("{}\n\n", wrapped(paragraph));
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n"
+    }
+
+    fn html(&self) -> String {
+        let mut body = String::new();
+        let mut paragraph = |text: &str| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(body, "<p>{}</p>", escaped(text));
+        };
+        paragraph("Hello,");
+        self.opening.iter().for_each(|text| paragraph(text));
+        if let Some((label, url)) = &self.link {
+            let url = escaped(url);
+            let _ = writeln!(
+                body,
+                "<p style=\"margin:28px 0\"><a href=\"{url}\" style=\"background:#1d4ed8;color:#fff;padding:12px 20px;\
+                 border-radius:6px;text-decoration:none;font-weight:600\">{}</a></p>\n\
+                 <p style=\"font-size:13px;color:#555\">Or copy this into your browser:<br>\
+                 <span style=\"word-break:break-all\">{url}</span></p>",
+                escaped(label),
+            );
+        }
+        for text in &self.closing {
+            let _ = writeln!(body, "<p style=\"color:#555\">{}</p>", escaped(text));
+        }
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{}</title></head>\n\
+             <body style=\"margin:0;padding:32px 16px;background:#f4f4f5\">\n\
+             <div style=\"max-width:520px;margin:0 auto;padding:24px 32px;background:#fff;border-radius:10px;\
+             font:16px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;color:#18181b\">\n\
+             {body}</div>\n</body>\n</html>\n",
+            escaped(&self.subject),
+        )
+    }
+}
+
+/// Lines of at most 72 characters, broken between words.
+fn wrapped(paragraph: &str) -> String {
+    const WIDTH: usize = 72;
+    let mut text = String::new();
+    let mut column = 0;
+    for word in paragraph.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > WIDTH {
+            text.push('\n');
+            column = 0;
+        }
+        if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += length;
+    }
+    text
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(topic: Topic) -> Written {
+        write(&Occasion {
+            topic,
+            issuer: "https://auth.example.org",
+            email: "o'neil&co@example.org",
+            at: Timestamp::from_unix(1_800_000_000),
+            ip: Some(IpAddr::from([192, 0, 2, 1])),
+            link: Some(("ap_secret", Timestamp::from_unix(1_800_000_900))),
+        })
+    }
+
+    #[test] // req 25
+    fn a_reset_letter_has_the_link_twice_and_both_parts_say_the_same() {
+        let letter = written(Topic::PasswordReset);
+        let link = "https://auth.example.org/reset?token=ap_secret";
+        assert!(letter.text.contains(&format!("\n    {link}\n")));
+        assert!(letter.html.contains(&format!("href=\"{link}\"")));
+        for part in ["2027-01-15T08:15:00Z", "192.0.2.1", "works once"] {
+            assert!(letter.text.replace('\n', " ").contains(part), "{part}");
+            assert!(letter.html.contains(part), "{part}");
+        }
+        assert!(letter.text.lines().all(|line| line.len() <= 76));
+    }
+
+    #[test]
+    fn what_stands_in_html_is_escaped() {
+        let letter = written(Topic::PasswordChanged);
+        assert!(letter.html.contains("o&#39;neil&amp;co@example.org"));
+        assert!(
+            letter
+                .text
+                .replace('\n', " ")
+                .contains("o'neil&co@example.org")
+        );
+        assert!(!letter.text.contains("reset?token"));
+    }
+}

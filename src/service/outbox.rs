@@ -1,0 +1,377 @@
+//! The outbox: letters that wait to leave.
+//!
+//! A letter is noted in the transaction that makes it due, so there is none without the other, and whoever asked for it
+//! never waits for a mail server (fault 20). The row says for whom and what about; what stands in the letter, the
+//! secret of a link above all, is made just before it leaves and kept in the memory of the [`Sender`] alone, for its
+//! further tries.
+//!
+//! A try is three steps: *take* the letter that is due, with a pause until the next try already noted, so that a crash
+//! costs one try and not a flood; *send* it, outside of any transaction and without holding the service; *settle*: it
+//! has left and its row goes, or it is tried again when the pause is over, or it is given up, which is an event. A
+//! letter whose connection broke at the wrong moment may arrive twice, and is the same letter then.
+//!
+//! Where mail is off, nothing is noted.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::event::{Entry, Kind};
+use super::letter::{self, Occasion, Topic};
+use super::one_time_link;
+use super::{Authd, Device, Error, account};
+use crate::clock::Timestamp;
+use crate::ids::{AccountKey, LetterKey, LinkKey};
+use crate::mail::{Letter, Mailer, Undelivered};
+use crate::secret::ResetToken;
+use crate::store::{Broken, Tx, params};
+
+/// The pause after the first try that failed; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// A notice that could not be sent for this long is given up: it is news no more, and `authd event list` has it too.
+const NOTICE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Letters that one round sends, before whoever called it looks at something else.
+const ROUND: usize = 100;
+
+/// For how long a letter is worth sending.
+const fn lifetime(topic: Topic) -> Duration {
+    match topic {
+        Topic::PasswordReset => one_time_link::LIFETIME,
+        Topic::PasswordChanged => NOTICE_LIFETIME,
+    }
+}
+
+/// Where letters are noted, if mail is on.
+#[derive(Clone, Copy)]
+pub(super) struct Outbox {
+    is_on: bool,
+}
+
+impl Outbox {
+    /// Notes a letter to the owner of an account, about something that was done from `device`, or by an operator.
+    pub fn note(
+        self,
+        tx: &Tx<'_>,
+        account: AccountKey,
+        topic: Topic,
+        device: Option<&Device>,
+    ) -> Result<(), Broken> {
+        self.insert(tx, account, topic, None, device)
+    }
+
+    /// Notes a letter that carries a link.
+    pub fn note_link(
+        self,
+        tx: &Tx<'_>,
+        account: AccountKey,
+        topic: Topic,
+        link: LinkKey,
+        device: &Device,
+    ) -> Result<(), Broken> {
+        self.insert(tx, account, topic, Some(link), Some(device))
+    }
+
+    fn insert(
+        self,
+        tx: &Tx<'_>,
+        account: AccountKey,
+        topic: Topic,
+        link: Option<LinkKey>,
+        device: Option<&Device>,
+    ) -> Result<(), Broken> {
+        if !self.is_on {
+            return Ok(());
+        }
+        tx.run(
+            "INSERT INTO outbox (public_id, account_id, purpose, link_id, ip, created_at, attempts, due_at) \
+             VALUES (?6, ?1, ?2, ?3, ?4, ?5, 0, ?5)",
+            params![
+                account,
+                topic.as_str(),
+                link,
+                device.map(|device| device.ip),
+                tx.now,
+                tx.random::<16>(),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// Sends what waits, one letter after the other, on whatever thread calls it.
+pub struct Sender {
+    // Weak, so that a mail server that hangs does not keep the database open when everybody else has gone.
+    authd: Weak<Authd>,
+    mailer: Mailer,
+    /// The secrets of letters that could not be sent yet.
+    kept: HashMap<LetterKey, ResetToken>,
+}
+
+/// A letter that is due.
+struct Due {
+    key: LetterKey,
+    public_id: [u8; 16],
+    account: AccountKey,
+    topic: Topic,
+    link: Option<LinkKey>,
+    ip: Option<IpAddr>,
+    created_at: Timestamp,
+    attempts: u32,
+}
+
+/// What is to be done with it.
+enum Taken {
+    /// Send this.
+    Letter(Box<Letter>, Due),
+    /// It was given up, or is about something that is over.
+    Dropped(LetterKey),
+}
+
+impl Sender {
+    /// A sender of the letters of `authd`, by `mailer`. There should be one: two would each draw secrets for the
+    /// same link, and the later one's would work.
+    pub fn new(authd: &Arc<Authd>, mailer: Mailer) -> Sender {
+        Sender {
+            authd: Arc::downgrade(authd),
+            mailer,
+            kept: HashMap::new(),
+        }
+    }
+
+    /// Tries every letter that is due, but no more than 100. Returns how many left. A mail server that hangs keeps
+    /// this call for as long as [`mail::PATIENCE`](crate::mail::PATIENCE) a step.
+    ///
+    /// # Errors
+    /// Only those of the store. What a mail server says is logged, and the letter tried again.
+    pub fn send_due(&mut self) -> Result<usize, Error> {
+        let mut sent = 0;
+        for _ in 0..ROUND {
+            let Some(taken) = self.take()? else { break };
+            let (letter, due) = match taken {
+                Taken::Letter(letter, due) => (letter, due),
+                Taken::Dropped(key) => {
+                    self.kept.remove(&key);
+                    continue;
+                }
+            };
+            let outcome = self.mailer.send(&letter);
+            sent += usize::from(outcome.is_ok());
+            self.settle(due, outcome)?;
+        }
+        Ok(sent)
+    }
+
+    fn take(&mut self) -> Result<Option<Taken>, Error> {
+        let Some(authd) = self.authd.upgrade() else {
+            return Ok(None);
+        };
+        // A look that costs no commit: most of the time nothing waits.
+        if !authd.store.read(is_due)? {
+            return Ok(None);
+        }
+        let issuer = authd.policy.issuer.clone();
+        let kept = self.kept.clone();
+        let (taken, token) = authd.store.write(move |tx| take(tx, &issuer, &kept))?;
+        if let (Some(Taken::Letter(_, due)), Some(token)) = (&taken, token) {
+            self.kept.insert(due.key, token);
+        }
+        Ok(taken)
+    }
+
+    fn settle(&mut self, due: Due, outcome: Result<(), Undelivered>) -> Result<(), Error> {
+        let Some(authd) = self.authd.upgrade() else {
+            return Ok(());
+        };
+        let Err(undelivered) = outcome else {
+            self.kept.remove(&due.key);
+            authd.store.write(move |tx| forget(tx, due.key))?;
+            return Ok(());
+        };
+        let Undelivered { is_final, why } = undelivered;
+        let (topic, attempt) = (due.topic.as_str(), due.attempts);
+        if !is_final {
+            tracing::warn!(
+                topic,
+                attempt,
+                why,
+                "mail could not be sent; it is tried again"
+            );
+            return Ok(());
+        }
+        tracing::error!(topic, attempt, why, "mail was refused");
+        self.kept.remove(&due.key);
+        authd.store.write(move |tx| give_up(tx, &due, &why))?;
+        Ok(())
+    }
+}
+
+impl Authd {
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox {
+            is_on: self.policy.sends_mail,
+        }
+    }
+}
+
+/// The pause after the `attempts`th try.
+fn pause_after(attempts: u32) -> Duration {
+    FIRST_PAUSE
+        .saturating_mul(1 << attempts.saturating_sub(1).min(16))
+        .min(LONGEST_PAUSE)
+}
+
+fn is_due(tx: &crate::store::ReadTx<'_>) -> Result<bool, Broken> {
+    let due = tx.row(
+        "SELECT 1 FROM outbox WHERE due_at <= ?1 LIMIT 1",
+        params![tx.now],
+        |row| row.get::<i64>(0),
+    )?;
+    Ok(due.is_some())
+}
+
+/// Takes the letter that is due for the longest time, and notes when it would be tried next. The token is the one that
+/// the letter carries, if it carries one.
+fn take(
+    tx: &Tx<'_>,
+    issuer: &str,
+    kept: &HashMap<LetterKey, ResetToken>,
+) -> Result<(Option<Taken>, Option<ResetToken>), Broken> {
+    let row = tx.row(
+        "SELECT id, public_id, account_id, purpose, link_id, ip, created_at, attempts FROM outbox \
+         WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
+        params![tx.now],
+        |row| {
+            let topic: String = row.get(3)?;
+            let due = Topic::read(&topic).map(|topic| {
+                Ok(Due {
+                    key: row.get(0)?,
+                    public_id: row.get(1)?,
+                    account: row.get(2)?,
+                    topic,
+                    link: row.get(4)?,
+                    ip: row.get(5)?,
+                    created_at: row.get(6)?,
+                    attempts: row.get::<u32>(7)? + 1,
+                })
+            });
+            Ok((row.get(0)?, due.transpose()?))
+        },
+    )?;
+    let Some((key, due)) = row else {
+        return Ok((None, None));
+    };
+    let Some(due) = due else {
+        // A letter of another release, which nobody here can write.
+        forget(tx, key)?;
+        return Ok((Some(Taken::Dropped(key)), None));
+    };
+    let Due {
+        topic,
+        link,
+        created_at,
+        ..
+    } = due;
+    if tx.now.since(created_at) >= lifetime(topic) {
+        give_up(tx, &due, "it could not be sent in time")?;
+        return Ok((Some(Taken::Dropped(key)), None));
+    }
+    let token = match link {
+        None => None,
+        Some(link) => match carried(tx, link, kept.get(&key))? {
+            Some(carried) => Some(carried),
+            None => {
+                forget(tx, key)?;
+                return Ok((Some(Taken::Dropped(key)), None));
+            }
+        },
+    };
+    tx.run(
+        "UPDATE outbox SET attempts = ?2, due_at = ?3 WHERE id = ?1",
+        params![key, due.attempts, tx.now.plus(pause_after(due.attempts))],
+    )?;
+    let shown = account::load(tx, due.account)?.shown;
+    let secret = token
+        .as_ref()
+        .map(|(token, until)| (token.reveal(), *until));
+    let written = letter::write(&Occasion {
+        topic,
+        issuer,
+        email: &shown.email,
+        at: created_at,
+        ip: due.ip,
+        link: secret
+            .as_ref()
+            .map(|(secret, until)| (secret.as_str(), *until)),
+    });
+    let letter = Letter {
+        id: due.public_id,
+        date: tx.now,
+        to: shown.email,
+        subject: written.subject,
+        text: written.text,
+        html: written.html,
+    };
+    let token = token.map(|(token, _)| token);
+    Ok((Some(Taken::Letter(Box::new(letter), due)), token))
+}
+
+/// The secret that a link's letter carries: the one of the earlier tries, else a new one. `None` if the link has ended.
+fn carried(
+    tx: &Tx<'_>,
+    link: LinkKey,
+    kept: Option<&ResetToken>,
+) -> Result<Option<(ResetToken, Timestamp)>, Broken> {
+    if let Some(token) = kept {
+        let until = one_time_link::open_until(tx, link)?;
+        return Ok(until.map(|until| (token.clone(), until)));
+    }
+    let token = ResetToken::from_bytes(tx.random());
+    let until = one_time_link::arm(tx, link, token.digest())?;
+    Ok(until.map(|until| (token, until)))
+}
+
+fn forget(tx: &Tx<'_>, key: LetterKey) -> Result<usize, Broken> {
+    tx.run("DELETE FROM outbox WHERE id = ?1", params![key])
+}
+
+fn give_up(tx: &Tx<'_>, due: &Due, why: &str) -> Result<(), Broken> {
+    // Its account, and it with that, may have gone while it was tried.
+    if forget(tx, due.key)? == 0 {
+        return Ok(());
+    }
+    let waited = tx.now.since(due.created_at).as_secs();
+    Entry::of(Kind::MailFailed, due.account)
+        .detail(json!({ "letter": due.topic.as_str(), "cause": why, "seconds": waited }))
+        .write(tx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // fault 20
+    fn pauses_grow_and_tries_are_bounded() {
+        let pauses = [1, 2, 3, 8, 9, 10, 1000].map(|n| pause_after(n).as_secs());
+        assert_eq!(pauses, [15, 30, 60, 1920, 3600, 3600, 3600]);
+        let tries = |topic: Topic| {
+            let mut waited = Duration::ZERO;
+            (1..)
+                .take_while(|n| {
+                    let fits = waited < lifetime(topic);
+                    waited += pause_after(*n);
+                    fits
+                })
+                .count()
+        };
+        assert_eq!(tries(Topic::PasswordReset), 6);
+        assert_eq!(tries(Topic::PasswordChanged), 31);
+    }
+}

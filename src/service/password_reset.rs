@@ -1,0 +1,178 @@
+//! Password reset: a way back in for somebody who reads the account's mail.
+//!
+//! Asking reveals nothing: a known and an unknown address get the same answer after the same one commit, and the letter
+//! leaves later, on another thread (req 21). It goes to the address that is stored, never to the one that was typed
+//! (req 27). Asking changes nothing about the account either; only older links are void then (req 24).
+//!
+//! The link opens one thing, once: choosing a new password. That ends every session, every other link and the throttle
+//! in the same transaction (req 30), tells the owner, and signs nobody in (req 29): whoever holds a mailbox for a moment
+//! still has to show the password that was chosen.
+//!
+//! An operator hands out the same link without mail.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::event::{Entry, Kind};
+use super::letter::Topic;
+use super::one_time_link::{self, LinkRequest, Purpose};
+use super::session::{self, Ended};
+use super::throttle::{self, Subject};
+use super::{Authd, Code, Device, Error, Selector, account};
+use crate::clock::Timestamp;
+use crate::ids::AccountKey;
+use crate::secret::ResetToken;
+use crate::store::{Broken, Tx, params};
+
+/// Letters with a reset link that one account is sent within [`PERIOD`]: enough for somebody who looks in the wrong
+/// mailbox first, too few to fill one.
+const MOST_REQUESTS: u32 = 3;
+const PERIOD: Duration = Duration::from_secs(60 * 60);
+
+/// A reset link that an operator hands out.
+#[derive(Clone, Debug)]
+pub struct ResetLink {
+    /// Whose account it is for, by e-mail address.
+    pub email: String,
+    /// The plain token, for the link and for `POST /v1/password-reset/confirm`.
+    pub token: String,
+    /// Until when it works.
+    pub expires_at: Timestamp,
+}
+
+impl Authd {
+    /// Has a reset link sent to the account with this e-mail address, if there is one that may sign in and was not sent
+    /// three within the last hour. Whether that is so, the answer does not tell.
+    ///
+    /// # Errors
+    /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
+    /// [`Code::TooManyRequests`] for an address of the network that asks again and again.
+    pub fn request_password_reset(&self, email: &str, device: &Device) -> Result<(), Error> {
+        if !self.policy.sends_mail {
+            return Err(Error::no(
+                Code::NoMail,
+                "This server sends no mail. Ask whoever runs it for a link: `authd user reset-link` prints one.",
+            ));
+        }
+        let (_, email_key) = account::read_email(email)?;
+        self.store
+            .read(|tx| self.refuse_blocked_subject(tx, &Subject::Mail(device.ip)))?;
+        let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
+        self.store.write(move |tx| {
+            throttle::record(tx, &tag_key, &Subject::Mail(device.ip))?;
+            // One row for every address that is asked about, known or not: both cost a commit.
+            throttle::record(tx, &tag_key, &Subject::Asked(&email_key))?;
+            let Some(account) = may_be_sent(tx, &email_key)? else {
+                return Ok(());
+            };
+            let purpose = Purpose::PasswordReset;
+            let since = tx.now.minus(PERIOD);
+            if one_time_link::count_requests(tx, account, purpose, since)? >= MOST_REQUESTS {
+                return Ok(());
+            }
+            let link = one_time_link::request(tx, account, purpose, Some(&device))?;
+            outbox.note_link(tx, account, Topic::PasswordReset, link, &device)?;
+            Entry::of(Kind::PasswordResetRequested, account)
+                .device(&device)
+                .write(tx)?;
+            Ok(())
+        })
+    }
+
+    /// Makes a reset link for an operator to hand out; older ones are void then.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if there is no such account.
+    pub fn reset_link(&self, selector: &Selector) -> Result<ResetLink, Error> {
+        let selector = selector.clone();
+        self.store.write(move |tx| {
+            let account = account::select(tx, &selector)?;
+            let link = one_time_link::request(tx, account.key, Purpose::PasswordReset, None)?;
+            let token = ResetToken::from_bytes(tx.random());
+            let expires_at = one_time_link::arm(tx, link, token.digest())?
+                .ok_or_else(|| Error::not_found("open link"))?;
+            Entry::of(Kind::PasswordResetRequested, account.key)
+                .detail(json!({ "by": "operator" }))
+                .write(tx)?;
+            Ok(ResetLink {
+                email: account.shown.email,
+                token: token.reveal(),
+                expires_at,
+            })
+        })
+    }
+
+    /// The last 100 reset links of an account that were asked for within a week, newest first, for an operator.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if there is no such account.
+    pub fn reset_requests(&self, selector: &Selector) -> Result<Vec<LinkRequest>, Error> {
+        self.store.read(|tx| {
+            let account = account::select(tx, selector)?;
+            Ok(one_time_link::list(
+                tx,
+                account.key,
+                Purpose::PasswordReset,
+            )?)
+        })
+    }
+
+    /// Sets a new password with the token of a reset link: ends every session, every other reset link and the throttle,
+    /// and tells the owner. A password that is refused does not use the link up.
+    ///
+    /// # Errors
+    /// [`Code::InvalidResetToken`] if the link was used, replaced, is older than 15 minutes or never existed;
+    /// [`Code::WeakPassword`]; [`Error::Unavailable`] when too many passwords wait to be hashed.
+    pub fn reset_password(
+        &self,
+        token: &str,
+        new_password: &str,
+        device: &Device,
+    ) -> Result<(), Error> {
+        let digest = ResetToken::read(token).ok_or_else(spent)?.digest();
+        // Looked at before hashing, so that strangers cannot make the server hash; decided where it is used up.
+        let found = self
+            .store
+            .read(|tx| one_time_link::find(tx, Purpose::PasswordReset, digest))?;
+        let hash = self.hash_new(found.ok_or_else(spent)?, new_password, spent)?;
+        let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
+        self.store.write(move |tx| {
+            let claimed = one_time_link::claim(tx, Purpose::PasswordReset, digest)?;
+            let account = claimed.ok_or_else(spent)?;
+            let changed = tx.run(
+                "UPDATE account SET password_hash = ?2, password_temporary = 0 \
+                 WHERE id = ?1 AND disabled_at IS NULL",
+                params![account, hash],
+            )?;
+            if changed == 0 {
+                return Err(spent());
+            }
+            one_time_link::void(tx, account, Purpose::PasswordReset, "password_changed")?;
+            throttle::clear(tx, &tag_key, account)?;
+            Entry::of(Kind::PasswordChanged, account)
+                .device(&device)
+                .detail(json!({ "by": "reset link" }))
+                .write(tx)?;
+            outbox.note(tx, account, Topic::PasswordChanged, Some(&device))?;
+            session::end_all(tx, account, None, Ended::PasswordReset, Some(&device))?;
+            Ok(())
+        })
+    }
+}
+
+/// The account that this address belongs to, if it may sign in.
+fn may_be_sent(tx: &Tx<'_>, email_key: &str) -> Result<Option<AccountKey>, Broken> {
+    tx.row(
+        "SELECT id FROM account WHERE email_key = ?1 AND disabled_at IS NULL",
+        params![email_key],
+        |row| row.get(0),
+    )
+}
+
+fn spent() -> Error {
+    Error::no(
+        Code::InvalidResetToken,
+        "This link was used, replaced by a newer one, or is older than 15 minutes. Ask for another.",
+    )
+}

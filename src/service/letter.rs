@@ -17,16 +17,23 @@ pub(super) enum Topic {
     PasswordReset,
     /// The password was changed.
     PasswordChanged,
+    /// Somebody presents wrong passwords, again and again.
+    ManyFailures,
 }
 
 impl Topic {
-    const ALL: [Topic; 2] = [Topic::PasswordReset, Topic::PasswordChanged];
+    const ALL: [Topic; 3] = [
+        Topic::PasswordReset,
+        Topic::PasswordChanged,
+        Topic::ManyFailures,
+    ];
 
     /// The stable name that is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Topic::PasswordReset => "password_reset",
             Topic::PasswordChanged => "password_changed",
+            Topic::ManyFailures => "many_failures",
         }
     }
 
@@ -128,6 +135,24 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                 "If it was not you, somebody else has your account. Ask for a new password at {issuer} now, or tell \
                  whoever runs this server; and change the password of this mailbox too."
             )],
+        },
+        Topic::ManyFailures => Draft {
+            subject: format!("Many wrong passwords for your account at {host}"),
+            opening: vec![
+                format!(
+                    "somebody tries one wrong password after the other for your account {email} at {host}. The latest \
+                     try came {whence}, at {when}. Nobody got in."
+                ),
+                "Further tries have to wait, and so does a sign-in of your own. Devices that are signed in stay so."
+                    .to_owned(),
+            ],
+            link: None,
+            closing: vec![
+                "If that was you, ask for a new password: choosing one ends the wait.".to_owned(),
+                "If it was not you, there is nothing to do, as long as your password is one that you use nowhere \
+                 else."
+                    .to_owned(),
+            ],
         },
     }
 }

@@ -45,7 +45,7 @@ const ROUND: usize = 100;
 const fn lifetime(topic: Topic) -> Duration {
     match topic {
         Topic::PasswordReset => one_time_link::LIFETIME,
-        Topic::PasswordChanged => NOTICE_LIFETIME,
+        Topic::PasswordChanged | Topic::ManyFailures => NOTICE_LIFETIME,
     }
 }
 

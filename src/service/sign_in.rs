@@ -459,17 +459,20 @@ impl Authd {
         login: String,
         device: &Device,
     ) -> Result<(), Error> {
-        let (tag_key, device) = (self.tag_key.clone(), device.clone());
+        let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
         self.store.write(move |tx| {
             // Deleted while the password was hashed: from now on nobody has that login.
             let found = match found {
                 Some(found) if account::find(tx, found.account)?.is_some() => Some(found),
                 _ => None,
             };
-            for subject in subjects(found.as_ref(), &login, &device) {
-                throttle::record(tx, &tag_key, &subject)?;
-            }
+            let [who, whence] = subjects(found.as_ref(), &login, &device);
+            let failures = throttle::record(tx, &tag_key, &who)?;
+            throttle::record(tx, &tag_key, &whence)?;
             if let Some(found) = &found {
+                if throttle::is_news(failures) && !found.disabled {
+                    outbox.note(tx, found.account, Topic::ManyFailures, Some(&device))?;
+                }
                 let cause = if found.disabled {
                     "the account is disabled"
                 } else {

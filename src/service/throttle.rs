@@ -24,6 +24,10 @@ const ACCOUNT_FREE: u32 = 5;
 /// Failures in a row on one account after which it is locked. NIST SP 800-63B-4 §3.2.2: no more than 100.
 pub(super) const ACCOUNT_LIMIT: u32 = 100;
 
+/// Failures in a row on one account after which its owner is told, and again when it is locked: beyond what a person
+/// tries who has forgotten which password it was.
+const OWNER_IS_TOLD: [u32; 2] = [10, ACCOUNT_LIMIT];
+
 /// Failures from one address before it waits: an office or a family behind one router.
 const ADDRESS_FREE: u32 = 20;
 
@@ -119,10 +123,10 @@ pub(super) fn blocked(
     )
 }
 
-/// Counts a failure.
-pub(super) fn record(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result<(), Broken> {
+/// Counts a failure. Returns how many that makes in a row; 0 for what is not counted.
+pub(super) fn record(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result<u32, Broken> {
     let Some(filed) = subject.filed_under(key) else {
-        return Ok(());
+        return Ok(0);
     };
     let forgotten_before = match subject.is_forgettable() {
         true => tx.now.minus(MEMORY),
@@ -137,14 +141,21 @@ pub(super) fn record(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result
         params![filed, subject.is_forgettable(), tx.now, forgotten_before],
         |row| row.get(0),
     )?;
-    let pause = subject.pause_after(failures.unwrap_or(1));
+    let failures = failures.unwrap_or(1);
+    let pause = subject.pause_after(failures);
     if !pause.is_zero() {
         tx.run(
             "UPDATE throttle SET blocked_until = ?2 WHERE subject = ?1",
             params![filed, tx.now.plus(pause)],
         )?;
     }
-    Ok(())
+    Ok(failures)
+}
+
+/// Whether the owner of an account should hear of this many failures in a row. Twice at most, until somebody signs in:
+/// guessing must not fill a mailbox.
+pub(super) fn is_news(failures: u32) -> bool {
+    OWNER_IS_TOLD.contains(&failures)
 }
 
 /// Forgets the failures on an account: somebody signed in, or its password was set anew.

@@ -460,6 +460,50 @@ fn every_change_of_password_is_told() {
     assert_eq!(t.mail().len(), 1);
 }
 
+#[test] // an owner hears of guesses, and guessing does not fill a mailbox
+fn many_failures_are_told_twice_at_most() {
+    let t = Harness::new();
+    t.add("ann");
+    let mut told = Vec::new();
+    for failed in 1..=150 {
+        // Each pause is over, that of the lock too.
+        t.clock.advance(days(1));
+        t.authd().housekeep().expect("a round");
+        t.try_sign_in(THIEF, &email("ann"), "wrong wrong wrong")
+            .refused("invalid_credentials");
+        told.extend(t.mail().into_iter().map(|letter| (failed, letter)));
+    }
+    let times: Vec<i32> = told.iter().map(|(failed, _)| *failed).collect();
+    assert_eq!(times, [10, 100]);
+    let (_, letter) = &told[0];
+    assert!(letter.text.contains(THIEF.ip), "{}", letter.text);
+    assert!(!letter.text.contains(THIEF.agent), "{}", letter.text);
+    assert!(letter.subject.contains("wrong passwords"));
+
+    // Whoever signs in starts anew.
+    t.clock.advance(days(1));
+    t.authd().housekeep().expect("a round");
+    t.sign_in("ann");
+    for _ in 0..12 {
+        t.clock.advance(hours(1));
+        t.try_sign_in(THIEF, &email("ann"), "wrong wrong wrong");
+    }
+    assert_eq!(t.mail().len(), 1);
+}
+
+#[test]
+fn nobody_is_told_of_failures_on_an_account_that_is_not_theirs() {
+    let t = with_ann();
+    t.authd().disable_account(&account("ann")).expect("ann");
+    for login in ["nobody@example.org", "ann@example.org"] {
+        for _ in 0..12 {
+            t.clock.advance(hours(1));
+            t.try_sign_in(THIEF, login, "wrong wrong wrong");
+        }
+    }
+    assert!(t.mail().is_empty());
+}
+
 #[test]
 fn old_requests_are_swept() {
     let t = with_ann();

@@ -22,7 +22,12 @@ use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
 /// with their sessions.
-const EMPTIED: [&str; 2] = ["DELETE FROM session", "DELETE FROM seal_key"];
+const EMPTIED: [&str; 4] = [
+    "DELETE FROM session",
+    "DELETE FROM seal_key",
+    "DELETE FROM link",
+    "DELETE FROM outbox",
+];
 
 /// Accounts that one look compares.
 const STRETCH: u32 = 1000;

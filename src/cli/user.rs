@@ -29,6 +29,8 @@ pub(super) enum User {
     Disable(Which),
     /// Let somebody sign in again
     Enable(Which),
+    /// Forget the failed sign-ins of an account, so that its owner need not wait
+    Unlock(Which),
     /// Delete an account with all that belongs to it
     Delete(Which),
     /// Set a password, and end the account's sessions
@@ -122,6 +124,10 @@ impl User {
             User::Disable(which) => {
                 let (account, ended) = authd.disable_account(&which.selector())?;
                 out.record(&json!({ "disabled": account.email, "sessions_ended": ended }))
+            }
+            User::Unlock(which) => {
+                let (account, locked) = authd.unlock_account(&which.selector())?;
+                out.record(&json!({ "unlocked": account.email, "was_locked_until": locked }))
             }
             User::Enable(which) => {
                 let account = authd.enable_account(&which.selector())?;

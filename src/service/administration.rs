@@ -10,6 +10,7 @@ use super::letter::Topic;
 use super::one_time_link::{self, Purpose};
 use super::session::{self, Ended};
 use super::{Account, Authd, Error, Event, NewAccount, Selector, account, throttle};
+use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::store::params;
 
@@ -113,6 +114,28 @@ impl Authd {
                 Entry::of(Kind::AccountEnabled, account.key).write(tx)?;
             }
             Ok(account::load(tx, account.key)?.shown)
+        })
+    }
+
+    /// Forgets the failures on an account, so that its owner need not wait, for an operator. Returns the account, and until
+    /// when it was locked, if it was.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](super::Code::NotFound).
+    pub fn unlock_account(
+        &self,
+        selector: &Selector,
+    ) -> Result<(Account, Option<Timestamp>), Error> {
+        let (selector, tag_key) = (selector.clone(), self.tag_key.clone());
+        self.store.write(move |tx| {
+            let account = account::select(tx, &selector)?;
+            let subject = throttle::Subject::Account(account.key);
+            let locked = throttle::blocked(tx, &tag_key, &subject)?;
+            throttle::clear(tx, &tag_key, account.key)?;
+            if locked.is_some() {
+                Entry::of(Kind::AccountUnlocked, account.key).write(tx)?;
+            }
+            Ok((account.shown, locked))
         })
     }
 

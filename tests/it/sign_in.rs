@@ -173,6 +173,22 @@ fn a_new_password_ends_the_delay() {
     t.try_sign_in(PHONE, "ann", NEW_PASSWORD).issued();
 }
 
+#[test] // an operator ends the delay and leaves the password
+fn an_account_can_be_unlocked() {
+    let t = Harness::new();
+    t.add("ann");
+    guess(&t, THIEF, "ann", 100);
+    t.try_sign_in(PHONE, "ann", PASSWORD)
+        .refused("too_many_requests");
+    let (_, locked) = t.authd().unlock_account(&account("ann")).expect("ann");
+    assert!(locked.is_some());
+    t.try_sign_in(PHONE, "ann", PASSWORD).issued();
+    assert_eq!(t.events_of("ann", "account_unlocked").len(), 1);
+    let (_, locked) = t.authd().unlock_account(&account("ann")).expect("ann");
+    assert_eq!(locked, None);
+    assert_eq!(t.events_of("ann", "account_unlocked").len(), 1);
+}
+
 #[test] // req 13: guessing badly signs nobody out
 fn a_locked_account_keeps_its_sessions() {
     let t = Harness::new();

@@ -17,7 +17,7 @@
 //! **How much of a file is checked.** The header, the schema and the row of `server` always. The pages
 //! (`PRAGMA quick_check`) only as far as a start stays quick: files up to [`ALWAYS_CHECKED`] at each start, and up
 //! to [`CHECKED_AFTER_CRASH`] when the last server did not stop in order. In a larger file a bad page is found when it
-//! is touched, which stops the process, or by `authd doctor`, which checks everything.
+//! is touched, which stops the process, or by a backup, which checks what it copies.
 //!
 //! **File systems.** The index of SQLite's WAL is memory shared between processes of one machine, and its locks
 //! are POSIX locks; over NFS, SMB and 9p both are promises that nobody keeps, and the file is damaged for good

@@ -374,6 +374,11 @@ impl ManualClock {
         hands.monotonic = hands.monotonic.saturating_add(milliseconds);
     }
 
+    /// What the wall clock shows.
+    pub fn wall(&self) -> Timestamp {
+        Timestamp(self.lock().wall.div_euclid(1000))
+    }
+
     /// Sets the wall clock by `seconds`, backwards if negative, while no time passes.
     pub fn jump(&self, seconds: i64) {
         let mut hands = self.lock();

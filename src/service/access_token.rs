@@ -15,7 +15,6 @@ use super::client::FIRST_PARTY;
 use super::error::invalid_token;
 use super::session::{self, Session};
 use super::{Account, Actor, Authd, Error};
-use crate::clock::Timestamp;
 use crate::ids::{AccountId, SessionId};
 
 pub use super::signing_key::JwkSet;
@@ -167,11 +166,6 @@ impl Authd {
             self.clock.now(),
             self.policy.access_token_lifetime,
         )
-    }
-
-    /// What time tokens are dated by; for callers that show "expires in".
-    pub fn wall_clock(&self) -> Timestamp {
-        self.clock.wall()
     }
 }
 

@@ -141,17 +141,23 @@ pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, B
     )
 }
 
+/// Reads a row that begins with the key and what is shown of an account.
 pub(super) fn from_row(row: &Row<'_>) -> Result<Loaded, Broken> {
+    from_columns(row, 0, 1)
+}
+
+/// Reads an account out of a wider row: its key stands at `key`, what is shown of it from `first` on.
+pub(super) fn from_columns(row: &Row<'_>, key: usize, first: usize) -> Result<Loaded, Broken> {
     Ok(Loaded {
-        key: row.get(0)?,
+        key: row.get(key)?,
         shown: Account {
-            id: row.get(1)?,
-            email: row.get(2)?,
-            username: row.get(3)?,
-            name: row.get(4)?,
-            admin: row.get(5)?,
-            disabled_at: row.get(6)?,
-            created_at: row.get(7)?,
+            id: row.get(first)?,
+            email: row.get(first + 1)?,
+            username: row.get(first + 2)?,
+            name: row.get(first + 3)?,
+            admin: row.get(first + 4)?,
+            disabled_at: row.get(first + 5)?,
+            created_at: row.get(first + 6)?,
         },
     })
 }

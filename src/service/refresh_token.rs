@@ -21,7 +21,7 @@ use serde_json::json;
 use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::session::{self, Ended, Grant, Session};
-use super::{Account, Authd, Code, Device, Error, account, client};
+use super::{Authd, Code, Device, Error, account, client};
 use crate::clock::Timestamp;
 use crate::ids::{
     AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, SealKeyKey, SessionId,
@@ -724,18 +724,7 @@ fn holder_from_row(row: &Row<'_>) -> Result<Holder, Broken> {
     Ok(Holder {
         device_name: row.get(19)?,
         signed_in_at: row.get(20)?,
-        account: account::Loaded {
-            key: row.get(3)?,
-            shown: Account {
-                id: row.get(21)?,
-                email: row.get(22)?,
-                username: row.get(23)?,
-                name: row.get(24)?,
-                admin: row.get(25)?,
-                disabled_at: row.get(26)?,
-                created_at: row.get(27)?,
-            },
-        },
+        account: account::from_columns(row, 3, 21)?,
     })
 }
 

@@ -211,7 +211,7 @@ impl Harness {
 
     /// Does something with the file while no server runs.
     pub fn stopped<T>(&mut self, meanwhile: impl FnOnce(&Path) -> T) -> T {
-        let wall = self.authd().wall_clock();
+        let wall = self.clock.wall();
         self.running = None;
         let done = meanwhile(&self.path());
         self.start_at(wall);

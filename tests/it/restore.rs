@@ -26,7 +26,7 @@ fn open(path: &Path, clock: &Clock) -> Store {
 
 /// Begins a new epoch in the file while no server runs.
 fn restored(t: &mut Harness) -> authd::service::Begun {
-    let clock = Clock::manual(t.authd().wall_clock()).0;
+    let clock = Clock::manual(t.clock.wall()).0;
     t.stopped(|path| begin_epoch(&open(path, &clock), &clock, 0).expect("an epoch"))
 }
 

@@ -22,11 +22,14 @@ use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
 /// with their sessions.
-const EMPTIED: [&str; 4] = [
+const EMPTIED: [&str; 7] = [
     "DELETE FROM session",
     "DELETE FROM seal_key",
-    "DELETE FROM link",
     "DELETE FROM outbox",
+    "DELETE FROM link",
+    "DELETE FROM email_change",
+    "DELETE FROM registration",
+    "DELETE FROM invitation",
 ];
 
 /// Accounts that one look compares.
@@ -225,9 +228,11 @@ mod tests {
     use super::*;
 
     /// Tables whose rows an epoch survives. What works once, or names a session, is not among them.
-    const KEPT: [&str; 6] = [
+    const KEPT: [&str; 8] = [
         "server",
         "account",
+        "user_group",
+        "membership",
         "client",
         "user_agent",
         "throttle",

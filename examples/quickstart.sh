@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# authd from an empty directory to a changed password, with curl alone.
+# authd from an empty directory to a forgotten password, with curl alone.
 #
 #   quickstart.sh [AUTHD]     the authd to use: the argument, else $AUTHD, else the one in $PATH
 #
 # Each step says what it does and fails, with the answer that it got, if that is not as promised. The server and its
-# database live in the working directory; the server ends with the script, the database stays for you to look at.
+# database live in the working directory; the server ends with the script, the database stays for you to look at, and
+# so does the mail.
 set -euo pipefail
 
 authd=${1:-${AUTHD:-authd}}
 email=ann@example.org
 password='three grey herons at dawn'
 new_password='four white swans at dusk'
+newest_password='five brown owls at night'
 
 fail() {
     printf 'quickstart: %s\n' "$*" >&2
@@ -50,12 +52,26 @@ pick() {
     printf '%s' "$found"
 }
 
+# mailed_token: the token of the reset link among the letters, as soon as it has arrived. A letter's lines are folded with
+# a `=` at their end, and a `=` of their own is `=3D` (RFC 2045 §6.7).
+mailed_token() {
+    local tries found=''
+    for ((tries = 0; tries < 200; tries++)); do
+        found=$(cat mail/*.eml 2>/dev/null | tr -d '\r' | sed -e ':a' -e '/=$/{N;s/=\n//;ta' -e '}' -e 's/=3D/=/g' |
+            sed -n 's,^ *http.*/reset[?]token=,,p' | tail -n 1) || true
+        [[ -z $found ]] || break
+        sleep 0.1
+    done
+    [[ -n $found ]] || fail 'no letter with a link arrived in mail/'
+    printf '%s' "$found"
+}
+
 command -v "$authd" >/dev/null || fail "there is no $authd. Build it with \`cargo build --release\`."
-[[ ! -e authd.db ]] || fail "there is an authd.db here already. Start in an empty directory."
+[[ ! -e authd.db && ! -e mail ]] || fail "there is an authd.db or a directory mail here already: start in an empty directory."
 
 step '1. Start the server: it makes its database and prints a link for the first administrator.'
-# Port 0 is any that is free. Its first lines say where it is and how to begin.
-coproc SERVER { exec "$authd" serve --listen 127.0.0.1:0; }
+# Port 0 is any that is free. Its first lines say where it is and how to begin. Letters become files in a directory.
+coproc SERVER { AUTHD_MAIL=dir:mail exec "$authd" serve --listen 127.0.0.1:0; }
 # Both names are gone as soon as the server is.
 server=$SERVER_PID output=${SERVER[0]}
 trap 'kill "$server" 2>/dev/null || true' EXIT
@@ -131,7 +147,30 @@ call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$password\"}"
 expect 401
 printf '   the old password and the old refresh token: %s\n' "$status"
 
-step '9. Sign out.'
+step '9. Forget the password: a link comes by mail, and lets you choose another, once.'
+call POST /v1/password-reset '' "{\"email\":\"$email\"}"
+expect 202
+token=$(mailed_token)
+printf '   a letter with the token %.9s…%s\n' "$token" "${token: -8}"
+call POST /v1/password-reset/confirm '' "{\"token\":\"$token\",\"new_password\":\"$newest_password\"}"
+expect 204
+call POST /v1/password-reset/confirm '' "{\"token\":\"$token\",\"new_password\":\"$password\"}"
+expect 400
+printf '   used twice: %s %s\n' "$status" "$(pick code)"
+for old in "$laptop_refresh" "$successor" "$phone_refresh"; do
+    call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$old\"}"
+    expect 401
+done
+printf '   every older refresh token: %s\n' "$status"
+call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$new_password\"}"
+expect 401
+call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$newest_password\"}"
+expect 201
+laptop_access=$(pick access_token)
+laptop_refresh=$(pick refresh_token)
+printf '   the newest password: 201\n'
+
+step '10. Sign out.'
 call DELETE /v1/sessions/current "$laptop_access" ''
 expect 204
 call GET /v1/sessions "$laptop_access" ''
@@ -140,7 +179,7 @@ call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$laptop_refresh\"}"
 expect 401
 printf '   access and refresh token: %s\n' "$status"
 
-step '10. Stop the server.'
+step '11. Stop the server.'
 kill -TERM "$server"
 trap - EXIT
 wait "$server" || fail "the server ended with $?"

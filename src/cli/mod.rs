@@ -6,6 +6,7 @@
 //! Exit codes: 0 done; 1 refused or not found; 2 usage; 70 a fault of authd or its disk; 78 configuration.
 
 mod backup;
+mod event;
 mod key;
 mod output;
 mod serve;
@@ -25,7 +26,7 @@ use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLev
 use crate::entropy::Entropy;
 use crate::mail::Route;
 use crate::password::{self, Hasher, Params};
-use crate::service::{self, Authd, EventQuery, Policy, Registration, Selector};
+use crate::service::{self, Authd, Policy, Registration};
 use crate::store::{self, Options, Role, Store};
 use output::Output;
 
@@ -74,7 +75,7 @@ enum Command {
     Key(key::Key),
     /// Look at what happened
     #[command(subcommand)]
-    Event(Event),
+    Event(event::Event),
     /// Delete what has expired; a running server does so by itself
     Sweep(Sweep),
     /// Copy the database to a file, beside the running server
@@ -90,22 +91,6 @@ enum Command {
     },
     /// Print the manual page
     Man,
-}
-
-#[derive(Subcommand)]
-enum Event {
-    /// List events, newest first
-    List {
-        /// Only of this account (e-mail address, username or id)
-        #[arg(long, value_name = "USER")]
-        user: Option<String>,
-        /// Only before this event number
-        #[arg(long, value_name = "ID")]
-        before: Option<i64>,
-        /// At most this many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
 }
 
 #[derive(Args)]
@@ -186,19 +171,7 @@ impl Cli {
             Command::User(user) => user.run(&common, &out),
             Command::Session(session) => session.run(&common, &out),
             Command::Key(key) => key.run(&common, &out),
-            Command::Event(Event::List {
-                user,
-                before,
-                limit,
-            }) => {
-                let account = user.as_deref().map(Selector::read);
-                let query = EventQuery {
-                    account,
-                    before,
-                    limit,
-                };
-                out.events(&common.open()?.events(&query)?)
-            }
+            Command::Event(event) => event.run(&common, &out),
             Command::Sweep(sweep) => sweep.run(&common, &out),
             Command::Backup(backup) => backup.run(&common, &out),
             Command::Restore(restore) => restore.run(&common, &out),

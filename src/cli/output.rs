@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::Setting;
-use crate::service::{Account, Event, LinkRequest, Session, SigningKeyInfo};
+use crate::service::{Account, Event, Failures, LinkRequest, Session, SigningKeyInfo};
 
 /// How to answer.
 pub(super) struct Output {
@@ -52,6 +52,24 @@ impl Output {
                     .to_owned(),
                     account.created_at.to_string(),
                     account.id.to_string(),
+                ]
+            }),
+        )
+    }
+
+    pub fn failures(&self, locked: &[Failures]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "locked": locked }));
+        }
+        self.table(
+            ["E-MAIL", "FAILURES", "LOCKED SINCE", "UNTIL", "BY"],
+            locked.iter().map(|account| {
+                [
+                    account.email.clone(),
+                    account.failures.to_string(),
+                    account.last_at.to_string(),
+                    or_dash(account.locked_until.as_ref()),
+                    listed(&account.addresses),
                 ]
             }),
         )
@@ -151,6 +169,26 @@ impl Output {
         )
     }
 
+    /// One event on a line of its own. Returns whether anybody reads along still.
+    pub fn event(&self, event: &Event) -> Result<bool, Failure> {
+        let line = match self.json {
+            true => serde_json::to_string(event)
+                .map_err(|error| Failure::Internal(error.to_string()))?,
+            false => format!(
+                "{}  {:<26}  {:<24}  {:<15}  {}",
+                event.at,
+                event.kind.replace('_', " "),
+                harmless(event.email.as_deref().unwrap_or("-")),
+                or_dash(event.ip.as_ref()),
+                event.detail.as_ref().map_or_else(String::new, detail_shown),
+            ),
+        };
+        match writeln!(io::stdout(), "{}", line.trim_end()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            written => Ok(written.map(|()| true)?),
+        }
+    }
+
     pub fn settings(&self, settings: &[Setting]) -> Result<(), Failure> {
         if self.json {
             let settings: serde_json::Map<String, Value> = settings
@@ -226,6 +264,8 @@ fn shown(value: &Value) -> String {
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::String(text) => harmless(text),
+        Value::Array(values) if values.is_empty() => "-".to_owned(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }
@@ -247,6 +287,11 @@ fn detail_shown(detail: &Value) -> String {
             format!("{}: {value}", name.replace('_', " "))
         });
     told.collect::<Vec<_>>().join(", ")
+}
+
+fn listed(values: &[impl Display]) -> String {
+    let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+    texts.join(", ")
 }
 
 fn or_dash(value: Option<&impl Display>) -> String {

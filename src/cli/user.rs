@@ -22,6 +22,9 @@ pub(super) enum User {
         /// Only those made after this one: the list is cut at 1,000
         #[arg(long, value_name = "USER")]
         after: Option<String>,
+        /// Only those that nobody can sign in to for now, after too many wrong passwords; and who tried
+        #[arg(long, conflicts_with = "after")]
+        locked: bool,
     },
     /// Show an account
     Show(Which),
@@ -117,10 +120,21 @@ impl User {
                 }
                 out.record(&shown)
             }
-            User::List { after } => {
+            User::List { locked: true, .. } => out.failures(&authd.locked_accounts()?),
+            User::List { after, .. } => {
                 out.accounts(&authd.accounts(after.as_deref().map(Selector::read).as_ref())?)
             }
-            User::Show(which) => out.record(&json!(authd.find_account(&which.selector())?)),
+            User::Show(which) => {
+                let selector = which.selector();
+                let mut shown = json!(authd.find_account(&selector)?);
+                if let Some(failures) = authd.failures(&selector)? {
+                    shown["failed_sign_ins"] = json!(failures.failures);
+                    shown["failed_last_at"] = json!(failures.last_at);
+                    shown["failed_from"] = json!(failures.addresses);
+                    shown["locked_until"] = json!(failures.locked_until);
+                }
+                out.record(&shown)
+            }
             User::Disable(which) => {
                 let (account, ended) = authd.disable_account(&which.selector())?;
                 out.record(&json!({ "disabled": account.email, "sessions_ended": ended }))

@@ -16,6 +16,7 @@ mod accounts;
 mod call;
 mod client_address;
 mod error;
+mod events;
 mod health;
 mod keys;
 mod openapi;

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::call::{Call, Guard, Route};
 use super::error::Problem;
 use super::message::{Method, Response};
-use super::{accounts, health, keys, openapi, password_reset, sessions};
+use super::{accounts, events, health, keys, openapi, password_reset, sessions};
 use crate::service::{Account, JwkSet, Session, SignIn};
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -67,6 +67,15 @@ pub const ROUTES: &[Route] = &[
         takes: Some(schema::<accounts::Delete>),
         gives: (204, None),
         refuses: &[400, 403, 415, 429],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/account/events",
+        guard: Guard::Bearer(events::list),
+        summary: "What happened to the account, newest first; `?before=ID` and `?limit=N` (1 to 1,000, or 50) page",
+        takes: None,
+        gives: (200, Some(schema::<events::Events>)),
+        refuses: &[400],
     },
     Route {
         method: Method::Put,

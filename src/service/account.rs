@@ -11,8 +11,8 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::error::{invalid_token, unexpected};
-use super::event::{Entry, Kind};
-use super::{Actor, Authd, Code, Error, throttle};
+use super::event::{self, Entry, Kind};
+use super::{Actor, Authd, Code, Error, Event, EventQuery, throttle};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey};
 use crate::secret::TagKey;
@@ -95,6 +95,24 @@ impl Authd {
     pub fn account(&self, actor: &Actor) -> Result<Account, Error> {
         let found = self.store.read(|tx| find(tx, actor.account_key))?;
         Ok(found.ok_or_else(invalid_token)?.shown)
+    }
+
+    /// What happened to the account of whoever asks, newest first: at most `limit` events (1 to [`EventQuery::MOST`])
+    /// before the one with the number `before`, or the latest.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn own_events(
+        &self,
+        actor: &Actor,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        let (before, limit) = (before.unwrap_or(i64::MAX), limit.clamp(1, EventQuery::MOST));
+        let account = actor.account_key;
+        Ok(self
+            .store
+            .read(|tx| event::list_for_owner(tx, account, before, limit))?)
     }
 }
 

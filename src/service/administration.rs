@@ -3,6 +3,9 @@
 //! These methods ask nobody for a password and are not to be reached by a stranger: the command line calls them, on the
 //! strength of being able to open the file.
 
+use std::net::IpAddr;
+
+use serde::Serialize;
 use serde_json::json;
 
 use super::event::{self, Entry, Kind};
@@ -12,7 +15,8 @@ use super::session::{self, Ended};
 use super::{Account, Authd, Error, Event, NewAccount, Selector, account, throttle};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
-use crate::store::params;
+use crate::secret::TagKey;
+use crate::store::{Broken, ReadTx, params};
 
 /// Accounts that one question lists.
 const MOST_LISTED: u32 = 1000;
@@ -31,6 +35,26 @@ pub struct EventQuery {
 impl EventQuery {
     /// The most events that one question answers.
     pub const MOST: u32 = 1000;
+}
+
+/// Failed sign-ins of an account, one after the other.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failures {
+    /// Whose, by e-mail address.
+    pub email: String,
+    /// How many in a row.
+    pub failures: u32,
+    /// When the last one was: since then it has to wait, if it has to.
+    pub last_at: Timestamp,
+    /// Until when nobody can sign in to it; absent if anybody may try. Sessions go on.
+    pub locked_until: Option<Timestamp>,
+    /// From where they came, the latest first, at most [`Failures::MOST_ADDRESSES`].
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Failures {
+    /// The most addresses that are named.
+    pub const MOST_ADDRESSES: u32 = 10;
 }
 
 impl Authd {
@@ -139,6 +163,32 @@ impl Authd {
         })
     }
 
+    /// The failed sign-ins of an account since somebody last signed in to it, for an operator; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](super::Code::NotFound).
+    pub fn failures(&self, selector: &Selector) -> Result<Option<Failures>, Error> {
+        self.store.read(|tx| {
+            let account = account::select(tx, selector)?;
+            Ok(failures_of(tx, &self.tag_key, account)?)
+        })
+    }
+
+    /// The accounts that nobody can sign in to for now, since too many tried in vain, for an operator.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn locked_accounts(&self) -> Result<Vec<Failures>, Error> {
+        self.store.read(|tx| {
+            let mut locked = Vec::new();
+            for account in throttle::waiting(tx, &self.tag_key)? {
+                let account = account::load(tx, account)?;
+                locked.extend(failures_of(tx, &self.tag_key, account)?);
+            }
+            Ok(locked)
+        })
+    }
+
     /// Deletes an account with its sessions and events, for an operator.
     ///
     /// # Errors
@@ -184,6 +234,24 @@ impl Authd {
         })
     }
 
+    /// What happened after the event `after`, oldest first, at most [`EventQuery::MOST`], for an operator who looks on.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](super::Code::NotFound) if the account that is asked about does not exist.
+    pub fn events_after(
+        &self,
+        account: Option<&Selector>,
+        after: i64,
+    ) -> Result<Vec<Event>, Error> {
+        self.store.read(|tx| {
+            let account = match account {
+                Some(selector) => Some(account::select(tx, selector)?.key),
+                None => None,
+            };
+            Ok(event::list_after(tx, account, after, EventQuery::MOST)?)
+        })
+    }
+
     /// Lists what happened, newest first.
     ///
     /// # Errors
@@ -199,4 +267,21 @@ impl Authd {
             Ok(event::list(tx, account, before, limit)?)
         })
     }
+}
+
+fn failures_of(
+    tx: &ReadTx<'_>,
+    key: &TagKey,
+    account: account::Loaded,
+) -> Result<Option<Failures>, Broken> {
+    let Some(count) = throttle::count(tx, key, account.key)? else {
+        return Ok(None);
+    };
+    Ok(Some(Failures {
+        email: account.shown.email,
+        failures: count.failures,
+        last_at: count.last_at,
+        locked_until: Some(count.blocked_until).filter(|until| *until > tx.now),
+        addresses: event::failing_addresses(tx, account.key, Failures::MOST_ADDRESSES)?,
+    }))
 }

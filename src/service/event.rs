@@ -3,6 +3,9 @@
 //! An event is written in the transaction that makes it true, so there is none without the other. Rotations write
 //! none: they are the normal case, and the family's row tells the last one.
 
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,6 +17,9 @@ use crate::store::{Broken, ReadTx, Row, Tx, params};
 /// Events of one kind that an account keeps: somebody who signs in all day must not fill the disk, nor somebody with a
 /// stolen token wash away what shows it.
 const MOST_OF_KIND: u32 = 200;
+
+/// What an owner is not shown: what a mail server said is between it and whoever runs this one.
+const OPERATORS_ALONE: Kind = Kind::MailFailed;
 
 /// The kinds of event, by their stable names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +74,7 @@ impl Kind {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Event {
     /// Its number; later events have greater ones.
     pub id: i64,
@@ -83,7 +89,7 @@ pub struct Event {
     /// Which session, if one is concerned.
     pub session: Option<SessionId>,
     /// From which address.
-    pub ip: Option<std::net::IpAddr>,
+    pub ip: Option<IpAddr>,
     /// What the device called itself.
     pub user_agent: Option<String>,
     /// More about it, by kind.
@@ -188,14 +194,82 @@ pub(super) fn list(
             params![before, limit],
             from_row,
         ),
+        Some(account) => list_of(tx, account, "", before, limit),
+    }
+}
+
+/// The same of one account, as its owner may see it.
+pub(super) fn list_for_owner(
+    tx: &ReadTx<'_>,
+    account: AccountKey,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Event>, Broken> {
+    list_of(tx, account, OPERATORS_ALONE.as_str(), before, limit)
+}
+
+fn list_of(
+    tx: &ReadTx<'_>,
+    account: AccountKey,
+    hidden: &str,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Event>, Broken> {
+    tx.rows(
+        "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+         FROM event e JOIN account a ON a.id = e.account_id \
+         WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind <> ?4 ORDER BY e.id DESC LIMIT ?2",
+        params![before, limit, account, hidden],
+        from_row,
+    )
+}
+
+/// The events after `after`, of `account` or of all, oldest first, at most `limit`. There is one writer, so a later one
+/// never has a smaller number: whoever goes on from the last misses none.
+pub(super) fn list_after(
+    tx: &ReadTx<'_>,
+    account: Option<AccountKey>,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Event>, Broken> {
+    match account {
+        None => tx.rows(
+            "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+             FROM event e LEFT JOIN account a ON a.id = e.account_id \
+             WHERE e.id > ?1 ORDER BY e.id LIMIT ?2",
+            params![after, limit],
+            from_row,
+        ),
         Some(account) => tx.rows(
             "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
              FROM event e JOIN account a ON a.id = e.account_id \
-             WHERE e.account_id = ?3 AND e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
-            params![before, limit, account],
+             WHERE e.account_id = ?3 AND e.id > ?1 ORDER BY e.id LIMIT ?2",
+            params![after, limit, account],
             from_row,
         ),
     }
+}
+
+/// From where wrong passwords for an account came since it was last signed in to, the latest first.
+pub(super) fn failing_addresses(
+    tx: &ReadTx<'_>,
+    account: AccountKey,
+    limit: u32,
+) -> Result<Vec<IpAddr>, Broken> {
+    tx.rows(
+        "SELECT ip FROM event \
+         WHERE account_id = ?1 AND kind IN (?2, ?3) AND ip IS NOT NULL \
+             AND id > (SELECT coalesce(max(id), 0) FROM event WHERE account_id = ?1 AND kind = ?4) \
+         GROUP BY ip ORDER BY max(id) DESC LIMIT ?5",
+        params![
+            account,
+            Kind::SignInFailed.as_str(),
+            Kind::SignInThrottled.as_str(),
+            Kind::SignIn.as_str(),
+            limit,
+        ],
+        |row| row.get(0),
+    )
 }
 
 /// Deletes at most `limit` events from before `horizon`; returns how many.

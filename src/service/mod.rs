@@ -37,7 +37,7 @@ use std::time::Duration;
 
 pub use access_token::{Claims, JwkSet};
 pub use account::{Account, NewAccount, Selector};
-pub use administration::EventQuery;
+pub use administration::{EventQuery, Failures};
 pub use epoch::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use error::{Code, Error};
 pub use event::Event;

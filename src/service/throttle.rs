@@ -123,6 +123,58 @@ pub(super) fn blocked(
     )
 }
 
+/// What is counted against an account.
+pub(super) struct Count {
+    pub failures: u32,
+    pub last_at: Timestamp,
+    /// Until when it has to wait, whether or not that is over.
+    pub blocked_until: Timestamp,
+}
+
+/// What is counted against an account, if anything is.
+pub(super) fn count(
+    tx: &ReadTx<'_>,
+    key: &TagKey,
+    account: AccountKey,
+) -> Result<Option<Count>, Broken> {
+    let Some(filed) = Subject::Account(account).filed_under(key) else {
+        return Ok(None);
+    };
+    tx.row(
+        "SELECT failures, last_at, blocked_until FROM throttle WHERE subject = ?1",
+        params![filed],
+        |row| {
+            Ok(Count {
+                failures: row.get(0)?,
+                last_at: row.get(1)?,
+                blocked_until: row.get(2)?,
+            })
+        },
+    )
+}
+
+/// The accounts that have to wait now. A row does not say whose it is, so each account is asked about: an operator has
+/// the time.
+pub(super) fn waiting(tx: &ReadTx<'_>, key: &TagKey) -> Result<Vec<AccountKey>, Broken> {
+    let waiting: HashSet<[u8; 16]> = tx
+        .rows(
+            "SELECT subject FROM throttle WHERE forgettable = 0 AND blocked_until > ?1",
+            params![tx.now],
+            |row| row.get(0),
+        )?
+        .into_iter()
+        .collect();
+    let mut accounts: Vec<AccountKey> = match waiting.is_empty() {
+        true => Vec::new(),
+        false => tx.rows("SELECT id FROM account", params![], |row| row.get(0))?,
+    };
+    accounts.retain(|account| {
+        let filed = Subject::Account(*account).filed_under(key);
+        filed.is_some_and(|filed| waiting.contains(&filed))
+    });
+    Ok(accounts)
+}
+
 /// Counts a failure. Returns how many that makes in a row; 0 for what is not counted.
 pub(super) fn record(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result<u32, Broken> {
     let Some(filed) = subject.filed_under(key) else {

@@ -1,6 +1,8 @@
 //! Events: what an owner and an operator can find out afterwards.
 
+use authd::http::message::Method;
 use authd::service::EventQuery;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
@@ -63,8 +65,8 @@ fn what_is_rolled_back_is_no_event() {
     let ann = t.sign_in("ann");
     t.add("bob");
     t.unchanged(|| {
-        let body = serde_json::json!({ "name": "x", "username": "bob" });
-        t.with_token(&ann, authd::http::message::Method::Patch, "/v1/account")
+        let body = json!({ "name": "x", "username": "bob" });
+        t.with_token(&ann, Method::Patch, "/v1/account")
             .json(&body)
             .send()
             .refused("username_taken");
@@ -79,4 +81,97 @@ fn a_throttled_try_is_no_event() {
         t.try_sign_in(THIEF, "ann", "wrong wrong wrong");
     }
     assert_eq!(t.events("ann").len(), 6);
+}
+
+#[test]
+fn an_owner_reads_what_happened_to_the_account() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.sign_in("bob");
+    t.try_sign_in(THIEF, "ann", "wrong wrong wrong");
+    let ask = |query: &str| {
+        t.with_token(&ann, Method::Get, &format!("/v1/account/events{query}"))
+            .send()
+    };
+    let list = |query: &str| -> Vec<Value> {
+        ask(query).gives(200)["events"]
+            .as_array()
+            .expect("a list")
+            .clone()
+    };
+    let all = list("");
+    let kinds: Vec<_> = all
+        .iter()
+        .map(|event| event["kind"].as_str().expect("a kind"))
+        .collect();
+    assert_eq!(kinds, ["sign_in_failed", "sign_in", "account_created"]);
+    assert_eq!(all[0]["ip"], THIEF.ip);
+    assert_eq!(all[0]["user_agent"], THIEF.agent);
+    assert_eq!(all[1]["session"], ann.session);
+
+    // By pages.
+    assert_eq!(list("?limit=2"), all[..2]);
+    assert_eq!(list(&format!("?limit=2&before={}", all[1]["id"])), all[2..]);
+    assert!(list(&format!("?before={}", all[2]["id"])).is_empty());
+    assert!(list("?before=-1").is_empty());
+    for wrong in [
+        "?limit=0",
+        "?limit=1001",
+        "?limit=x",
+        "?before=",
+        "?before=1;--",
+        "?user=bob",
+        "?limit=1&limit=2",
+        "?before=99999999999999999999",
+        "?limit",
+    ] {
+        ask(wrong).refused("invalid_request");
+    }
+    t.ask(Method::Get, "/v1/account/events")
+        .send()
+        .refused("invalid_token");
+}
+
+#[test] // what the mail server said is none of the owner's business
+fn an_operator_alone_reads_why_a_letter_did_not_leave() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.post_office.refuse(true);
+    t.ask_for_reset(&email("ann")).gives(202);
+    t.mail();
+    assert_eq!(t.events_of("ann", "mail_failed").len(), 1);
+    let own = t
+        .with_token(&ann, Method::Get, "/v1/account/events")
+        .send()
+        .gives(200);
+    assert!(!own.to_string().contains("451"), "{own}");
+    assert!(
+        own.to_string().contains("password_reset_requested"),
+        "{own}"
+    );
+}
+
+#[test]
+fn whoever_looks_on_misses_nothing() {
+    let t = Harness::new();
+    t.sign_in("ann");
+    let seen = t
+        .authd()
+        .events(&EventQuery {
+            account: None,
+            before: None,
+            limit: 1,
+        })
+        .expect("events")[0]
+        .id;
+    t.sign_in("bob");
+    t.sign_in("ann");
+    let news = |of: Option<&str>| -> Vec<String> {
+        let of = of.map(account);
+        let events = t.authd().events_after(of.as_ref(), seen).expect("events");
+        assert!(events.windows(2).all(|pair| pair[0].id < pair[1].id));
+        events.into_iter().map(|event| event.kind).collect()
+    };
+    assert_eq!(news(None), ["account_created", "sign_in", "sign_in"]);
+    assert_eq!(news(Some("ann")), ["sign_in"]);
 }

@@ -189,6 +189,37 @@ fn an_account_can_be_unlocked() {
     assert_eq!(t.events_of("ann", "account_unlocked").len(), 1);
 }
 
+#[test] // what is locked, since when, by whom
+fn an_operator_sees_who_is_locked() {
+    let t = Harness::new();
+    t.add("ann");
+    t.sign_in("bob");
+    assert!(t.authd().locked_accounts().expect("a list").is_empty());
+    guess(&t, LAPTOP, "ann", 1);
+    guess(&t, THIEF, "bob", 2);
+    guess(&t, THIEF, "ann", 4);
+    t.try_sign_in(THIEF, "ann", WRONG)
+        .refused("invalid_credentials");
+    let locked = t.authd().locked_accounts().expect("a list");
+    assert_eq!(locked.len(), 1, "{locked:?}");
+    let ann = &locked[0];
+    assert_eq!((ann.email.as_str(), ann.failures), ("ann@example.org", 6));
+    assert_eq!(ann.last_at, t.clock.wall());
+    assert!(ann.locked_until > Some(t.clock.wall()));
+    let from: Vec<_> = ann.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(from, [THIEF.ip, LAPTOP.ip]);
+
+    // Two wrong ones are counted, and lock nobody.
+    let failures = |name: &str| t.authd().failures(&account(name)).expect(name);
+    let bob = failures("bob").expect("failures");
+    assert_eq!((bob.failures, bob.locked_until), (2, None));
+
+    t.clock.advance(minutes(15));
+    assert!(t.authd().locked_accounts().expect("a list").is_empty());
+    t.try_sign_in(PHONE, "ann", PASSWORD).issued();
+    assert!(failures("ann").is_none());
+}
+
 #[test] // req 13: guessing badly signs nobody out
 fn a_locked_account_keeps_its_sessions() {
     let t = Harness::new();

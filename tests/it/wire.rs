@@ -137,6 +137,14 @@ impl Home {
         Ran::of(self.command(AUTHD, arguments), input)
     }
 
+    /// Starts an authd command that goes on until it is ended.
+    pub fn watch(&self, arguments: &[&str]) -> Watch {
+        let mut command = self.command(AUTHD, arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
+        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+        Watch { child, stdout }
+    }
+
     /// Makes an account with [`PASSWORD`].
     pub fn add_user(&self, email: &str) {
         self.authd_fed(&["user", "add", email, "--password-stdin"], PASSWORD)
@@ -218,6 +226,33 @@ impl Ran {
     pub fn json(self) -> Value {
         let done = self.done();
         serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("not JSON: {}", done.stdout))
+    }
+}
+
+/// A command that goes on; it is killed when the value goes.
+pub struct Watch {
+    child: Child,
+    stdout: Lines,
+}
+
+impl Watch {
+    /// Waits for a line with `text` in it.
+    #[track_caller]
+    pub fn shows(&self, text: &str) -> String {
+        let line = self.stdout.wait_for(text);
+        line.unwrap_or_else(|| panic!("never showed {text:?}:\n{}", self.stdout.text()))
+    }
+
+    /// All lines so far.
+    pub fn shown(&self) -> String {
+        self.stdout.text()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -309,3 +309,74 @@ fn mistakes_are_told_with_their_exit_code() {
     home.authd(&["event", "list", "--user", "nobody"])
         .refused(1);
 }
+
+#[test]
+fn an_operator_looks_on_while_things_happen() {
+    let home = Home::new();
+    let server = home.serve();
+    let ann = server.set_up("ann@example.org");
+    let people = home.watch(&["event", "list", "--follow", "--limit", "2"]);
+    let programs = home.watch(&[
+        "event",
+        "list",
+        "--follow",
+        "--json",
+        "--user",
+        "ann@example.org",
+    ]);
+    people.shows("sign in");
+    programs.shows("\"sign_in\"");
+
+    home.add_user("bob@example.org");
+    let deleted = server
+        .client()
+        .as_owner(&ann, "DELETE", "/v1/sessions/current");
+    deleted.status(204);
+    let line = people.shows("session ended");
+    assert!(
+        line.contains("ann@example.org") && line.contains("127.0.0.1"),
+        "{line}"
+    );
+    let line = programs.shows("\"session_ended\"");
+    let event: Value = serde_json::from_str(&line).expect("an event a line");
+    assert_eq!(event["email"], "ann@example.org");
+
+    // In the order in which it happened, each once, and only of whom it was asked about.
+    let shown = people.shown();
+    let told = |what: &str| shown.matches(what).count();
+    assert_eq!(
+        (told("account created"), told("session ended")),
+        (2, 1),
+        "{shown}"
+    );
+    assert!(
+        shown.find("sign in") < shown.find("bob@example.org"),
+        "{shown}"
+    );
+    assert!(!programs.shown().contains("bob"), "{}", programs.shown());
+}
+
+#[test] // what is locked, since when, by whom
+fn an_operator_sees_who_is_locked_and_who_tried() {
+    let home = Home::new();
+    let server = home.serve();
+    home.add_user("ann@example.org");
+    home.add_user("bob@example.org");
+    let body = json!({ "login": "ann@example.org", "password": "wrong wrong wrong" });
+    for _ in 0..5 {
+        let guess = server
+            .client_from([127, 0, 0, 9])
+            .post("/v1/sessions", &body);
+        guess.refused(401, "invalid_credentials");
+    }
+    let show = || {
+        home.authd(&["user", "show", "ann@example.org", "--json"])
+            .json()
+    };
+    assert_eq!(show()["failed_sign_ins"], 5);
+    assert_eq!(show()["failed_from"], json!(["127.0.0.9"]));
+    let listed = home.authd(&["user", "list", "--locked", "--json"]).json();
+    assert!(listed["locked"].is_array());
+    home.authd(&["user", "unlock", "ann@example.org"]).done();
+    assert_eq!(show()["failed_sign_ins"], Value::Null);
+}

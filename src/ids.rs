@@ -48,6 +48,8 @@ keys! {
     SessionKey;
     /// The row of a refresh-token family.
     FamilyKey;
+    /// The row of a group.
+    GroupKey;
     /// The row of a one-time link.
     LinkKey;
     /// The row of a letter in the outbox.

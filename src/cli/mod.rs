@@ -7,6 +7,7 @@
 
 mod backup;
 mod event;
+mod group;
 mod key;
 mod output;
 mod serve;
@@ -67,6 +68,9 @@ enum Command {
     /// Look after accounts
     #[command(subcommand)]
     User(user::User),
+    /// Look after groups of accounts, for apps to read
+    #[command(subcommand)]
+    Group(group::Group),
     /// Look after sessions
     #[command(subcommand)]
     Session(session::Session),
@@ -169,6 +173,7 @@ impl Cli {
         match command {
             Command::Serve(serve) => serve.run(&common),
             Command::User(user) => user.run(&common, &out),
+            Command::Group(group) => group.run(&common, &out),
             Command::Session(session) => session.run(&common, &out),
             Command::Key(key) => key.run(&common, &out),
             Command::Event(event) => event.run(&common, &out),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::Setting;
-use crate::service::{Account, Event, Failures, LinkRequest, Session, SigningKeyInfo};
+use crate::service::{Account, Event, Failures, Group, LinkRequest, Session, SigningKeyInfo};
 
 /// How to answer.
 pub(super) struct Output {
@@ -70,6 +70,22 @@ impl Output {
                     account.last_at.to_string(),
                     or_dash(account.locked_until.as_ref()),
                     listed(&account.addresses),
+                ]
+            }),
+        )
+    }
+
+    pub fn groups(&self, groups: &[Group]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "groups": groups }));
+        }
+        self.table(
+            ["GROUP", "MEMBERS", "SINCE"],
+            groups.iter().map(|group| {
+                [
+                    group.name.clone(),
+                    group.members.to_string(),
+                    group.created_at.to_string(),
                 ]
             }),
         )

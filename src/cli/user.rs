@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::output::Output;
 use super::{Common, Failure};
-use crate::service::{NewAccount, Selector};
+use crate::service::{AccountQuery, NewAccount, Selector};
 
 /// Longest password that is read from standard input, in bytes; longer ones are refused by the service too.
 const LONGEST_INPUT: u64 = 4096;
@@ -22,8 +22,11 @@ pub(super) enum User {
         /// Only those made after this one: the list is cut at 1,000
         #[arg(long, value_name = "USER")]
         after: Option<String>,
+        /// Only those in this group
+        #[arg(long, value_name = "GROUP")]
+        group: Option<String>,
         /// Only those that nobody can sign in to for now, after too many wrong passwords; and who tried
-        #[arg(long, conflicts_with = "after")]
+        #[arg(long, conflicts_with_all = ["after", "group"])]
         locked: bool,
     },
     /// Show an account
@@ -121,8 +124,9 @@ impl User {
                 out.record(&shown)
             }
             User::List { locked: true, .. } => out.failures(&authd.locked_accounts()?),
-            User::List { after, .. } => {
-                out.accounts(&authd.accounts(after.as_deref().map(Selector::read).as_ref())?)
+            User::List { after, group, .. } => {
+                let after = after.as_deref().map(Selector::read);
+                out.accounts(&authd.accounts(&AccountQuery { after, group })?)
             }
             User::Show(which) => {
                 let selector = which.selector();
@@ -157,7 +161,7 @@ impl User {
                 temporary,
             } => {
                 let selector = which.selector();
-                let account = authd.find_account(&selector)?;
+                let account = authd.find_account(&selector)?.account;
                 let text = password.read(false)?.unwrap_or_default();
                 let ended = authd.set_password(&selector, &text, temporary)?;
                 out.record(&json!({ "password_set": account.email, "sessions_ended": ended }))

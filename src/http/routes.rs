@@ -6,7 +6,7 @@ use super::call::{Call, Guard, Route};
 use super::error::Problem;
 use super::message::{Method, Response};
 use super::{accounts, events, health, keys, openapi, password_reset, sessions};
-use crate::service::{Account, JwkSet, Session, SignIn};
+use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
@@ -47,7 +47,7 @@ pub const ROUTES: &[Route] = &[
         guard: Guard::Bearer(accounts::show),
         summary: "The account of whoever asks",
         takes: None,
-        gives: (200, Some(schema::<Account>)),
+        gives: (200, Some(schema::<AccountDetails>)),
         refuses: &[],
     },
     Route {
@@ -56,7 +56,7 @@ pub const ROUTES: &[Route] = &[
         guard: Guard::Bearer(accounts::change),
         summary: "Change name, username or e-mail address; the latter takes the current password",
         takes: Some(schema::<accounts::Change>),
-        gives: (200, Some(schema::<Account>)),
+        gives: (200, Some(schema::<AccountDetails>)),
         refuses: &[400, 403, 409, 415, 429],
     },
     Route {

@@ -48,6 +48,16 @@ pub struct Account {
     pub created_at: Timestamp,
 }
 
+/// An account with what is looked up for one alone: as its owner sees it, and an operator who asks for just this one.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AccountDetails {
+    /// The account.
+    #[serde(flatten)]
+    pub account: Account,
+    /// The names of the groups that it is in, sorted.
+    pub groups: Vec<String>,
+}
+
 /// An account with its row, inside a transaction.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
@@ -92,9 +102,11 @@ impl Authd {
     ///
     /// # Errors
     /// [`Code::InvalidToken`] if it was deleted since.
-    pub fn account(&self, actor: &Actor) -> Result<Account, Error> {
-        let found = self.store.read(|tx| find(tx, actor.account_key))?;
-        Ok(found.ok_or_else(invalid_token)?.shown)
+    pub fn account(&self, actor: &Actor) -> Result<AccountDetails, Error> {
+        self.store.read(|tx| {
+            let found = find(tx, actor.account_key)?;
+            Ok(details(tx, found.ok_or_else(invalid_token)?)?)
+        })
     }
 
     /// What happened to the account of whoever asks, newest first: at most `limit` events (1 to [`EventQuery::MOST`])
@@ -156,6 +168,24 @@ pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, B
         "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account WHERE id = ?1",
         params![key],
         from_row,
+    )
+}
+
+/// Adds to an account what stands beside its row.
+pub(super) fn details(tx: &ReadTx<'_>, account: Loaded) -> Result<AccountDetails, Broken> {
+    Ok(AccountDetails {
+        groups: groups(tx, account.key)?,
+        account: account.shown,
+    })
+}
+
+/// The names of the groups that an account is in, sorted.
+pub(super) fn groups(tx: &ReadTx<'_>, account: AccountKey) -> Result<Vec<String>, Broken> {
+    tx.rows(
+        "SELECT g.name FROM membership m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = ?1 \
+         ORDER BY g.name",
+        params![account],
+        |row| row.get(0),
     )
 }
 
@@ -221,11 +251,9 @@ pub(super) fn delete(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(
     throttle::clear(tx, key, account)?;
     tx.run("DELETE FROM account WHERE id = ?1", params![account])?;
     // What remains names nobody: the operator sees that an account went, and when.
-    let nobody = Entry {
-        account: None,
-        ..Entry::of(Kind::AccountDeleted, account)
-    };
-    nobody.detail(json!({ "account": id })).write(tx)
+    Entry::of_nobody(Kind::AccountDeleted)
+        .detail(json!({ "account": id }))
+        .write(tx)
 }
 
 pub(super) fn refuse_taken(tx: &ReadTx<'_>, account: &NewAccount) -> Result<(), Error> {

@@ -12,7 +12,9 @@ use super::event::{self, Entry, Kind};
 use super::letter::Topic;
 use super::one_time_link::{self, Purpose};
 use super::session::{self, Ended};
-use super::{Account, Authd, Error, Event, NewAccount, Selector, account, throttle};
+use super::{
+    Account, AccountDetails, Authd, Error, Event, NewAccount, Selector, account, group, throttle,
+};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::TagKey;
@@ -20,6 +22,15 @@ use crate::store::{Broken, ReadTx, params};
 
 /// Accounts that one question lists.
 const MOST_LISTED: u32 = 1000;
+
+/// Which accounts to list.
+#[derive(Clone, Debug, Default)]
+pub struct AccountQuery {
+    /// Only those made after this one.
+    pub after: Option<Selector>,
+    /// Only those in the group of this name.
+    pub group: Option<String>,
+}
 
 /// Which events to list.
 #[derive(Clone, Debug, Default)]
@@ -72,22 +83,31 @@ impl Authd {
         Ok(self.store.write(move |tx| account::insert(tx, &new))?.shown)
     }
 
-    /// At most 1,000 accounts in the order of their making, after `after`, for an operator.
+    /// At most 1,000 accounts in the order of their making, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if `after` is no account.
-    pub fn accounts(&self, after: Option<&Selector>) -> Result<Vec<Account>, Error> {
+    /// [`Code::NotFound`](super::Code::NotFound) if there is no such account to begin after, or no such group.
+    pub fn accounts(&self, query: &AccountQuery) -> Result<Vec<Account>, Error> {
         self.store.read(|tx| {
-            let after = match after {
+            let after = match &query.after {
                 Some(selector) => account::select(tx, selector)?.key,
                 None => AccountKey::from_row(0),
             };
-            let listed = tx.rows(
-                "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account \
-                 WHERE id > ?1 ORDER BY id LIMIT ?2",
-                params![after, MOST_LISTED],
-                account::from_row,
-            )?;
+            let listed = match &query.group {
+                None => tx.rows(
+                    "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account \
+                     WHERE id > ?1 ORDER BY id LIMIT ?2",
+                    params![after, MOST_LISTED],
+                    account::from_row,
+                ),
+                Some(name) => tx.rows(
+                    "SELECT a.id, a.public_id, a.email, a.username, a.name, a.admin, a.disabled_at, a.created_at \
+                     FROM membership m JOIN account a ON a.id = m.account_id \
+                     WHERE m.group_id = ?3 AND m.account_id > ?1 ORDER BY m.account_id LIMIT ?2",
+                    params![after, MOST_LISTED, group::select(tx, name)?],
+                    account::from_row,
+                ),
+            }?;
             Ok(listed.into_iter().map(|loaded| loaded.shown).collect())
         })
     }
@@ -96,8 +116,11 @@ impl Authd {
     ///
     /// # Errors
     /// [`Code::NotFound`](super::Code::NotFound).
-    pub fn find_account(&self, selector: &Selector) -> Result<Account, Error> {
-        Ok(self.store.read(|tx| account::select(tx, selector))?.shown)
+    pub fn find_account(&self, selector: &Selector) -> Result<AccountDetails, Error> {
+        self.store.read(|tx| {
+            let found = account::select(tx, selector)?;
+            Ok(account::details(tx, found)?)
+        })
     }
 
     /// Disables an account: it cannot sign in, and its sessions end with the same stroke. Returns the account and how

@@ -156,14 +156,9 @@ pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
             tx.run(sql, params![])?;
         }
         let kid = signing_key::begin_anew(tx, minted)?;
-        let entry = Entry {
-            kind: Kind::DatabaseRestored,
-            account: None,
-            session: None,
-            device: None,
-            detail: Some(json!({ "epoch": epoch, "sessions_ended": sessions_ended })),
-        };
-        entry.write(tx)?;
+        Entry::of_nobody(Kind::DatabaseRestored)
+            .detail(json!({ "epoch": epoch, "sessions_ended": sessions_ended }))
+            .write(tx)?;
         Ok(Begun {
             epoch,
             sessions_ended,

@@ -30,6 +30,9 @@ pub(super) enum Kind {
     AccountEnabled,
     AccountUnlocked,
     AccountDeleted,
+    GroupGranted,
+    GroupRevoked,
+    GroupDeleted,
     PasswordChanged,
     PasswordResetRequested,
     MailFailed,
@@ -55,6 +58,9 @@ impl Kind {
             Kind::AccountEnabled => "account_enabled",
             Kind::AccountUnlocked => "account_unlocked",
             Kind::AccountDeleted => "account_deleted",
+            Kind::GroupGranted => "group_granted",
+            Kind::GroupRevoked => "group_revoked",
+            Kind::GroupDeleted => "group_deleted",
             Kind::PasswordChanged => "password_changed",
             Kind::PasswordResetRequested => "password_reset_requested",
             Kind::MailFailed => "mail_failed",
@@ -108,8 +114,16 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     pub fn of(kind: Kind, account: AccountKey) -> Entry<'a> {
         Entry {
-            kind,
             account: Some(account),
+            ..Entry::of_nobody(kind)
+        }
+    }
+
+    /// One that concerns no account, or none that still exists: for the operator.
+    pub fn of_nobody(kind: Kind) -> Entry<'a> {
+        Entry {
+            kind,
+            account: None,
             session: None,
             device: None,
             detail: None,

@@ -19,7 +19,7 @@ use super::one_time_link::{self, Purpose};
 use super::session::{self, Ended, Grant, SignIn};
 use super::throttle::{self, Subject};
 use super::{
-    Account, Actor, Authd, Code, Device, Error, NewAccount, Selector, client, refresh_token,
+    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Selector, client, refresh_token,
 };
 use crate::ids::{AccountKey, SessionId, SessionKey};
 use crate::password::{Password, Verification};
@@ -570,7 +570,7 @@ impl Authd {
         actor: &Actor,
         change: Profile,
         device: &Device,
-    ) -> Result<Account, Error> {
+    ) -> Result<AccountDetails, Error> {
         let email = change
             .email
             .as_deref()
@@ -630,7 +630,8 @@ impl Authd {
                     .detail(json!({ "changed": changed }))
                     .write(tx)?;
             }
-            Ok(account::load(tx, account)?.shown)
+            let account = account::load(tx, account)?;
+            Ok(account::details(tx, account)?)
         })
     }
 

@@ -192,14 +192,9 @@ impl Minted {
     fn begin(self, tx: &Tx<'_>, delay: Duration) -> Result<String, Broken> {
         let signs_from = tx.now.plus(delay);
         self.insert(tx, signs_from)?;
-        let entry = Entry {
-            kind: Kind::SigningKeyRotated,
-            account: None,
-            session: None,
-            device: None,
-            detail: Some(json!({ "kid": self.kid, "signs_from": signs_from })),
-        };
-        entry.write(tx)?;
+        Entry::of_nobody(Kind::SigningKeyRotated)
+            .detail(json!({ "kid": self.kid, "signs_from": signs_from }))
+            .write(tx)?;
         Ok(self.kid)
     }
 

@@ -23,7 +23,7 @@ use super::broken::{Broken, Fault};
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::ids::{
-    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, LetterKey, LinkKey,
+    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, GroupKey, LetterKey, LinkKey,
     SealKeyKey, SessionId, SessionKey,
 };
 use crate::secret::{Digest, Seal, SealKey, TagKey};
@@ -428,6 +428,7 @@ numbers! {
     AgentKey: from_row, as_row;
     ClientKey: from_row, as_row;
     FamilyKey: from_row, as_row;
+    GroupKey: from_row, as_row;
     LetterKey: from_row, as_row;
     LinkKey: from_row, as_row;
     SealKeyKey: from_row, as_row;

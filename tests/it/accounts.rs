@@ -3,7 +3,7 @@
 use std::thread;
 
 use authd::http::message::Method;
-use authd::service::{Code, Error, NewAccount, Profile, Registration};
+use authd::service::{AccountQuery, Code, Error, NewAccount, Profile, Registration};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -170,7 +170,11 @@ fn an_address_is_taken_in_every_way_of_writing_it() {
     });
     // It is shown as it was typed.
     assert_eq!(
-        t.authd().find_account(&account("ann")).expect("ann").email,
+        t.authd()
+            .find_account(&account("ann"))
+            .expect("ann")
+            .account
+            .email,
         "Ann@Example.org"
     );
 }
@@ -539,10 +543,15 @@ fn an_operator_lists_accounts_page_by_page() {
     }
     let emails = |after: Option<&str>| -> Vec<String> {
         let after = after.map(account);
-        let listed = t.authd().accounts(after.as_ref()).expect("a list");
+        let query = AccountQuery { after, group: None };
+        let listed = t.authd().accounts(&query).expect("a list");
         listed.into_iter().map(|account| account.email).collect()
     };
     assert_eq!(emails(None), ["ann", "bob", "cid"].map(email));
     assert_eq!(emails(Some("bob")), ["cid"].map(email));
-    assert!(t.authd().accounts(Some(&account("nobody"))).is_err());
+    let nobody = AccountQuery {
+        after: Some(account("nobody")),
+        group: None,
+    };
+    assert!(t.authd().accounts(&nobody).is_err());
 }

@@ -6,6 +6,7 @@ mod bad_input;
 mod documentation;
 mod events;
 mod examples;
+mod groups;
 mod harness;
 mod house;
 mod housekeeping;

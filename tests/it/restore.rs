@@ -112,6 +112,19 @@ fn a_locked_account_stays_locked_over_a_restore() {
     t.sign_in("ann");
 }
 
+#[test] // I11: what an account is stays, and what was issued goes
+fn groups_outlive_a_restore() {
+    let mut t = Harness::new();
+    t.add("ann");
+    t.authd().add_group("staff").expect("a group");
+    let granted = t.authd().grant_group("staff", &account("ann"));
+    assert!(granted.expect("an account").1);
+    restored(&mut t);
+    let ann = t.sign_in("ann");
+    let shown = t.with_token(&ann, Method::Get, "/v1/account").send();
+    assert_eq!(shown.gives(200)["groups"], json!(["staff"]));
+}
+
 #[test]
 fn what_is_lost_is_counted() {
     let mut t = Harness::new();

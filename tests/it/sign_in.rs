@@ -409,7 +409,12 @@ fn parallel_sign_ins_do_not_mix_accounts() {
         for name in &names {
             let t = &t;
             scope.spawn(move || {
-                let id = t.authd().find_account(&account(name)).expect("it").id;
+                let id = t
+                    .authd()
+                    .find_account(&account(name))
+                    .expect("it")
+                    .account
+                    .id;
                 for _ in 0..25 {
                     let device = t.try_sign_in(PHONE, name, PASSWORD).issued();
                     assert_eq!(device.account, id.to_string());

@@ -156,6 +156,80 @@ fn sessions_are_listed_and_ended_by_an_operator() {
     home.authd(&["session", "revoke", "--all"]).refused(2);
 }
 
+#[test]
+fn groups_are_made_filled_and_deleted() {
+    let home = Home::new();
+    let server = home.serve();
+    let ann = server.set_up("ann@example.org");
+    home.add_user("bob@example.org");
+    let json = |line: &[&str]| home.authd(&[line, &["--json"]].concat()).json();
+    let made = json(&["group", "add", "staff"]);
+    assert_eq!(
+        (&made["name"], &made["members"]),
+        (&json!("staff"), &json!(0))
+    );
+    json(&["group", "add", "family"]);
+    home.authd(&["group", "add", "staff"]).refused(1);
+    let said = home.authd(&["group", "add", "Staff"]).refused(1);
+    assert!(said.contains("lower case"), "{said}");
+
+    let granted = json!({ "granted": "staff", "account": "bob@example.org", "changed": true });
+    assert_eq!(
+        json(&["group", "grant", "staff", "bob@example.org"]),
+        granted
+    );
+    let again = json(&["group", "grant", "staff", "BOB@example.org"]);
+    assert_eq!(again["changed"], false);
+    json(&["group", "grant", "staff", &ann.account]);
+    json(&["group", "grant", "family", "ann@example.org"]);
+    let listed = json(&["group", "list"]);
+    let listed = listed["groups"].as_array().expect("a list").iter();
+    let listed: Vec<(&str, u64)> = listed
+        .filter_map(|group| Some((group["name"].as_str()?, group["members"].as_u64()?)))
+        .collect();
+    assert_eq!(listed, [("family", 1), ("staff", 2)]);
+    // Beside the running server, whose account page shows it at once.
+    let shown = server.client().as_owner(&ann, "GET", "/v1/account");
+    assert_eq!(shown.json()["groups"], json!(["family", "staff"]));
+    let shown = json(&["user", "show", "ann@example.org"]);
+    assert_eq!(shown["groups"], json!(["family", "staff"]));
+    let table = home.authd(&["user", "show", "ann@example.org"]).done();
+    assert!(table.stdout.contains("family, staff"), "{}", table.stdout);
+
+    let members = |line: &[&str]| -> Vec<Value> {
+        let listed = json(line);
+        let accounts = listed["accounts"].as_array().expect("a list").iter();
+        accounts.map(|account| account["email"].clone()).collect()
+    };
+    let both = ["ann@example.org", "bob@example.org"];
+    assert_eq!(members(&["group", "show", "staff"]), both);
+    assert_eq!(members(&["user", "list", "--group", "staff"]), both);
+    let rest = members(&["group", "show", "staff", "--after", "ann@example.org"]);
+    assert_eq!(rest, both[1..]);
+
+    let revoked = json!({ "revoked": "staff", "account": "bob@example.org", "changed": true });
+    assert_eq!(
+        json(&["group", "revoke", "staff", "bob@example.org"]),
+        revoked
+    );
+    let again = json(&["group", "revoke", "staff", "bob@example.org"]);
+    assert_eq!(again["changed"], false);
+    let deleted = json(&["group", "delete", "staff"]);
+    assert_eq!(deleted, json!({ "deleted": "staff", "members": 1 }));
+    for line in [
+        &["group", "delete", "staff"][..],
+        &["group", "show", "staff"],
+        &["group", "grant", "staff", "bob@example.org"],
+        &["group", "grant", "family", "nobody"],
+        &["user", "list", "--group", "staff"],
+    ] {
+        home.authd(line).refused(1);
+    }
+    assert_eq!(home.events("group_granted").len(), 3);
+    assert_eq!(home.events("group_revoked").len(), 1);
+    assert_eq!(home.events("group_deleted")[0]["detail"]["members"], 1);
+}
+
 #[test] // the set-up link can be had again until it is used
 fn a_new_set_up_link_replaces_the_printed_one() {
     let home = Home::new();
@@ -232,6 +306,7 @@ fn what_is_printed_is_for_people_or_for_programs() {
         &["user", "list"][..],
         &["user", "show", "ann@example.org"],
         &["session", "list", "ann@example.org"],
+        &["group", "list"],
         &["key", "list"],
         &["event", "list", "--limit", "1"],
         &["event", "list", "--user", "ann@example.org"],

@@ -1,0 +1,227 @@
+//! Groups: what accounts have in common, for apps to read.
+//!
+//! To authd a group means nothing: it opens no door here. An app learns the names from `GET /v1/account` and compares
+//! them exactly. So a name has one spelling, in lower-case ASCII, and is never changed: an app that knows the old one
+//! would let nobody in, or the wrong people.
+//!
+//! Operators alone make groups and say who is in them.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::unexpected;
+use super::event::{Entry, Kind};
+use super::{Account, Authd, Error, Selector, account};
+use crate::clock::Timestamp;
+use crate::ids::{AccountKey, GroupKey};
+use crate::store::{ReadTx, Tx, params};
+
+/// Groups of one account. Their names travel in access tokens, and a token has to fit into one header line of every
+/// proxy on its way; 8 KiB is what the usual ones take.
+pub const MOST_OF_ACCOUNT: u32 = 32;
+
+/// Groups of a server: a list that an operator still reads.
+pub const MOST_GROUPS: u32 = 1000;
+
+/// Longest name, in characters.
+pub const NAME_LENGTH: usize = 64;
+
+/// A group as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name, as apps compare it.
+    pub name: String,
+    /// How many accounts are in it.
+    pub members: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Authd {
+    /// Makes a group, for an operator.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`](super::Code::InvalidRequest) for a name that is none, or that another group has, and
+    /// for the 1,001st group.
+    pub fn add_group(&self, name: &str) -> Result<Group, Error> {
+        let name = read_name(name)?;
+        self.store.write(move |tx| {
+            let made = tx.run(
+                "INSERT INTO user_group (name, created_at) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                params![name, tx.now],
+            )?;
+            if made == 0 {
+                return Err(Error::invalid("There is a group of this name already."));
+            }
+            let groups: Option<u32> =
+                tx.row("SELECT count(*) FROM user_group", params![], |row| row.get(0))?;
+            if groups.unwrap_or(0) > MOST_GROUPS {
+                return Err(Error::invalid(format!(
+                    "There are {MOST_GROUPS} groups already. Delete one that nobody needs."
+                )));
+            }
+            Ok(Group {
+                name,
+                members: 0,
+                created_at: tx.now,
+            })
+        })
+    }
+
+    /// All groups, by name, for an operator.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn groups(&self) -> Result<Vec<Group>, Error> {
+        Ok(self.store.read(|tx| {
+            tx.rows(
+                "SELECT g.name, (SELECT count(*) FROM membership m WHERE m.group_id = g.id), g.created_at \
+                 FROM user_group g ORDER BY g.name LIMIT ?1",
+                params![MOST_GROUPS],
+                |row| {
+                    Ok(Group {
+                        name: row.get(0)?,
+                        members: row.get::<i64>(1)?.unsigned_abs(),
+                        created_at: row.get(2)?,
+                    })
+                },
+            )
+        })?)
+    }
+
+    /// Deletes a group, for an operator; nobody is in it any more. Returns how many accounts were.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](super::Code::NotFound).
+    pub fn delete_group(&self, name: &str) -> Result<usize, Error> {
+        let name = name.to_owned();
+        self.store.write(move |tx| {
+            let group = select(tx, &name)?;
+            let members = tx.run("DELETE FROM membership WHERE group_id = ?1", params![group])?;
+            tx.run("DELETE FROM user_group WHERE id = ?1", params![group])?;
+            Entry::of_nobody(Kind::GroupDeleted)
+                .detail(json!({ "group": name, "members": members, "by": "operator" }))
+                .write(tx)?;
+            Ok(members)
+        })
+    }
+
+    /// Takes an account into a group, for an operator. Returns the account, and whether it was not in it before.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](super::Code::NotFound) if there is no such group or account;
+    /// [`Code::InvalidRequest`](super::Code::InvalidRequest) for the 33rd group of an account.
+    pub fn grant_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
+        let (name, account) = (name.to_owned(), account.clone());
+        self.store.write(move |tx| {
+            let group = select(tx, &name)?;
+            let account = account::select(tx, &account)?;
+            let granted = enter(tx, group, account.key)?;
+            if granted {
+                Entry::of(Kind::GroupGranted, account.key)
+                    .detail(json!({ "group": name, "by": "operator" }))
+                    .write(tx)?;
+            }
+            Ok((account.shown, granted))
+        })
+    }
+
+    /// Takes an account out of a group, for an operator. Returns the account, and whether it was in it.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](super::Code::NotFound) if there is no such group or account.
+    pub fn revoke_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
+        let (name, account) = (name.to_owned(), account.clone());
+        self.store.write(move |tx| {
+            let group = select(tx, &name)?;
+            let account = account::select(tx, &account)?;
+            let revoked = tx.run(
+                "DELETE FROM membership WHERE account_id = ?1 AND group_id = ?2",
+                params![account.key, group],
+            )?;
+            if revoked == 1 {
+                Entry::of(Kind::GroupRevoked, account.key)
+                    .detail(json!({ "group": name, "by": "operator" }))
+                    .write(tx)?;
+            }
+            Ok((account.shown, revoked == 1))
+        })
+    }
+}
+
+/// The group of this name.
+pub(super) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
+    let found = tx.row(
+        "SELECT id FROM user_group WHERE name = ?1",
+        params![name],
+        |row| row.get(0),
+    )?;
+    found.ok_or_else(|| Error::not_found("group"))
+}
+
+/// Takes an account into a group. Returns whether it was not in it before.
+pub(super) fn enter(tx: &Tx<'_>, group: GroupKey, account: AccountKey) -> Result<bool, Error> {
+    let entered = tx.run(
+        "INSERT INTO membership (account_id, group_id, granted_at) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (account_id, group_id) DO NOTHING",
+        params![account, group, tx.now],
+    )?;
+    let groups: u32 = tx
+        .row(
+            "SELECT count(*) FROM membership WHERE account_id = ?1",
+            params![account],
+            |row| row.get(0),
+        )?
+        .ok_or_else(|| unexpected("a count has no row"))?;
+    if groups > MOST_OF_ACCOUNT {
+        return Err(Error::invalid(format!(
+            "This account is in {MOST_OF_ACCOUNT} groups already, and there is no room for more."
+        )));
+    }
+    Ok(entered == 1)
+}
+
+/// Reads the name of a new group.
+fn read_name(text: &str) -> Result<String, Error> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let is_name = |text: &str| {
+        text.len() <= NAME_LENGTH
+            && text.chars().all(allowed)
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    let lower = text.to_ascii_lowercase();
+    Err(Error::invalid(if is_name(&lower) {
+        format!(
+            "A group's name is written in lower case, since apps compare it exactly: `{lower}`."
+        )
+    } else {
+        format!(
+            "A group's name has 1 to {NAME_LENGTH} lower-case letters (a-z), digits, dots, hyphens and underscores, and \
+             begins with a letter or digit."
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // apps compare names exactly: there is one way to write each
+    fn names_have_one_spelling() {
+        let longest = "a".repeat(NAME_LENGTH);
+        for good in ["staff", "0", "team-a.b_c", &longest] {
+            assert_eq!(read_name(good).ok().as_deref(), Some(good));
+        }
+        let long = "a".repeat(NAME_LENGTH + 1);
+        for bad in [
+            "", ".", "-a", "_a", "a b", " a", "a,b", "a/b", "é", "ﬁ", "a\n", "a\"", &long,
+        ] {
+            assert!(read_name(bad).is_err(), "{bad:?}");
+        }
+        let told = read_name("Admins").expect_err("not in lower case");
+        assert!(told.to_string().contains("`admins`"), "{told}");
+    }
+}

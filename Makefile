@@ -47,15 +47,16 @@ advisories: $(TOOLS)/bin/cargo-deny
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS)
 
-# The examples are tested with the languages that they are written in, and the end-to-end tests look at system calls.
+# The examples are tested with the languages that they are written in and what judges units of systemd, and the end-to-end
+# tests look at system calls.
 test-tools:
 	@missing=; \
-	for tool in curl python3 node npm strace; do \
+	for tool in curl python3 node npm strace systemd-analyze; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -n "$$missing" ]; then \
-		packages=$$(echo "$$missing" | sed 's/\<node\>/nodejs/'); \
+		packages=$$(echo "$$missing" | sed 's/\<node\>/nodejs/; s/systemd-analyze/systemd/'); \
 		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 			apt-get update -qq && apt-get install -qq -y $$packages; \
 		else \

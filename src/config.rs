@@ -16,13 +16,16 @@
 //!   unknown key, variable or table is an error that names the nearest key, and a wrong value an
 //!   error that shows a right one.
 //! * *No other module reads the environment*, and this one does so only in
-//!   [`Inputs::from_process`]. [`load`] works on [`Inputs`] alone, and tests need no process state.
+//!   [`Inputs::from_process`] and, for a service manager's own variables, in
+//!   [`Supervision::from_process`]. [`load`] works on [`Inputs`] alone, and tests need no process
+//!   state.
 //! * *No secret is printed.* What `authd config` says, and an error, may be pasted into a bug report: the one
 //!   setting with a secret in it, the mail server's URL, is shown without its password.
 //! * *Nothing is opened, bound or resolved* but the file with the settings, and the kernel's files
 //!   that tell how much memory there is.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -232,6 +235,36 @@ impl Inputs {
             environment,
             search: vec!["authd.toml".into(), "/etc/authd/authd.toml".into()],
             memory: memory_available(Path::new("/")),
+        })
+    }
+}
+
+/// What a service manager asks of the process that it started: systemd's variables, which no operator
+/// sets (sd_notify(3), sd_watchdog_enabled(3)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervision {
+    /// The datagram socket on which it wants to hear: a path, or an abstract name after `@`.
+    pub socket: OsString,
+    /// After this long without a word it takes the process for dead.
+    pub watchdog: Option<Duration>,
+}
+
+impl Supervision {
+    /// What this process was started with; `None` where nobody wants to hear of it.
+    pub fn from_process() -> Option<Supervision> {
+        Supervision::read(|name| std::env::var_os(name), std::process::id())
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<OsString>, process: u32) -> Option<Supervision> {
+        let socket = variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+        let number = |name| digits::<u64>(variable(name)?.to_str()?);
+        // Set, it says for whom the watchdog is: a wrapper may have handed its own variables down.
+        let is_ours = variable("WATCHDOG_PID").is_none()
+            || number("WATCHDOG_PID") == Some(u64::from(process));
+        let watchdog = number("WATCHDOG_USEC").filter(|micros| is_ours && *micros > 0);
+        Some(Supervision {
+            socket,
+            watchdog: watchdog.map(Duration::from_micros),
         })
     }
 }
@@ -2111,6 +2144,37 @@ mod tests {
                 .all(|(name, _)| name.starts_with(VARIABLE_PREFIX))
         );
         assert_eq!(inputs.search[0], Path::new("authd.toml"));
+    }
+
+    #[test]
+    fn a_service_manager_says_how_it_wants_to_be_told() {
+        let read = |pairs: Variables<'_>| {
+            let variable = |name: &str| {
+                let pair = pairs.iter().find(|(known, _)| *known == name);
+                pair.map(|(_, value)| OsString::from(value))
+            };
+            let found = Supervision::read(variable, 42);
+            found.map(|found| (found.socket, found.watchdog.map(|time| time.as_micros())))
+        };
+        let (socket, micros) = (("NOTIFY_SOCKET", "@sd"), ("WATCHDOG_USEC", "3000000"));
+        let rows: [(Variables<'_>, _); 9] = [
+            (&[], None),
+            (&[("NOTIFY_SOCKET", "")], None),
+            (&[("WATCHDOG_USEC", "3000000")], None),
+            (&[socket], Some(None)),
+            (&[socket, micros], Some(Some(3_000_000))),
+            (
+                &[socket, micros, ("WATCHDOG_PID", "42")],
+                Some(Some(3_000_000)),
+            ),
+            (&[socket, micros, ("WATCHDOG_PID", "41")], Some(None)),
+            (&[socket, ("WATCHDOG_USEC", "0")], Some(None)),
+            (&[socket, ("WATCHDOG_USEC", "-1")], Some(None)),
+        ];
+        for (pairs, expected) in rows {
+            let expected = expected.map(|watchdog| (OsString::from("@sd"), watchdog));
+            assert_eq!(read(pairs), expected, "{pairs:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod backup;
 mod event;
 mod group;
 mod key;
+mod manager;
 mod output;
 mod serve;
 mod session;

@@ -1,4 +1,7 @@
 //! `authd serve`: the server, its housekeeping, and how both come to an end.
+//!
+//! Housekeeping and sweeping are threads of their own: a round of the former is short, which is what a service manager's
+//! watchdog relies on, and a sweep of a large file is not.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,9 +14,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::manager::ServiceManager;
 use super::{Common, Failure, log_to_stderr, open_authd, open_store};
 use crate::clock::Standing;
-use crate::config::{Config, Loaded, PublicUrl, Source};
+use crate::config::{Config, Loaded, PublicUrl, Source, Supervision};
 use crate::entropy::Entropy;
 use crate::http::server::{Limits, Server, Stop};
 use crate::http::{self, App, Settings};
@@ -24,11 +28,11 @@ use crate::store::Role;
 /// How often housekeeping looks whether there is something to do.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Rounds between two sweeps: an hour.
-const ROUNDS_TO_SWEEP: u64 = 3600;
+/// Between two sweeps.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Rounds before the first sweep, so that a start is not slowed down by it: a minute.
-const FIRST_SWEEP: u64 = 60;
+/// Before the first sweep, so that a start is not slowed down by it.
+const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(super) struct Serve {
@@ -53,6 +57,7 @@ impl Serve {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        let manager = ServiceManager::find(Supervision::from_process());
         let server = bind(&config)?;
         let listening = server.local_addr();
         let url_is_derived = settings
@@ -67,7 +72,7 @@ impl Serve {
         })?;
         let opened = open_store(&config, Role::Server)?;
         let authd = open_authd(&config, opened)?;
-        serve(&config, server, listening, &authd, mailer)
+        serve(&config, server, listening, &authd, mailer, manager)
     }
 }
 
@@ -126,9 +131,11 @@ fn serve(
     listening: SocketAddr,
     authd: &Arc<Authd>,
     mailer: Option<Mailer>,
+    manager: ServiceManager,
 ) -> Result<(), Failure> {
+    let manager = Arc::new(manager);
     let stop = Stop::new();
-    stop_on_signals(stop.clone())?;
+    stop_on_signals(stop.clone(), manager.clone())?;
     let settings = Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config
@@ -138,13 +145,21 @@ fn serve(
             .collect(),
     };
     let app = App::new(authd.clone(), settings);
-    let (end, ended) = mpsc::channel();
+    let (house_ends, house_ended) = mpsc::channel();
     let housekeeper = {
-        let authd = authd.clone();
+        let (authd, manager) = (authd.clone(), manager.clone());
         thread::Builder::new()
             .name("housekeeping".into())
             .stack_size(256 * 1024)
-            .spawn(move || keep_house(&authd, &ended))?
+            .spawn(move || keep_house(&authd, &manager, &house_ended))?
+    };
+    let (sweeps_end, sweeps_ended) = mpsc::channel();
+    let sweeper = {
+        let authd = authd.clone();
+        thread::Builder::new()
+            .name("sweep".into())
+            .stack_size(256 * 1024)
+            .spawn(move || sweep_hourly(&authd, &sweeps_ended))?
     };
     // A thread of its own, and one that nobody waits for: a mail server may hang.
     let (_mail_ends, mail_ended) = mpsc::channel::<()>();
@@ -156,9 +171,13 @@ fn serve(
             .spawn(move || send_mail(sender, &mail_ended))?;
     }
     greet(config, listening, authd)?;
+    // The socket listens since it was bound: whoever connects now waits for the line below at the most.
+    let url = config.public_url.as_str();
+    manager.ready(format_args!("serving {url} on {listening}"));
     let drained = server.run(move |request| app.handle(&request), stop)?;
-    drop(end);
+    drop((house_ends, sweeps_end));
     let _ = housekeeper.join();
+    let _ = sweeper.join();
     let statistics = authd.statistics();
     tracing::info!(
         abandoned_connections = drained.abandoned,
@@ -172,7 +191,7 @@ fn serve(
 }
 
 /// The first signal drains, the second ends the process at once.
-fn stop_on_signals(stop: Stop) -> Result<(), Failure> {
+fn stop_on_signals(stop: Stop, manager: Arc<ServiceManager>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     thread::Builder::new()
         .name("signals".into())
@@ -181,6 +200,7 @@ fn stop_on_signals(stop: Stop) -> Result<(), Failure> {
             let mut arrived = signals.forever();
             if arrived.next().is_some() {
                 tracing::info!("stopping; requests that are under way are finished");
+                manager.stopping();
                 stop.stop();
             }
             if let Some(signal) = arrived.next() {
@@ -190,27 +210,37 @@ fn stop_on_signals(stop: Stop) -> Result<(), Failure> {
     Ok(())
 }
 
-fn keep_house(authd: &Authd, ended: &mpsc::Receiver<()>) {
+fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()>) {
+    let round = manager
+        .watches_every()
+        .map_or(ROUND, |most| most.min(ROUND));
     let mut standing = Standing::Steady;
-    for round in 1_u64.. {
-        if ended.recv_timeout(ROUND) != Err(RecvTimeoutError::Timeout) {
-            return;
-        }
+    while ended.recv_timeout(round) == Err(RecvTimeoutError::Timeout) {
         if let Err(error) = authd.housekeep() {
             tracing::warn!(%error, "housekeeping could not be done");
         }
         standing = warn_of_clock(standing, authd.clock_standing());
-        if round % ROUNDS_TO_SWEEP == FIRST_SWEEP {
-            match authd.sweep() {
-                Ok(swept) if swept == Swept::default() => {}
-                Ok(swept) => tracing::info!(
-                    sessions = swept.sessions,
-                    events = swept.events,
-                    paused = swept.paused,
-                    "deleted what has expired"
-                ),
-                Err(error) => tracing::warn!(%error, "could not sweep"),
-            }
+        // The writer has answered, or this would not be reached. A full disk is no reason to be started anew: what can
+        // be read is served, and there may be room again.
+        if manager.watches_every().is_some() && authd.answers().is_ok() {
+            manager.alive();
+        }
+    }
+}
+
+fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {
+    let mut pause = FIRST_SWEEP;
+    while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        pause = SWEEP_EVERY;
+        match authd.sweep() {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(swept) => tracing::info!(
+                sessions = swept.sessions,
+                events = swept.events,
+                paused = swept.paused,
+                "deleted what has expired"
+            ),
+            Err(error) => tracing::warn!(%error, "could not sweep"),
         }
     }
 }

@@ -185,6 +185,14 @@ impl Authd {
         Ok(self.store.ready()?)
     }
 
+    /// Whether the file can be read, however full the disk is: what a new start of the process could mend.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Broken`] while it can't.
+    pub fn answers(&self) -> Result<(), Error> {
+        Ok(self.store.answers()?)
+    }
+
     /// Whether it has shown since the start that the file went back in time: somebody put an old copy in its place and
     /// began no new epoch in it. Requests are served all the same; what to do about it is an operator's business.
     pub fn has_gone_back(&self) -> bool {

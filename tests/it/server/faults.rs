@@ -224,7 +224,7 @@ fn a_full_database_refuses_writes_and_recovers_when_there_is_room() {
 }
 
 /// Fills the database to its last byte with events of an account.
-fn fill(home: &Home, email: &str) {
+pub fn fill(home: &Home, email: &str) {
     let db = home.sql();
     db.query_row("PRAGMA max_page_count = 256", [], |_| Ok(()))
         .expect("a pragma");

@@ -12,3 +12,4 @@ mod mail;
 mod main_job;
 mod retries;
 mod secrets;
+mod supervised;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use authd::clock::Clock;
 use authd::entropy::Entropy;
 use authd::password::{self, Hasher, Params};
-use authd::service::{Authd, Device, NewAccount, Policy, Registration, Selector};
+use authd::service::{Authd, Device, NewAccount, Policy, Registration, Selector, Wanted};
 use authd::store::{Options, Role, Store};
 
 use crate::Result;
@@ -29,6 +29,10 @@ pub fn sessions(db: &Path, count: u32) -> Result<Vec<Token>> {
     let authd = open(db)?;
     let made = AtomicU32::new(0);
     let accounts = AtomicU32::new(0);
+    let wanted = Wanted {
+        device_name: Some("laptop"),
+        ..Wanted::default()
+    };
     let device = Device::new([127, 0, 0, 1].into(), USER_AGENT);
     let worker = || -> std::result::Result<Vec<Token>, String> {
         let mut tokens = Vec::new();
@@ -43,7 +47,7 @@ pub fn sessions(db: &Path, count: u32) -> Result<Vec<Token>> {
                 .map_err(|error| error.to_string())?;
             for _ in first..count.min(first + OF_ONE_ACCOUNT) {
                 let signed_in = authd
-                    .open_session(&Selector::Id(account.id), Some("laptop"), &device)
+                    .open_session(&Selector::Id(account.id), wanted, &device)
                     .map_err(|error| error.to_string())?;
                 let token = Token::read(signed_in.refresh_token.as_bytes());
                 tokens.push(token.ok_or("a sign-in gave no refresh token")?);

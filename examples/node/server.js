@@ -58,7 +58,8 @@ const server = createServer(async (request, response) => {
   }
   try {
     const claims = await verify(token);
-    answer(response, 200, { account: claims.sub, session: claims.sid });
+    // With `"scope": "groups"` at the sign-in, the token has the groups of the account as well.
+    answer(response, 200, { account: claims.sub, session: claims.sid, groups: claims.groups ?? [] });
   } catch (error) {
     if (error instanceof errors.JOSEError && !unavailable.has(error.code)) {
       return answer(response, 401, { error: "unauthorized" }, 'Bearer error="invalid_token"');

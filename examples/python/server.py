@@ -68,7 +68,9 @@ class Handler(BaseHTTPRequestHandler):
         except Unavailable:
             # Never a 401: the app would throw a good token away.
             return self.refuse(503)
-        self.answer(200, {"account": claims["sub"], "session": claims["sid"]})
+        # With `"scope": "groups"` at the sign-in, the token has the groups of the account as well.
+        groups = claims.get("groups", [])
+        self.answer(200, {"account": claims["sub"], "session": claims["sid"], "groups": groups})
 
     def refuse(self, status, challenge=None):
         self.answer(status, {"error": "unauthorized" if status == 401 else "unavailable"}, challenge)

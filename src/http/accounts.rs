@@ -7,7 +7,7 @@ use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
 use crate::secret::SetupToken;
-use crate::service::{Actor, NewAccount, Profile};
+use crate::service::{Actor, NewAccount, Profile, Wanted};
 
 /// The first administrator.
 #[derive(Deserialize, JsonSchema)]
@@ -19,6 +19,8 @@ pub(super) struct SetUp {
     email: String,
     /// A new password.
     password: String,
+    /// What access tokens are to tell, as words separated by spaces: `groups` for the account's groups.
+    scope: Option<String>,
 }
 
 /// A new account.
@@ -33,6 +35,8 @@ pub(super) struct Register {
     username: Option<String>,
     /// What people call its owner.
     name: Option<String>,
+    /// What access tokens are to tell, as words separated by spaces: `groups` for the account's groups.
+    scope: Option<String>,
 }
 
 /// Changes to an account; what is absent stays, an empty text takes away.
@@ -91,9 +95,17 @@ pub(super) fn explain_setup(call: &Call<'_>) -> Result<Response, Problem> {
 
 pub(super) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
     let body: SetUp = call.json()?;
-    let signed_in = call
-        .authd
-        .set_up(&body.token, &body.email, &body.password, &call.device)?;
+    let wanted = Wanted {
+        scope: body.scope.as_deref(),
+        ..Wanted::default()
+    };
+    let signed_in = call.authd.set_up(
+        &body.token,
+        &body.email,
+        &body.password,
+        wanted,
+        &call.device,
+    )?;
     Ok(Response::json(201, &signed_in))
 }
 
@@ -103,7 +115,12 @@ pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
         password,
         username,
         name,
+        scope,
     } = call.json()?;
+    let wanted = Wanted {
+        scope: scope.as_deref(),
+        ..Wanted::default()
+    };
     let account = NewAccount {
         email,
         username,
@@ -111,7 +128,9 @@ pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
         admin: false,
         temporary: false,
     };
-    let signed_in = call.authd.register(account, &password, &call.device)?;
+    let signed_in = call
+        .authd
+        .register(account, &password, wanted, &call.device)?;
     Ok(Response::json(201, &signed_in))
 }
 

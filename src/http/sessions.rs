@@ -7,7 +7,7 @@ use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
 use crate::ids::SessionId;
-use crate::service::{Actor, Code, Error, Session};
+use crate::service::{Actor, Code, Error, Session, Wanted};
 
 /// A sign-in.
 #[derive(Deserialize, JsonSchema)]
@@ -21,6 +21,8 @@ pub(super) struct Credentials {
     new_password: Option<String>,
     /// What to call the device in the list of sessions.
     device_name: Option<String>,
+    /// What access tokens are to tell, as words separated by spaces: `groups` for the account's groups.
+    scope: Option<String>,
 }
 
 /// A refresh.
@@ -54,11 +56,15 @@ pub(super) struct Revoked {
 
 pub(super) fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
     let body: Credentials = call.json()?;
+    let wanted = Wanted {
+        device_name: body.device_name.as_deref(),
+        scope: body.scope.as_deref(),
+    };
     let signed_in = call.authd.sign_in(
         &body.login,
         &body.password,
         body.new_password.as_deref(),
-        body.device_name.as_deref(),
+        wanted,
         &call.device,
     )?;
     Ok(Response::json(201, &signed_in))

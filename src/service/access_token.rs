@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::FIRST_PARTY;
 use super::error::invalid_token;
+use super::scope::Disclosure;
 use super::session::{self, Session};
 use super::{Account, Actor, Authd, Error};
 use crate::ids::{AccountId, SessionId};
@@ -22,8 +23,9 @@ pub use super::signing_key::JwkSet;
 /// The `typ` of an access token (RFC 9068 §2.1): an ID token cannot be taken for one.
 pub(super) const TYPE: &str = "at+jwt";
 
-/// Longest token that is looked at, in bytes; ours have about 700. CVE-2025-30204: parsing is bounded too.
-const LONGEST: usize = 4096;
+/// Longest token that is looked at, in bytes; ours have about 700, and less than 5,000 with the most and longest groups
+/// and the longest issuer. CVE-2025-30204: parsing is bounded too.
+const LONGEST: usize = 6144;
 
 /// How far ahead of our clock a token may have been issued, in seconds (req 59).
 const SKEW: i64 = 60;
@@ -49,6 +51,12 @@ pub struct Claims {
     pub exp: i64,
     /// When its owner signed in.
     pub auth_time: i64,
+    /// What the sign-in asked for, if it asked for something (RFC 9068 §2.2.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The groups that the account is in, by name, if the scope has `groups` (RFC 9068 §2.2.3.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +75,7 @@ impl Authd {
         &self,
         account: &Account,
         session: &Session,
+        disclosure: Disclosure,
     ) -> Result<String, Error> {
         let key = self.keys.signer(&self.store, self.clock.now())?;
         let issued = self.clock.wall();
@@ -80,6 +89,8 @@ impl Authd {
             iat: issued.as_unix(),
             exp: issued.plus(self.policy.access_token_lifetime).as_unix(),
             auth_time: session.created_at.as_unix(),
+            scope: disclosure.scope,
+            groups: disclosure.groups,
         };
         let claims =
             serde_json::to_vec(&claims).map_err(|error| Error::Broken(error.to_string()))?;

@@ -12,6 +12,8 @@ pub enum Code {
     InvalidRequest,
     /// No such login, not that password, or the account may not sign in: one answer for all.
     InvalidCredentials,
+    /// The scope has a word that is not known (RFC 6749 §4.1.2.1).
+    InvalidScope,
     /// The refresh token is not, or no longer, good for anything (RFC 6749 §5.2).
     InvalidGrant,
     /// The access token is not, or no longer, good (RFC 6750 §3.1).
@@ -46,6 +48,7 @@ impl Code {
         match self {
             Code::InvalidRequest => "invalid_request",
             Code::InvalidCredentials => "invalid_credentials",
+            Code::InvalidScope => "invalid_scope",
             Code::InvalidGrant => "invalid_grant",
             Code::InvalidToken => "invalid_token",
             Code::WrongPassword => "wrong_password",

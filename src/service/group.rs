@@ -1,10 +1,11 @@
 //! Groups: what accounts have in common, for apps to read.
 //!
-//! To authd a group means nothing: it opens no door here. An app learns the names from `GET /v1/account` and compares
-//! them exactly. So a name has one spelling, in lower-case ASCII, and is never changed: an app that knows the old one
-//! would let nobody in, or the wrong people.
+//! To authd a group means nothing: it opens no door here. An app learns the names from access tokens of the scope
+//! `groups`, or from `GET /v1/account`, and compares them exactly. So a name has one spelling, in lower-case ASCII, and
+//! is never changed: an app that knows the old one would let nobody in, or the wrong people.
 //!
-//! Operators alone make groups and say who is in them.
+//! Operators alone make groups and say who is in them. A token tells what was so when it was signed, so an app hears of a
+//! change with the next refresh.
 
 use serde::Serialize;
 use serde_json::json;

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::error::unexpected;
 use super::event::{Entry, Kind};
+use super::scope::Scope;
 use super::session::{self, Ended, Grant, Session};
 use super::{Authd, Code, Device, Error, account, client};
 use crate::clock::Timestamp;
@@ -76,6 +77,7 @@ struct Family {
 struct Holder {
     device_name: Option<String>,
     signed_in_at: Timestamp,
+    scope: Scope,
     account: account::Loaded,
 }
 
@@ -366,6 +368,7 @@ fn present(
             record_replay(tx, &family, stranger, device)?;
             let rotated_by = rotated_by(tx, &family)?;
             grant(
+                tx,
                 &family,
                 holder,
                 successor,
@@ -425,7 +428,7 @@ fn rotate(
         generation,
         secret,
     };
-    grant(family, holder, token, tx.now, device.clone(), lifetimes)
+    grant(tx, family, holder, token, tx.now, device.clone(), lifetimes)
 }
 
 fn record_replay(
@@ -454,6 +457,7 @@ fn record_replay(
 
 /// The answer: the live token, in the session as it was when `rotated_by` rotated it.
 fn grant(
+    tx: &Tx<'_>,
     family: &Family,
     holder: Holder,
     token: RefreshToken,
@@ -464,6 +468,7 @@ fn grant(
     let Holder {
         device_name,
         signed_in_at,
+        scope,
         account,
     } = holder;
     let refresh_until = family.expires_at.min(rotated_at.plus(lifetimes.idle));
@@ -484,6 +489,7 @@ fn grant(
     Ok(Outcome::Granted(Box::new(Grant {
         token,
         session,
+        disclosure: scope.disclose(tx, account.key)?,
         account,
     })))
 }
@@ -573,6 +579,7 @@ pub(super) fn begin(
     session: SessionKey,
     client: ClientKey,
     expires_at: Timestamp,
+    scope: &Scope,
     device: &Device,
 ) -> Result<RefreshToken, Broken> {
     let family = FamilyId::ordered(tx.now, tx.random());
@@ -580,10 +587,10 @@ pub(super) fn begin(
     let agent = session::intern_agent(tx, device)?;
     tx.run(
         "INSERT INTO refresh_family (public_id, session_id, client_id, epoch, generation, digest, seal, \
-         seal_key_id, rotated_at, replays, ip, user_agent_id, lockstep, lockstep_generation, expires_at) \
-         VALUES (?1, ?2, ?3, (SELECT epoch FROM server), 1, ?4, ?5, 0, ?6, 0, ?7, ?8, 0, 0, ?9)",
+         seal_key_id, rotated_at, replays, ip, user_agent_id, lockstep, lockstep_generation, expires_at, scope) \
+         VALUES (?1, ?2, ?3, (SELECT epoch FROM server), 1, ?4, ?5, 0, ?6, 0, ?7, ?8, 0, 0, ?9, ?10)",
         params![
-            family, session, client, secret.digest(), Seal::NONE, tx.now, device.ip, agent, expires_at
+            family, session, client, secret.digest(), Seal::NONE, tx.now, device.ip, agent, expires_at, scope.text()
         ],
     )?;
     Ok(RefreshToken {
@@ -685,7 +692,7 @@ fn load(tx: &ReadTx<'_>, id: FamilyId) -> Result<Option<(Family, Holder)>, Broke
                 f.revoked_at IS NOT NULL OR s.ended_at IS NOT NULL OR a.disabled_at IS NOT NULL \
                     OR f.epoch <> v.epoch, \
                 c.replay_window, \
-                s.device_name, s.created_at, \
+                s.device_name, s.created_at, f.scope, \
                 a.public_id, a.email, a.username, a.name, a.admin, a.disabled_at, a.created_at \
          FROM refresh_family f \
          JOIN session s ON s.id = f.session_id JOIN account a ON a.id = s.account_id \
@@ -724,7 +731,8 @@ fn holder_from_row(row: &Row<'_>) -> Result<Holder, Broken> {
     Ok(Holder {
         device_name: row.get(19)?,
         signed_in_at: row.get(20)?,
-        account: account::from_columns(row, 3, 21)?,
+        scope: Scope::from_row(row.get::<Option<String>>(21)?.as_deref()),
+        account: account::from_columns(row, 3, 22)?,
     })
 }
 

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
+use super::scope::Disclosure;
 use super::{Account, Actor, Authd, Device, Error, Selector, account, client};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, AgentKey, SessionId, SessionKey};
@@ -63,11 +64,21 @@ pub(super) struct Loaded {
     pub refresh_until: Timestamp,
 }
 
-/// What a transaction hands out: a refresh token, and whose it is. The access token is signed outside.
+/// What is asked of a session that begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// What to call the device: plain text of at most 100 characters.
+    pub device_name: Option<&'a str>,
+    /// What its access tokens are to tell, as words separated by spaces (RFC 6749 §3.3). `groups` is known.
+    pub scope: Option<&'a str>,
+}
+
+/// What a transaction hands out: a refresh token, whose it is, and what the access token may tell. That is signed outside.
 pub struct Grant {
     pub(super) token: RefreshToken,
     pub(super) session: Loaded,
     pub(super) account: account::Loaded,
+    pub(super) disclosure: Disclosure,
 }
 
 /// The answer to a sign-in and to a refresh.
@@ -83,6 +94,9 @@ pub struct SignIn {
     pub refresh_token: String,
     /// Seconds until the refresh token expires, if it is not used before.
     pub refresh_expires_in: u64,
+    /// What the sign-in asked for, if it asked for something (RFC 6749 §5.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The session.
     pub session: Session,
     /// The account.
@@ -261,13 +275,16 @@ impl Authd {
     /// Signs the access token of a grant, outside of any transaction.
     pub(super) fn issue(&self, grant: Grant) -> Result<SignIn, Error> {
         let now = self.clock.now();
-        let access_token = self.mint_access_token(&grant.account.shown, &grant.session.shown)?;
+        let scope = grant.disclosure.scope.clone();
+        let access_token =
+            self.mint_access_token(&grant.account.shown, &grant.session.shown, grant.disclosure)?;
         Ok(SignIn {
             access_token,
             token_type: "Bearer",
             expires_in: self.policy.access_token_lifetime.as_secs(),
             refresh_token: grant.token.reveal(&self.tag_key),
             refresh_expires_in: grant.session.refresh_until.since(now).as_secs(),
+            scope,
             session: grant.session.shown,
             account: grant.account.shown,
         })

@@ -16,7 +16,8 @@ use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::one_time_link::{self, Purpose};
-use super::session::{self, Ended, Grant, SignIn};
+use super::scope::Scope;
+use super::session::{self, Ended, Grant, SignIn, Wanted};
 use super::throttle::{self, Subject};
 use super::{
     AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Selector, client, refresh_token,
@@ -79,6 +80,15 @@ impl Proof {
     }
 }
 
+/// How a session begins, when what was asked of it has been checked.
+struct Opening {
+    device: Device,
+    device_name: Option<String>,
+    scope: Scope,
+    lifetime: Duration,
+    idle: Duration,
+}
+
 /// What a sign-in is judged by.
 struct Credentials {
     account: AccountKey,
@@ -124,15 +134,17 @@ impl Authd {
     /// Makes the first administrator with the token of the set-up link, and signs in.
     ///
     /// # Errors
-    /// [`Code::InvalidSetupToken`] if the link was used or replaced; [`Code::WeakPassword`];
+    /// [`Code::InvalidSetupToken`] if the link was used or replaced; [`Code::WeakPassword`]; [`Code::InvalidScope`];
     /// [`Code::InvalidRequest`] for what is wrong with the address; [`Code::EmailTaken`].
     pub fn set_up(
         &self,
         token: &str,
         email: &str,
         password: &str,
+        wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
+        let opening = self.opening(wanted, device)?;
         let spent = || {
             Error::no(
                 Code::InvalidSetupToken,
@@ -160,7 +172,6 @@ impl Authd {
             temporary: false,
         };
         let new = self.prepare(account, Some(password))?;
-        let (device, lifetime, idle) = self.session_terms(device);
         let grant = self.store.write(move |tx| {
             let claimed = tx.run(
                 "UPDATE server SET setup_digest = NULL WHERE setup_digest = ?1",
@@ -170,7 +181,7 @@ impl Authd {
                 return Err(spent());
             }
             let account = account::insert(tx, &new)?;
-            begin_session(tx, account, &device, None, lifetime, idle)
+            begin_session(tx, account, &opening)
         })?;
         self.issue(grant)
     }
@@ -179,12 +190,13 @@ impl Authd {
     ///
     /// # Errors
     /// [`Code::RegistrationClosed`]; [`Code::WeakPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`];
-    /// [`Code::InvalidRequest`] for what is wrong with a name; [`Code::TooManyRequests`] for an address that
+    /// [`Code::InvalidScope`]; [`Code::InvalidRequest`] for what is wrong with a name; [`Code::TooManyRequests`] for an address that
     /// makes one account after the other.
     pub fn register(
         &self,
         account: NewAccount,
         password: &str,
+        wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
         if self.policy.registration != Registration::Open {
@@ -193,6 +205,7 @@ impl Authd {
                 "Registration is closed here. Ask whoever runs this server for an account.",
             ));
         }
+        let opening = self.opening(wanted, device)?;
         let account = NewAccount {
             admin: false,
             temporary: false,
@@ -211,12 +224,11 @@ impl Authd {
         }
         asked?;
         let new = self.prepare(account, Some(password))?;
-        let (device, lifetime, idle) = self.session_terms(device);
         let tag_key = self.tag_key.clone();
         let grant = self.store.write(move |tx| {
-            throttle::record(tx, &tag_key, &Subject::Registration(device.ip))?;
+            throttle::record(tx, &tag_key, &Subject::Registration(opening.device.ip))?;
             let account = account::insert(tx, &new)?;
-            begin_session(tx, account, &device, None, lifetime, idle)
+            begin_session(tx, account, &opening)
         })?;
         self.issue(grant)
     }
@@ -228,16 +240,16 @@ impl Authd {
     /// # Errors
     /// [`Code::InvalidCredentials`] for everything that is wrong with login, password or account;
     /// [`Code::TooManyRequests`] after too many failures; [`Code::PasswordChangeRequired`] for a temporary
-    /// password without a new one; [`Error::Unavailable`] when too many passwords wait to be hashed.
+    /// password without a new one; [`Code::InvalidScope`]; [`Error::Unavailable`] when too many passwords wait to be hashed.
     pub fn sign_in(
         &self,
         login: &str,
         password: &str,
         new_password: Option<&str>,
-        device_name: Option<&str>,
+        wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        let device_name = session::device_name(device_name)?;
+        let opening = self.opening(wanted, device)?;
         let given = read_password(password)?;
         let login = account::fold_login(login);
         let credentials = self.store.read(|tx| {
@@ -286,7 +298,6 @@ impl Authd {
             (false, None) if rehash => Some(self.hasher.hash(&given, self.entropy.bytes())?),
             (false, None) => None,
         };
-        let (device, lifetime, idle) = self.session_terms(device);
         let (tag_key, outbox) = (self.tag_key.clone(), self.outbox());
         let granted = self.store.write(move |tx| {
             // Others may have failed, and the password may have been changed, while this one was hashed.
@@ -308,7 +319,7 @@ impl Authd {
             throttle::clear(tx, &tag_key, found.account)?;
             if found.temporary {
                 Entry::of(Kind::PasswordChanged, found.account)
-                    .device(&device)
+                    .device(&opening.device)
                     .write(tx)?;
                 one_time_link::void(
                     tx,
@@ -316,10 +327,15 @@ impl Authd {
                     Purpose::PasswordReset,
                     "password_changed",
                 )?;
-                outbox.note(tx, found.account, Topic::PasswordChanged, Some(&device))?;
+                outbox.note(
+                    tx,
+                    found.account,
+                    Topic::PasswordChanged,
+                    Some(&opening.device),
+                )?;
             }
             let account = account::load(tx, found.account)?;
-            begin_session(tx, account, &device, device_name.as_deref(), lifetime, idle).map(Some)
+            begin_session(tx, account, &opening).map(Some)
         })?;
         granted
             .ok_or_else(invalid_credentials)
@@ -330,22 +346,21 @@ impl Authd {
     /// have made sure by other means of who it is.
     ///
     /// # Errors
-    /// [`Code::NotFound`] if there is no such account, or it is disabled.
+    /// [`Code::NotFound`] if there is no such account, or it is disabled; [`Code::InvalidScope`].
     pub fn open_session(
         &self,
         account: &Selector,
-        device_name: Option<&str>,
+        wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        let device_name = session::device_name(device_name)?;
+        let opening = self.opening(wanted, device)?;
         let account = account.clone();
-        let (device, lifetime, idle) = self.session_terms(device);
         let grant = self.store.write(move |tx| {
             let account = account::select(tx, &account)?;
             if account.shown.disabled_at.is_some() {
                 return Err(Error::not_found("account that may sign in"));
             }
-            begin_session(tx, account, &device, device_name.as_deref(), lifetime, idle)
+            begin_session(tx, account, &opening)
         })?;
         self.issue(grant)
     }
@@ -365,7 +380,7 @@ impl Authd {
         let proof = self.require_password(actor, Some(current), device)?;
         let hash = self.hash_new(actor.account_key, new, invalid_token)?;
         let (account, kept) = (actor.account_key, actor.session_key);
-        let (device, _, idle) = self.session_terms(device);
+        let (device, idle) = (device.clone(), self.policy.session_idle_lifetime);
         let outbox = self.outbox();
         let grant = self.store.write(move |tx| {
             proof.require(tx)?;
@@ -553,12 +568,14 @@ impl Authd {
         Ok(self.hasher.hash(&password, self.entropy.bytes())?)
     }
 
-    fn session_terms(&self, device: &Device) -> (Device, Duration, Duration) {
-        (
-            device.clone(),
-            self.policy.session_lifetime,
-            self.policy.session_idle_lifetime,
-        )
+    fn opening(&self, wanted: Wanted<'_>, device: &Device) -> Result<Opening, Error> {
+        Ok(Opening {
+            device: device.clone(),
+            device_name: session::device_name(wanted.device_name)?,
+            scope: Scope::read(wanted.scope)?,
+            lifetime: self.policy.session_lifetime,
+            idle: self.policy.session_idle_lifetime,
+        })
     }
 
     /// Changes the account of whoever asks. A new e-mail address takes the current password (req 36).
@@ -658,38 +675,39 @@ impl Authd {
 }
 
 /// Opens a session for `account`, with the first refresh token of its first-party family.
-fn begin_session(
-    tx: &Tx<'_>,
-    account: account::Loaded,
-    device: &Device,
-    device_name: Option<&str>,
-    lifetime: Duration,
-    idle: Duration,
-) -> Result<Grant, Error> {
+fn begin_session(tx: &Tx<'_>, account: account::Loaded, opening: &Opening) -> Result<Grant, Error> {
     session::make_room(tx, account.key)?;
     let id = SessionId::random(tx.random());
-    let expires_at = tx.now.plus(lifetime);
+    let expires_at = tx.now.plus(opening.lifetime);
     let key = tx
         .row(
             "INSERT INTO session (public_id, account_id, device_name, created_at, expires_at) \
              VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
-            params![id, account.key, device_name, tx.now, expires_at],
+            params![id, account.key, opening.device_name, tx.now, expires_at],
             |row| row.get(0),
         )?
         .ok_or_else(|| unexpected("an insertion returned no row"))?;
-    let token = refresh_token::begin(tx, key, client::FIRST_PARTY_KEY, expires_at, device)?;
+    let token = refresh_token::begin(
+        tx,
+        key,
+        client::FIRST_PARTY_KEY,
+        expires_at,
+        &opening.scope,
+        &opening.device,
+    )?;
     Entry::of(Kind::SignIn, account.key)
         .session(id)
-        .device(device)
+        .device(&opening.device)
         .write(tx)?;
     Ok(Grant {
         token,
-        session: session::load(tx, key, idle)?,
+        session: session::load(tx, key, opening.idle)?,
+        disclosure: opening.scope.disclose(tx, account.key)?,
         account,
     })
 }
 
-/// Gives an open session a new first-party family; the tokens of the old one are dead.
+/// Gives an open session a new first-party family of the same scope; the tokens of the old one are dead.
 fn begin_anew(
     tx: &Tx<'_>,
     session: SessionKey,
@@ -702,22 +720,31 @@ fn begin_anew(
         "DELETE FROM refresh_family WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NOT NULL",
         params![session, client::FIRST_PARTY_KEY],
     )?;
-    let expires_at = tx.row(
+    let old = tx.row(
         "UPDATE refresh_family SET revoked_at = ?3, revoke_reason = ?4 \
-         WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NULL RETURNING expires_at",
+         WHERE session_id = ?1 AND client_id = ?2 AND revoked_at IS NULL RETURNING expires_at, scope",
         params![
             session,
             client::FIRST_PARTY_KEY,
             tx.now,
             Ended::PasswordChanged.as_str()
         ],
-        |row| row.get(0),
+        |row| Ok((row.get(0)?, row.get::<Option<String>>(1)?)),
     )?;
-    let expires_at = expires_at.ok_or_else(|| Error::not_found("open session"))?;
-    let token = refresh_token::begin(tx, session, client::FIRST_PARTY_KEY, expires_at, device)?;
+    let (expires_at, scope) = old.ok_or_else(|| Error::not_found("open session"))?;
+    let scope = Scope::from_row(scope.as_deref());
+    let token = refresh_token::begin(
+        tx,
+        session,
+        client::FIRST_PARTY_KEY,
+        expires_at,
+        &scope,
+        device,
+    )?;
     Ok(Grant {
         token,
         session: session::load(tx, session, idle)?,
+        disclosure: scope.disclose(tx, account.key)?,
         account,
     })
 }

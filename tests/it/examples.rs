@@ -75,8 +75,15 @@ fn verifies_tokens_by_itself(runtime: fn() -> (PathBuf, PathBuf)) {
     let ann = authd.set_up("ann@example.org");
     assert_eq!(
         service.ask(Some(&ann.access)).status(200).json(),
-        json!({ "account": ann.account, "session": ann.session })
+        json!({ "account": ann.account, "session": ann.session, "groups": [] })
     );
+    home.authd(&["group", "add", "staff"]).done();
+    home.authd(&["group", "grant", "staff", "ann@example.org"])
+        .done();
+    let asked = json!({ "login": "ann@example.org", "password": PASSWORD, "scope": "groups" });
+    let asked = authd.client().post("/v1/sessions", &asked).status(201);
+    let told = service.ask(Some(&SignedIn::read(&asked).access));
+    assert_eq!(told.status(200).json()["groups"], json!(["staff"]));
 
     assert_eq!(service.ask(None).status, 401);
     assert_eq!(status("garbled"), 401);

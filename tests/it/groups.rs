@@ -1,6 +1,7 @@
-//! Groups: who is in which, and who hears of it.
+//! Groups: who is in which, and who hears of it; and the scope by which tokens tell.
 
 use authd::http::message::Method;
+use authd::service::{Registration, Wanted};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -125,4 +126,174 @@ fn groups_are_few() {
         assert!(!grant(&t, "g31", "ann"));
     });
     assert_eq!(shown_to(&t, &ann).as_array().map(Vec::len), Some(32));
+}
+
+/// Signs in on the laptop and asks for a scope; the account is made if there is none.
+fn try_sign_in_for(t: &Harness, name: &str, scope: &Value) -> Answer {
+    if t.authd().find_account(&account(name)).is_err() {
+        t.add(name);
+    }
+    let body = json!({ "login": name, "password": PASSWORD, "scope": scope });
+    t.post("/v1/sessions", body).send()
+}
+
+fn sign_in_for_groups(t: &Harness, name: &str) -> SignedIn {
+    try_sign_in_for(t, name, &json!("groups")).issued()
+}
+
+#[test] // RFC 6749 §5.1, RFC 9068 §2.2.3.1
+fn a_token_tells_groups_to_whoever_asked_for_them() {
+    let t = Harness::new();
+    add(&t, &["staff", "admins"]);
+    t.add("ann");
+    grant(&t, "staff", "ann");
+    grant(&t, "admins", "ann");
+    let answer = try_sign_in_for(&t, "ann", &json!("groups"));
+    assert_eq!(answer.json()["scope"], "groups");
+    assert!(answer.json()["account"].get("groups").is_none());
+    let ann = answer.issued();
+    assert_eq!(ann.claims()["scope"], "groups");
+    assert_eq!(ann.claims()["groups"], json!(["admins", "staff"]));
+    assert!(t.is_open(&ann));
+    // In no group, and asked: an empty list, which is an answer too.
+    let bob = sign_in_for_groups(&t, "bob");
+    assert_eq!(bob.claims()["groups"], json!([]));
+}
+
+#[test] // whoever asks for nothing gets what everybody got
+fn without_a_scope_a_token_says_nothing_of_groups() {
+    let t = Harness::new();
+    add(&t, &["staff"]);
+    t.add("ann");
+    grant(&t, "staff", "ann");
+    for scope in [json!(null), json!("")] {
+        let answer = try_sign_in_for(&t, "ann", &scope);
+        let refreshed = t.refresh(&answer.issued());
+        for answer in [answer, refreshed] {
+            assert!(answer.json().get("scope").is_none(), "{scope}");
+            let claims = answer.issued().claims();
+            assert!(claims.get("scope").is_none() && claims.get("groups").is_none());
+        }
+    }
+    let kept = t.number("SELECT count(*) FROM refresh_family WHERE scope IS NOT NULL");
+    assert_eq!(kept, 0);
+}
+
+#[test] // a token tells what is so when it is signed
+fn a_revoked_group_is_gone_with_the_next_refresh() {
+    let t = Harness::new();
+    add(&t, &["staff", "family"]);
+    t.add("ann");
+    grant(&t, "staff", "ann");
+    let ann = sign_in_for_groups(&t, "ann");
+    assert_eq!(ann.claims()["groups"], json!(["staff"]));
+    revoke(&t, "staff", "ann");
+    grant(&t, "family", "ann");
+    let answer = t.refresh(&ann);
+    assert_eq!(answer.json()["scope"], "groups");
+    let next = answer.issued();
+    assert_eq!(next.claims()["scope"], "groups");
+    assert_eq!(next.claims()["groups"], json!(["family"]));
+    t.authd().delete_group("family").expect("a group");
+    assert_eq!(t.refresh(&next).issued().claims()["groups"], json!([]));
+}
+
+#[test] // I2: the same successor, and an access token of this moment
+fn a_replay_gives_the_same_successor_with_the_groups_of_now() {
+    let t = Harness::new();
+    add(&t, &["staff"]);
+    t.add("ann");
+    grant(&t, "staff", "ann");
+    let ann = sign_in_for_groups(&t, "ann");
+    let first = t.refresh(&ann).issued();
+    assert_eq!(first.claims()["groups"], json!(["staff"]));
+    revoke(&t, "staff", "ann");
+    let again = t.refresh(&ann).issued();
+    assert_eq!(again.refresh, first.refresh);
+    assert_eq!(again.claims()["groups"], json!([]));
+}
+
+#[test] // one session, one scope: what the app asked for at the sign-in
+fn a_new_password_keeps_the_scope_of_its_session() {
+    let t = Harness::new();
+    add(&t, &["staff"]);
+    t.add("ann");
+    grant(&t, "staff", "ann");
+    let laptop = sign_in_for_groups(&t, "ann");
+    let answer = t.change_password(&laptop, PASSWORD, NEW_PASSWORD);
+    assert_eq!(answer.json()["scope"], "groups");
+    let laptop = answer.issued();
+    assert_eq!(laptop.claims()["groups"], json!(["staff"]));
+    let next = t.refresh(&laptop).issued();
+    assert_eq!(next.claims()["groups"], json!(["staff"]));
+}
+
+#[test] // RFC 6749 §3.3
+fn a_scope_that_is_not_known_is_refused() {
+    let t = Harness::with(|terms| terms.policy.registration = Registration::Open);
+    t.add("ann");
+    for scope in [
+        "openid",
+        "Groups",
+        "groups admin",
+        " groups",
+        "groups  groups",
+    ] {
+        t.unchanged(|| {
+            let refused = try_sign_in_for(&t, "ann", &json!(scope));
+            assert_eq!(refused.refused("invalid_scope")["status"], 400, "{scope}");
+            let body = json!({ "email": email("eve"), "password": PASSWORD, "scope": scope });
+            t.post("/v1/accounts", body).send().refused("invalid_scope");
+            let wanted = Wanted {
+                scope: Some(scope),
+                ..Wanted::default()
+            };
+            let opened = t
+                .authd()
+                .open_session(&account("ann"), wanted, &LAPTOP.device());
+            assert!(opened.is_err());
+        });
+    }
+    t.unchanged(|| {
+        try_sign_in_for(&t, "ann", &json!(["groups"])).refused("invalid_request");
+    });
+    let twice = try_sign_in_for(&t, "ann", &json!("groups groups"));
+    assert_eq!(twice.json()["scope"], "groups");
+}
+
+#[test] // every call that signs in takes a scope
+fn registration_and_set_up_take_a_scope() {
+    let t = Harness::with(|terms| terms.policy.registration = Registration::Open);
+    let setup = t.authd().open_setup().expect("a link").expect("no admin");
+    let body =
+        |name: &str| json!({ "email": email(name), "password": PASSWORD, "scope": "groups" });
+    let mut root = body("root");
+    root["token"] = json!(setup.token);
+    for (path, body) in [("/v1/setup", root), ("/v1/accounts", body("ann"))] {
+        let answer = t.post(path, body).send();
+        assert_eq!(answer.json()["scope"], "groups", "{path}");
+        assert_eq!(answer.issued().claims()["groups"], json!([]), "{path}");
+    }
+}
+
+#[test] // the longest token there can be is taken by authd, and by proxies with lines of 8 KiB
+fn a_token_with_the_most_and_longest_groups_is_honoured() {
+    let label = "a".repeat(63);
+    let host = [label.as_str(), &label, &label, &label[..61]].join(".");
+    assert_eq!(host.len(), 253);
+    let t = Harness::with(|terms| terms.policy.issuer = format!("https://{host}:65535"));
+    t.add("ann");
+    for number in 0..32 {
+        let name = format!("{number:a>64}");
+        add(&t, &[&name]);
+        grant(&t, &name, "ann");
+    }
+    let ann = sign_in_for_groups(&t, "ann");
+    assert_eq!(ann.claims()["groups"].as_array().map(Vec::len), Some(32));
+    assert!(
+        (4096..5000).contains(&ann.access.len()),
+        "{}",
+        ann.access.len()
+    );
+    assert!(t.is_open(&ann));
 }

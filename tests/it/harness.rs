@@ -16,8 +16,11 @@ use authd::mail::{self, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{
     Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Sender, Session,
+    Wanted,
 };
 use authd::store::{Options, Role, Store};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::Connection;
 use rusqlite::types::Value as Column;
 use serde_json::{Value, json};
@@ -165,6 +168,13 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
+    /// The claims of the access token, unchecked.
+    pub fn claims(&self) -> Value {
+        let claims = self.access.split('.').nth(1).expect("three parts");
+        let json = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+        serde_json::from_slice(&json).expect("JSON")
+    }
+
     /// The same tokens in other hands.
     pub fn copied_to(&self, place: Place) -> SignedIn {
         SignedIn {
@@ -376,7 +386,7 @@ impl Harness {
         let account = Selector::Id(device.account.parse().expect("an id"));
         while self
             .authd()
-            .open_session(&account, None, &LAPTOP.device())
+            .open_session(&account, Wanted::default(), &LAPTOP.device())
             .is_ok()
         {}
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use authd::http::message::Method;
+use authd::service::Wanted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
@@ -416,10 +417,10 @@ impl Run {
     }
 
     fn sign_in(&mut self, place: Place) {
-        let opened = self
-            .t
-            .authd()
-            .open_session(&account("ann"), None, &place.device());
+        let opened =
+            self.t
+                .authd()
+                .open_session(&account("ann"), Wanted::default(), &place.device());
         assert_eq!(opened.is_ok(), !self.model.is_disabled);
         if let Ok(opened) = opened {
             let device = SignedIn {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
+use authd::service::Wanted;
 use serde_json::json;
 
 use crate::harness::*;
@@ -488,9 +489,13 @@ fn changed_passwords_do_not_use_up_sessions() {
 fn a_session_can_be_opened_without_a_password() {
     let t = Harness::new();
     t.add("ann");
+    let wanted = Wanted {
+        device_name: Some("tv"),
+        ..Wanted::default()
+    };
     let open = || {
         t.authd()
-            .open_session(&account("ann"), Some("tv"), &PHONE.device())
+            .open_session(&account("ann"), wanted, &PHONE.device())
     };
     let opened = open().expect("a session");
     assert_eq!(t.sessions("ann")[0].id, opened.session.id);

@@ -278,6 +278,8 @@ pub struct Loaded {
     pub settings: Vec<Setting>,
     /// The file that was read, if any. It may have set nothing.
     pub file: Option<PathBuf>,
+    /// Memory that this process may use, in bytes, where the system tells.
+    pub memory: Option<u64>,
 }
 
 /// One setting in force, as `authd config` prints it.
@@ -570,6 +572,7 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         config,
         settings,
         file: file.map(|(path, _)| path),
+        memory: inputs.memory,
     })
 }
 
@@ -826,6 +829,22 @@ fn public_url_of_listener(sources: &Sources) -> Result<String, ConfigError> {
 
 /// What a connection takes at the most, with a body of full size and an answer that nobody reads: measured.
 const LARGEST_CONNECTION: u64 = 160 * 1024;
+
+/// What the process takes without connections and password hashing, under load: measured.
+const BASE_MEMORY: u64 = 16 * MIB;
+
+impl Config {
+    /// What the server takes at the most with these settings, in bytes: every connection at its largest, and all of
+    /// `password_ram`.
+    pub fn most_memory(&self) -> u64 {
+        self.least_memory() + self.max_connections as u64 * LARGEST_CONNECTION
+    }
+
+    /// What it takes with few connections, when many sign in, in bytes.
+    pub fn least_memory(&self) -> u64 {
+        BASE_MEMORY + self.password_ram.as_u64()
+    }
+}
 
 fn quarter_in_connections(sources: &Sources) -> Result<String, ConfigError> {
     let fitting = sources.memory.unwrap_or(0) / 4 / LARGEST_CONNECTION;

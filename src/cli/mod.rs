@@ -6,6 +6,7 @@
 //! Exit codes: 0 done; 1 refused or not found; 2 usage; 70 a fault of authd or its disk; 78 configuration.
 
 mod backup;
+mod doctor;
 mod event;
 mod group;
 mod key;
@@ -87,6 +88,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in the database's place; everybody has to sign in again
     Restore(backup::Restore),
+    /// Look at file, disk, clock, mail and settings, and say what to do; changes nothing
+    Doctor(doctor::Doctor),
     /// Print every setting in force, and where it came from
     Config,
     /// Print the completions for a shell
@@ -181,6 +184,7 @@ impl Cli {
             Command::Sweep(sweep) => sweep.run(&common, &out),
             Command::Backup(backup) => backup.run(&common, &out),
             Command::Restore(restore) => restore.run(&common, &out),
+            Command::Doctor(doctor) => doctor.run(&common, &out),
             Command::Config => out.settings(&common.load(Vec::new())?.settings),
             Command::Completions { shell } => {
                 let mut text = Vec::new();

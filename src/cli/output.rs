@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::doctor::{Finding, State, count};
 use crate::config::Setting;
 use crate::service::{Account, Event, Failures, Group, LinkRequest, Session, SigningKeyInfo};
 
@@ -227,6 +228,28 @@ impl Output {
                 ]
             }),
         )
+    }
+
+    pub fn findings(&self, findings: &[Finding]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({
+                "problems": count(findings, State::Problem),
+                "warnings": count(findings, State::Warning),
+                "findings": findings,
+            }));
+        }
+        let rows = findings.iter().flat_map(|finding| {
+            let row =
+                |state: &str, check: &str, text: &str| [state, check, text].map(str::to_owned);
+            let mut found = finding.found.lines();
+            let first = found.next().unwrap_or_default();
+            let rest = found.map(move |line| row("", "", line));
+            let next = finding.next.iter().flat_map(|next| next.lines());
+            let next = next.map(move |line| row("", "", &format!("-> {line}")));
+            let first = row(finding.state.name(), finding.check, first);
+            [first].into_iter().chain(rest).chain(next)
+        });
+        self.table(["", "CHECK", "FOUND"], rows)
     }
 
     fn table<const N: usize>(

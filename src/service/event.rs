@@ -286,6 +286,15 @@ pub(super) fn failing_addresses(
     )
 }
 
+/// When the latest event of `kind` was. Reads all events: for commands.
+pub(super) fn latest(tx: &ReadTx<'_>, kind: Kind) -> Result<Option<Timestamp>, Broken> {
+    tx.row(
+        "SELECT at FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1",
+        params![kind.as_str()],
+        |row| row.get(0),
+    )
+}
+
 /// Deletes at most `limit` events from before `horizon`; returns how many.
 pub(super) fn sweep(tx: &Tx<'_>, horizon: Timestamp, limit: u32) -> Result<usize, Broken> {
     tx.run(

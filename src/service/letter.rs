@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::clock::Timestamp;
+use crate::mail::Letter;
 
 /// What a letter is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +84,30 @@ pub(super) fn write(occasion: &Occasion<'_>) -> Written {
     }
 }
 
+/// The letter with which an operator finds out whether mail arrives. `id` names it.
+pub fn trial(issuer: &str, to: &str, at: Timestamp, id: [u8; 16]) -> Letter {
+    let draft = Draft {
+        subject: format!("Mail from {} arrives", host_of(issuer)),
+        opening: vec![format!(
+            "this is a trial: whoever runs {issuer} wanted to know, at {at}, whether its mail arrives. It does."
+        )],
+        link: None,
+        closing: vec!["There is nothing to do.".to_owned()],
+    };
+    Letter {
+        id,
+        date: at,
+        to: to.to_owned(),
+        text: draft.text(),
+        html: draft.html(),
+        subject: draft.subject,
+    }
+}
+
+fn host_of(issuer: &str) -> &str {
+    issuer.split_once("://").map_or(issuer, |(_, host)| host)
+}
+
 fn draft(occasion: &Occasion<'_>) -> Draft {
     let Occasion {
         topic,
@@ -92,7 +117,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         ip,
         link,
     } = occasion;
-    let host = issuer.split_once("://").map_or(*issuer, |(_, host)| host);
+    let host = host_of(issuer);
     let whence = match ip {
         Some(ip) => format!("from the address {ip}"),
         None => "by whoever runs this server".to_owned(),

@@ -222,13 +222,7 @@ impl KeyRing {
     /// The key that signs now.
     pub fn signer(&self, store: &Store, now: Timestamp) -> Result<Arc<SigningKey>, Error> {
         let keys = self.current(store)?;
-        // Should time have gone astray, the oldest key signs on: verifiers have it.
-        let signing = keys
-            .iter()
-            .rev()
-            .find(|key| key.signs_from <= now)
-            .or(keys.first());
-        signing
+        signing(&keys, now)
             .cloned()
             .ok_or_else(|| Error::Broken("there is no signing key".into()))
     }
@@ -291,22 +285,7 @@ impl Authd {
     /// Only those of the store.
     pub fn signing_keys(&self) -> Result<Vec<SigningKeyInfo>, Error> {
         let keys = self.keys.current(&self.store)?;
-        let now = self.clock.now();
-        let signing = self.keys.signer(&self.store, now)?;
-        let info = |key: &Arc<SigningKey>| SigningKeyInfo {
-            kid: key.jwk.kid.clone(),
-            algorithm: key.jwk.alg.to_owned(),
-            state: if Arc::ptr_eq(key, &signing) {
-                "signing"
-            } else if key.signs_from > now {
-                "next"
-            } else {
-                "retired"
-            },
-            created_at: key.created_at,
-            signs_from: key.signs_from,
-        };
-        Ok(keys.iter().map(info).collect())
+        Ok(described(&keys, self.clock.now()))
     }
 
     /// Makes the next key. It signs in an hour, when all verifiers know it.
@@ -345,6 +324,36 @@ impl Authd {
         }
         Ok(due || unneeded > 0)
     }
+}
+
+/// All keys of a file, the oldest first, or what is wrong with them.
+pub(super) fn list(tx: &ReadTx<'_>) -> Result<Result<Vec<SigningKeyInfo>, String>, Broken> {
+    Ok(read_all(tx)?.map(|keys| described(&keys, tx.now)))
+}
+
+fn described(keys: &Keys, now: Timestamp) -> Vec<SigningKeyInfo> {
+    let signing = signing(keys, now);
+    let info = |key: &Arc<SigningKey>| SigningKeyInfo {
+        kid: key.jwk.kid.clone(),
+        algorithm: key.jwk.alg.to_owned(),
+        state: if signing.is_some_and(|signing| Arc::ptr_eq(key, signing)) {
+            "signing"
+        } else if key.signs_from > now {
+            "next"
+        } else {
+            "retired"
+        },
+        created_at: key.created_at,
+        signs_from: key.signs_from,
+    };
+    keys.iter().map(info).collect()
+}
+
+/// The key that signs at `now`.
+fn signing(keys: &Keys, now: Timestamp) -> Option<&Arc<SigningKey>> {
+    // Should time have gone astray, the oldest key signs on: verifiers have it.
+    let begun = keys.iter().rev().find(|key| key.signs_from <= now);
+    begun.or(keys.first())
 }
 
 /// Puts one new key in the place of all others, and returns its name: for keys that leaked or were lost. Whatever the old

@@ -26,13 +26,14 @@
 //! **Damage stops the process.** A failed sync, a page that is not what it should be, a file that is no longer where it
 //! was: after these nobody knows what is stored, and going on would acknowledge what is not. What is
 //! looked at before a file is served at all, and on which file systems, is told in `startup.rs`; how it is copied beside
-//! the running server, and put back, in `backup.rs`.
+//! the running server, and put back, in `backup.rs`; how it is looked at without a change, in `inspection.rs`.
 //!
 //! **Durability is as honest as the disk.** `synchronous=FULL` asks the disk to make the WAL permanent at each
 //! commit. SD cards and USB sticks have been seen to confirm that and lose it when the power goes.
 
 mod backup;
 mod broken;
+mod inspection;
 mod migrations;
 mod queue;
 mod readers;
@@ -49,7 +50,8 @@ use std::time::Duration;
 
 pub use backup::{CopyError, Progress, Restoration};
 pub use broken::Broken;
-pub use startup::{Lock, OpenError};
+pub use inspection::{Inspection, Looks, Serving, Specimen};
+pub use startup::{Filesystem, Lock, OpenError};
 pub(crate) use tx::params;
 pub use tx::{FromColumn, ReadTx, Row, ToColumn, Tx, Value};
 

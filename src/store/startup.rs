@@ -323,9 +323,12 @@ pub(super) fn check_filesystem(directory: &Path, accept: bool) -> Result<(), Ope
     }
 }
 
+/// What kind of file system a database is on, as far as its locks go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Filesystem {
+pub enum Filesystem {
+    /// One of this machine.
     Local,
+    /// One of this name on which SQLite's locks don't hold.
     Network(&'static str),
     /// What is behind it can't be told.
     Unknown(&'static str),
@@ -333,7 +336,7 @@ enum Filesystem {
 
 impl Filesystem {
     /// By the number that `statfs(2)` gives; they are listed in `linux/magic.h`.
-    fn of(magic: u64) -> Filesystem {
+    pub(super) fn of(magic: u64) -> Filesystem {
         match magic {
             0x6969 => Filesystem::Network("NFS"),
             0x517b | 0xff53_4d42 | 0xfe53_4d42 => Filesystem::Network("SMB"),
@@ -459,7 +462,7 @@ pub(super) struct Held((u64, u64));
 
 impl Held {
     /// Looks at the header, unless the file is open already and was looked at then.
-    fn take(path: &Path) -> Result<Held, OpenError> {
+    pub fn take(path: &Path) -> Result<Held, OpenError> {
         let inode = inode(path).map_err(|error| refused(path, "looking at it", &error))?;
         let mut held = Held::registry();
         if !held.contains_key(&inode) {
@@ -521,7 +524,7 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn check_id(path: &Path, id: i64) -> Result<(), OpenError> {
+pub(super) fn check_id(path: &Path, id: i64) -> Result<(), OpenError> {
     let path = path.to_owned();
     match i32::try_from(id) {
         Ok(APPLICATION_ID) => Ok(()),

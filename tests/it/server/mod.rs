@@ -6,6 +6,7 @@
 mod backups;
 mod command_line;
 mod crashes;
+mod doctor;
 mod faults;
 mod hostile;
 mod mail;

@@ -1,0 +1,532 @@
+//! The database: whether it is one, who can read it, what it lies on, and what it says of keys and time.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::Finding;
+use crate::clock::{Clock, Standing, Timestamp};
+use crate::config::Config;
+use crate::service::{self, Examination, SigningKeyInfo};
+use crate::store::{Filesystem, Inspection, Looks, OpenError, Specimen};
+
+/// With less room than this, writes are about to be refused: a WAL at rest is smaller, one under load is not.
+const NO_ROOM: u64 = 16 << 20;
+
+/// With less room than this, somebody should look before long.
+const LITTLE_ROOM: u64 = 256 << 20;
+
+/// A time service at work may put the clock back by this much.
+const SLEW: Duration = Duration::from_secs(5);
+
+/// No clock that is set shows an earlier time: 2025-01-01. Boards without a battery begin at 1970 or at the date of their
+/// system's making.
+const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
+
+/// How late the successor of a signing key may be, before it shows that no server makes one.
+const LATE: Duration = Duration::from_secs(24 * 60 * 60);
+
+const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
+
+/// Looks at the file and into it. What is inside is returned, where it can be read, and `clock` goes on from its mark.
+pub(super) fn look(
+    config: &Config,
+    clock: &Clock,
+    findings: &mut Vec<Finding>,
+) -> Option<Examination> {
+    let inspection = match Inspection::of(&config.db) {
+        Ok(inspection) => inspection,
+        Err(why) => {
+            findings.push(Finding::refusal("database", why.to_string()));
+            return None;
+        }
+    };
+    let (database, examination) = examine(&inspection, clock);
+    findings.push(database);
+    findings.push(permissions(&inspection));
+    findings.push(file_system(&inspection, config.accept_network_filesystem));
+    findings.push(space(&inspection, config));
+    if let Some(examination) = &examination {
+        findings.push(history(examination));
+        findings.push(keys(
+            &examination.signing_keys,
+            config.signing_key_lifetime,
+            clock.now(),
+        ));
+    }
+    findings.push(time(
+        clock.wall(),
+        examination.as_ref().map(|_| clock.standing()),
+        inspection.server.is_some(),
+    ));
+    examination
+}
+
+/// The file itself.
+fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Examination>) {
+    const CHECK: &str = "database";
+    let path = inspection.path.display();
+    let refused = |why: OpenError| (Finding::refusal(CHECK, why.to_string()), None);
+    let Some(database) = inspection.database() else {
+        let found = format!("{path} is not there yet; `authd serve` makes it");
+        return (Finding::ok(CHECK, found), None);
+    };
+    let specimen = match Specimen::open(inspection) {
+        Ok(specimen) => specimen,
+        Err(why) => return refused(why),
+    };
+    if let Err(why) = specimen.check_pages() {
+        return refused(why);
+    }
+    let served = match inspection.server {
+        None => "no server runs on it".to_owned(),
+        Some(server) => match server.process {
+            Some(process) => format!("process {process} serves it"),
+            None => "a server runs on it".to_owned(),
+        },
+    };
+    let size = ByteSize(database.size);
+    let sound = format!("{path}, {size}, every page is sound; {served}");
+    let (version, today) = specimen.versions();
+    if version < today {
+        return (
+            Finding::warning(
+                CHECK,
+                format!("{sound}. It is of an older release (schema {version} of {today})"),
+                match inspection.server {
+                    Some(_) => {
+                        "Restart the server with this release; what is inside is looked at then."
+                    }
+                    None => "`authd serve` brings it up to date; what is inside is looked at then.",
+                },
+            ),
+            None,
+        );
+    }
+    match service::examine(&specimen, clock) {
+        Ok(Some(examination)) => {
+            let accounts = examination.accounts;
+            let found = match accounts {
+                1 => format!("{sound}; 1 account"),
+                _ => format!("{sound}; {accounts} accounts"),
+            };
+            (Finding::ok(CHECK, found), Some(examination))
+        }
+        Ok(None) => (
+            Finding::ok(CHECK, format!("{sound}; it was never served")),
+            None,
+        ),
+        Err(why) => (
+            Finding::refusal(CHECK, format!("{path} can't be read: {why}")),
+            None,
+        ),
+    }
+}
+
+/// Who can read and replace it.
+fn permissions(inspection: &Inspection) -> Finding {
+    const CHECK: &str = "permissions";
+    /// Anybody may make files in such a directory, and nobody remove another's: /tmp.
+    const STICKY: u32 = 0o1000;
+    let directory = &inspection.directory;
+    let place = directory.path.display();
+    let open: Vec<&Looks> = inspection
+        .files
+        .iter()
+        .filter(|file| file.mode & 0o077 != 0)
+        .collect();
+    if !open.is_empty() {
+        let names: Vec<String> = open
+            .iter()
+            .map(|file| file.path.display().to_string())
+            .collect();
+        let names = names.join(" ");
+        return Finding::problem(
+            CHECK,
+            format!(
+                "others than the owner may open {names}: whoever reads the database can sign tokens"
+            ),
+            format!("chmod 600 {names}\nIf somebody may have read it: authd key rotate --now"),
+        );
+    }
+    if directory.mode & 0o002 != 0 && directory.mode & STICKY == 0 {
+        return Finding::problem(
+            CHECK,
+            format!(
+                "everybody may replace files in {place} (mode {:o})",
+                directory.mode
+            ),
+            format!("chmod 700 {place}"),
+        );
+    }
+    if let Some(database) = inspection.files.first() {
+        let strange = inspection
+            .files
+            .iter()
+            .find(|file| file.owner != database.owner);
+        if let Some(file) = strange {
+            let name = file.path.display();
+            return Finding::problem(
+                CHECK,
+                format!(
+                    "{name} belongs to user {}, and the database to user {}, whose server can't open it",
+                    file.owner, database.owner
+                ),
+                format!("chown {} {name}", database.owner),
+            );
+        }
+        if directory.owner != database.owner && directory.mode & 0o022 == 0 {
+            return Finding::warning(
+                CHECK,
+                format!(
+                    "{place} belongs to user {}, and the database to user {}, whose server can't make files beside it",
+                    directory.owner, database.owner
+                ),
+                format!("chown {} {place}", database.owner),
+            );
+        }
+    }
+    if directory.mode & 0o022 != 0 {
+        return Finding::warning(
+            CHECK,
+            format!(
+                "others than the owner may make files in {place} (mode {:o})",
+                directory.mode
+            ),
+            format!("Give the database a directory of its own, or: chmod go-w {place}"),
+        );
+    }
+    match inspection.files.first() {
+        Some(database) => Finding::ok(
+            CHECK,
+            format!("only user {} may open the database", database.owner),
+        ),
+        None => Finding::ok(CHECK, format!("only its owner may make files in {place}")),
+    }
+}
+
+/// What it lies on.
+fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
+    const CHECK: &str = "file system";
+    let place = inspection.directory.path.display();
+    if inspection.is_read_only {
+        return Finding::problem(
+            CHECK,
+            format!("{place} is mounted read-only"),
+            "After a fault of the disk that is what systems do: look at `dmesg`. Then mount it for writing.",
+        );
+    }
+    match inspection.file_system {
+        Filesystem::Local => Finding::ok(CHECK, format!("{place} is on this machine")),
+        Filesystem::Network(kind) if is_accepted => Finding::warning(
+            CHECK,
+            format!("{place} is on {kind}, which accept_network_filesystem lets pass"),
+            "Put the database on a local disk: where the locks don't hold, it gets damaged.",
+        ),
+        Filesystem::Network(kind) => Finding::problem(
+            CHECK,
+            format!(
+                "{place} is on {kind}, where SQLite's locks don't hold: `authd serve` refuses it"
+            ),
+            "Put the database on a local disk.",
+        ),
+        Filesystem::Unknown(kind) => Finding::warning(
+            CHECK,
+            format!("{place} is on {kind}: what is behind it can't be told from here"),
+            "See that it is a local disk, with locks that hold, and that only one machine uses it.",
+        ),
+    }
+}
+
+/// What room is left, on the disk and within the bound that was set.
+fn space(inspection: &Inspection, config: &Config) -> Finding {
+    const CHECK: &str = "space";
+    let size = inspection.database().map_or(0, |database| database.size);
+    let free = ByteSize(inspection.available);
+    if let Some(bound) = config.max_db_size
+        && size >= bound.as_u64() / 10 * 9
+    {
+        let (size, found) = (ByteSize(size), "max_db_size");
+        return Finding::warning(
+            CHECK,
+            format!("the database has {size}, and {found} is {bound}: then writes are refused"),
+            "Raise it, or shorten event_retention and run `authd sweep`.",
+        );
+    }
+    if inspection.available < NO_ROOM {
+        return Finding::problem(
+            CHECK,
+            format!("{free} are free: soon nobody can sign in"),
+            "Make room on the disk. The server goes on by itself then.",
+        );
+    }
+    if inspection.available < LITTLE_ROOM.max(size) {
+        return Finding::warning(
+            CHECK,
+            format!("{free} are free"),
+            "Make room on the disk: a backup and a restore each need as much as the database has.",
+        );
+    }
+    Finding::ok(CHECK, format!("{free} are free"))
+}
+
+/// Whether it went back in time.
+fn history(examination: &Examination) -> Finding {
+    const CHECK: &str = "history";
+    let epoch = examination.epoch;
+    match examination.rolled_back_at {
+        Some(at) => Finding::problem(
+            CHECK,
+            format!(
+                "a token that was newer than the file came at {at}: an old copy was put in place, in which ended sessions \
+                 are open again"
+            ),
+            "Stop the server, then: authd restore --here",
+        ),
+        None => Finding::ok(
+            CHECK,
+            format!("epoch {epoch}; no sign that an old copy was put in place"),
+        ),
+    }
+}
+
+/// The keys that sign tokens.
+fn keys(keys: &Result<Vec<SigningKeyInfo>, String>, lifetime: Duration, now: Timestamp) -> Finding {
+    const CHECK: &str = "signing keys";
+    let keys = match keys {
+        Ok(keys) => keys,
+        Err(why) => {
+            return Finding::problem(
+                CHECK,
+                format!("they can't be used: {why}"),
+                "Restore a backup; or, if they are lost for good: authd key rotate --now",
+            );
+        }
+    };
+    let Some(signing) = keys.iter().find(|key| key.state == "signing") else {
+        return Finding::problem(CHECK, "none signs", "authd key rotate --now");
+    };
+    let age = now.since(signing.signs_from);
+    let days = age.as_secs() / SECONDS_OF_A_DAY;
+    let next = keys.iter().find(|key| key.state == "next");
+    match next {
+        Some(next) => Finding::ok(
+            CHECK,
+            format!(
+                "one signs since {days} days, the next from {}",
+                next.signs_from
+            ),
+        ),
+        None if age > lifetime + LATE => Finding::warning(
+            CHECK,
+            format!("one signs since {days} days, and no next one was made in time"),
+            "A server that runs makes it by itself. If one does: authd key rotate",
+        ),
+        None => Finding::ok(
+            CHECK,
+            format!(
+                "one signs since {days} days; the next is made at {}",
+                signing.signs_from.plus(lifetime)
+            ),
+        ),
+    }
+}
+
+/// The clock, against the time that the file knows.
+fn time(wall: Timestamp, standing: Option<Standing>, is_served: bool) -> Finding {
+    const CHECK: &str = "clock";
+    if wall < EARLIEST {
+        return Finding::problem(
+            CHECK,
+            format!("it says {wall}: it is not set"),
+            "Let a time service set it (timedatectl set-ntp true): verifiers compare it with theirs.",
+        );
+    }
+    match standing {
+        None | Some(Standing::Steady) => Finding::ok(CHECK, format!("it says {wall}")),
+        Some(Standing::Behind(by)) if by <= SLEW => Finding::ok(CHECK, format!("it says {wall}")),
+        Some(Standing::Behind(by)) => Finding::problem(
+            CHECK,
+            format!(
+                "it says {wall}, {} less than the file has seen: tokens are dated in the past, and verifiers may refuse \
+                 them",
+                span(by)
+            ),
+            "Let a time service set it (timedatectl set-ntp true). If it was ahead before and is right now, there is \
+             nothing to do.",
+        ),
+        Some(Standing::Unconfirmed(by)) if is_served => Finding::warning(
+            CHECK,
+            format!(
+                "it says {wall}, {} ahead of what the file has seen: nothing expires or is swept until it has kept step \
+                 for an hour",
+                span(by)
+            ),
+            "If it is right: authd sweep --accept-clock",
+        ),
+        Some(Standing::Unconfirmed(by)) => Finding::ok(
+            CHECK,
+            format!(
+                "it says {wall}; the last server stopped {} before",
+                span(by)
+            ),
+        ),
+    }
+}
+
+/// In the two largest units, which is enough to see how wrong a clock is.
+fn span(time: Duration) -> String {
+    let text = humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    fn looks(path: &str, mode: u32, owner: u32) -> Looks {
+        Looks {
+            path: path.into(),
+            mode,
+            owner,
+            size: 1 << 20,
+        }
+    }
+
+    fn inspection() -> Inspection {
+        Inspection {
+            path: "/d/authd.db".into(),
+            directory: looks("/d", 0o755, 7),
+            files: vec![
+                looks("/d/authd.db", 0o600, 7),
+                looks("/d/authd.db-wal", 0o600, 7),
+            ],
+            file_system: Filesystem::Local,
+            is_read_only: false,
+            available: 1 << 40,
+            server: None,
+        }
+    }
+
+    #[track_caller]
+    fn is(finding: &Finding, state: State, words: &str) {
+        let told = format!(
+            "{} {}",
+            finding.found,
+            finding.next.as_deref().unwrap_or_default()
+        );
+        assert!(
+            finding.state == state && told.contains(words),
+            "{finding:?}"
+        );
+        assert_eq!(finding.state == State::Ok, finding.next.is_none());
+    }
+
+    #[test] // req 64's other side: the file is the keys
+    fn who_may_open_the_file() {
+        use State::{Ok, Problem, Warning};
+        #[rustfmt::skip]
+        let rows: [(u32, u32, u32, u32, u32, State, &str); 9] = [
+            // directory, its owner, database, WAL, WAL's owner
+            (0o700, 7, 0o600, 0o600, 7, Ok, "only user 7"),
+            (0o755, 7, 0o400, 0o600, 7, Ok, "only user 7"),
+            (0o755, 7, 0o640, 0o600, 7, Problem, "chmod 600 /d/authd.db\n"),
+            (0o755, 7, 0o600, 0o604, 7, Problem, "chmod 600 /d/authd.db-wal\n"),
+            (0o777, 7, 0o600, 0o600, 7, Problem, "chmod 700 /d"),
+            (0o1777, 0, 0o600, 0o600, 7, Warning, "directory of its own"),
+            (0o775, 7, 0o600, 0o600, 7, Warning, "go-w"),
+            (0o755, 0, 0o600, 0o600, 7, Warning, "chown 7 /d"),
+            (0o755, 7, 0o600, 0o600, 0, Problem, "chown 7 /d/authd.db-wal"),
+        ];
+        for (directory, its_owner, database, wal, wal_owner, state, words) in rows {
+            let found = Inspection {
+                directory: looks("/d", directory, its_owner),
+                files: vec![
+                    looks("/d/authd.db", database, 7),
+                    looks("/d/authd.db-wal", wal, wal_owner),
+                ],
+                ..inspection()
+            };
+            is(&permissions(&found), state, words);
+        }
+        let none_yet = Inspection {
+            files: vec![],
+            ..inspection()
+        };
+        is(&permissions(&none_yet), Ok, "only its owner");
+    }
+
+    #[test] // fault 5
+    fn what_the_file_lies_on() {
+        let on = |file_system| Inspection {
+            file_system,
+            ..inspection()
+        };
+        is(
+            &file_system(&inspection(), false),
+            State::Ok,
+            "this machine",
+        );
+        let nfs = on(Filesystem::Network("NFS"));
+        is(&file_system(&nfs, false), State::Problem, "NFS");
+        is(&file_system(&nfs, true), State::Warning, "NFS");
+        let fuse = on(Filesystem::Unknown("FUSE or virtiofs"));
+        is(&file_system(&fuse, false), State::Warning, "FUSE");
+        let read_only = Inspection {
+            is_read_only: true,
+            ..inspection()
+        };
+        is(&file_system(&read_only, false), State::Problem, "read-only");
+    }
+
+    #[test] // fault 18, fault 19
+    fn a_clock_that_lies() {
+        let now = Timestamp::from_unix(1_800_000_000);
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        is(&time(now, None, false), State::Ok, "2027-01-15");
+        is(&time(now, Some(Standing::Steady), true), State::Ok, "");
+        let slewed = Standing::Behind(Duration::from_secs(2));
+        is(&time(now, Some(slewed), true), State::Ok, "");
+        let behind = Standing::Behind(hours(30));
+        is(
+            &time(now, Some(behind), false),
+            State::Problem,
+            "1day 6h less",
+        );
+        let ahead = Standing::Unconfirmed(hours(50));
+        is(
+            &time(now, Some(ahead), true),
+            State::Warning,
+            "--accept-clock",
+        );
+        is(&time(now, Some(ahead), false), State::Ok, "2days 2h");
+        let unset = time(Timestamp::from_unix(60), None, false);
+        is(&unset, State::Problem, "not set");
+    }
+
+    #[test]
+    fn keys_that_grow_old() {
+        let now = Timestamp::from_unix(1_800_000_000);
+        let days = |n: u64| Duration::from_secs(n * SECONDS_OF_A_DAY);
+        let key = |state, signs_from| SigningKeyInfo {
+            kid: "k".into(),
+            algorithm: "ES256".into(),
+            state,
+            created_at: signs_from,
+            signs_from,
+        };
+        let judged = |found: Result<Vec<SigningKeyInfo>, String>| keys(&found, days(90), now);
+        let signing = |age| key("signing", now.minus(days(age)));
+        let next = key("next", now.plus(days(1)));
+        is(&judged(Ok(vec![signing(80)])), State::Ok, "80 days");
+        is(&judged(Ok(vec![signing(92)])), State::Warning, "key rotate");
+        is(
+            &judged(Ok(vec![signing(92), next])),
+            State::Ok,
+            "the next from",
+        );
+        is(&judged(Ok(vec![])), State::Problem, "--now");
+        is(&judged(Err("garbled".into())), State::Problem, "garbled");
+    }
+}

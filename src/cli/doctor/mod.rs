@@ -1,0 +1,133 @@
+//! `authd doctor`: looks at what an installation depends on, and says what to do about what it finds.
+//!
+//! It works beside a running server, on a file at rest, and where there is no file yet, and changes nothing: neither the
+//! database, which is opened for looking only, nor a setting. The one thing that it does is what it is asked for, to
+//! send a letter.
+//!
+//! Facts are gathered by the floors below; here they are judged, by pure functions of what was found, each a [`Finding`].
+//! Where one look shows that another makes no sense (no file, none that can be read), the other is left out.
+
+mod file;
+mod settings;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Output;
+use super::{Common, Failure, log_to_stderr};
+use crate::clock::Clock;
+use crate::config::{LogFormat, LogLevel};
+
+#[derive(Args)]
+pub(super) struct Doctor {
+    /// Send a test message to this address, and say what the mail server answers
+    #[arg(long, value_name = "ADDRESS")]
+    mail_to: Option<String>,
+}
+
+/// What one look found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct Finding {
+    /// What was looked at: `database`, `clock`.
+    pub check: &'static str,
+    pub state: State,
+    /// What was found, in a sentence.
+    pub found: String,
+    /// What to do next; nothing where all is well. Lines to copy stand on lines of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// How it is, from well to ill.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Ok,
+    /// It works, and may not for long, or not for everybody.
+    Warning,
+    /// It does not work, or is not safe.
+    Problem,
+}
+
+impl State {
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Problem => "problem",
+        }
+    }
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+        Finding {
+            check,
+            state: State::Ok,
+            found: found.into(),
+            next: None,
+        }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Finding {
+        Finding {
+            state: State::Warning,
+            next: Some(next.into()),
+            ..Finding::ok(check, found)
+        }
+    }
+
+    fn problem(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Finding {
+        Finding {
+            state: State::Problem,
+            ..Finding::warning(check, found, next)
+        }
+    }
+
+    /// A problem whose text says already what to do.
+    fn refusal(check: &'static str, found: impl Into<String>) -> Finding {
+        Finding {
+            state: State::Problem,
+            ..Finding::ok(check, found)
+        }
+    }
+}
+
+impl Doctor {
+    pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
+        log_to_stderr(LogFormat::Text, LogLevel::Error);
+        let findings = self.look(common);
+        out.findings(&findings)?;
+        let problems = count(&findings, State::Problem);
+        match problems {
+            0 => Ok(()),
+            1 => Err(Failure::Refused("1 problem was found.".into())),
+            _ => Err(Failure::Refused(format!("{problems} problems were found."))),
+        }
+    }
+
+    fn look(&self, common: &Common) -> Vec<Finding> {
+        let loaded = match common.load(Vec::new()) {
+            Ok(loaded) => loaded,
+            Err(Failure::Configuration(why) | Failure::Refused(why) | Failure::Internal(why)) => {
+                return vec![Finding::refusal("settings", why)];
+            }
+        };
+        let clock = Clock::system();
+        let mut findings = settings::sources(&loaded);
+        let examination = file::look(&loaded.config, &clock, &mut findings);
+        findings.push(settings::memory(&loaded.config, loaded.memory));
+        findings.extend(settings::public_url(&loaded.config));
+        let examination = examination.as_ref();
+        findings.extend(settings::mail(&loaded.config, examination, clock.now()));
+        if let Some(to) = &self.mail_to {
+            findings.push(settings::trial(&loaded.config, to, &clock));
+        }
+        findings
+    }
+}
+
+/// How many findings are in this state.
+pub(super) fn count(findings: &[Finding], state: State) -> usize {
+    findings.iter().filter(|found| found.state == state).count()
+}

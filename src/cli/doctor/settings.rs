@@ -1,0 +1,294 @@
+//! The settings: what they need of the machine, and whether they fit each other.
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+
+use super::Finding;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, Loaded, Source};
+use crate::entropy::Entropy;
+use crate::mail::{Mailer, Route};
+use crate::service::{self, Examination};
+
+/// A letter that waits for longer was tried a few times.
+const SLOW: Duration = Duration::from_secs(10 * 60);
+
+/// Where they come from, and what about them should be known at each start.
+pub(super) fn sources(loaded: &Loaded) -> Vec<Finding> {
+    const CHECK: &str = "settings";
+    let given = loaded
+        .settings
+        .iter()
+        .filter(|setting| setting.source != Source::Default)
+        .count();
+    let of = match &loaded.file {
+        Some(file) => format!("{} was read; {given} of them are set", file.display()),
+        None => format!("there is no file; {given} of them are set"),
+    };
+    let warnings = loaded.config.warnings.iter();
+    let warnings = warnings.map(|warning| {
+        Finding::warning(
+            CHECK,
+            warning.clone(),
+            "`authd config` says where each setting comes from.",
+        )
+    });
+    [Finding::ok(CHECK, of)]
+        .into_iter()
+        .chain(warnings)
+        .collect()
+}
+
+/// Whether what they allow fits into the memory that there is.
+pub(super) fn memory(config: &Config, available: Option<u64>) -> Finding {
+    const CHECK: &str = "memory";
+    let most = ByteSize(config.most_memory());
+    let Some(available) = available.map(ByteSize) else {
+        return Finding::warning(
+            CHECK,
+            "the system does not tell how much there is",
+            format!("See that there are {most} for authd."),
+        );
+    };
+    let next = "Lower password_ram or max_connections, or give it more.";
+    if config.least_memory() > available.as_u64() {
+        let least = ByteSize(config.least_memory());
+        return Finding::problem(
+            CHECK,
+            format!(
+                "authd needs {least} to hash passwords, and there are {available}: it will be killed"
+            ),
+            next,
+        );
+    }
+    if most > available {
+        return Finding::warning(
+            CHECK,
+            format!("with every connection taken authd needs {most}, and there are {available}"),
+            next,
+        );
+    }
+    Finding::ok(
+        CHECK,
+        format!(
+            "authd needs at most {most} of {available}, {} of them for passwords",
+            config.password_ram
+        ),
+    )
+}
+
+/// Whether address, URL and proxies agree with each other.
+pub(super) fn public_url(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "public URL";
+    let Config {
+        public_url: url,
+        listen,
+        trusted_proxies: trusted,
+        ..
+    } = config;
+    let ip = listen.ip();
+    let mut findings = Vec::new();
+    if url.is_loopback() && !ip.is_loopback() {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("links and tokens say {url}, which is this machine, and authd listens on {listen} for others"),
+            "Set public_url to the address that people use, or listen on 127.0.0.1.",
+        ));
+    }
+    if !url.is_loopback() && ip.is_loopback() && !trusts(trusted, ip) {
+        findings.push(Finding::warning(
+            CHECK,
+            format!(
+                "{url} is not this machine and authd listens on {listen}, so there is a proxy, and it is not trusted: \
+                 everybody has its address"
+            ),
+            format!("trusted_proxies = [\"{ip}\"]"),
+        ));
+    }
+    if url.is_https() && !ip.is_loopback() && trusted.is_empty() {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("authd speaks no TLS, so there is a proxy that does for {url}, and none is trusted: everybody has its \
+                     address"),
+            "Put the proxy's address into trusted_proxies: trusted_proxies = [\"192.0.2.7\"]",
+        ));
+    }
+    // Without TLS beyond this machine: the settings' own warning says so.
+    if findings.is_empty() {
+        let proxies = match trusted.len() {
+            0 => "no proxy is trusted".to_owned(),
+            1 => format!("{} is trusted", trusted[0]),
+            count => format!("{count} proxies are trusted"),
+        };
+        findings.push(Finding::ok(CHECK, format!("{url}, on {listen}; {proxies}")));
+    }
+    findings
+}
+
+fn trusts(trusted: &[IpNet], ip: IpAddr) -> bool {
+    trusted.iter().any(|network| network.contains(&ip))
+}
+
+/// Where mail goes, and whether it does.
+pub(super) fn mail(
+    config: &Config,
+    examination: Option<&Examination>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    const CHECK: &str = "mail";
+    let route = &config.mail;
+    let mut findings = Vec::new();
+    if let Err(why) = Mailer::open(&without_making(route), &config.mail_from) {
+        findings.push(Finding::problem(CHECK, why, "See `mail` in the settings."));
+    }
+    if let Route::Directory(path) = route
+        && let Err(error) = fs::read_dir(path)
+    {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("{} can't be read: {error}", path.display()),
+            "`authd serve` makes it, if it may. Otherwise make it, for the user that the server runs as.",
+        ));
+    }
+    let look = "The server's log says why (\"mail\"); `authd doctor --mail-to ADDRESS` tries.";
+    if let Some((waiting, since)) = examination.and_then(|found| found.letters)
+        && now.since(since) > SLOW
+    {
+        let found = match *route {
+            Route::Off => format!("{waiting} wait since {since}, and mail is off"),
+            _ => format!("{waiting} wait since {since}"),
+        };
+        findings.push(Finding::warning(CHECK, found, look));
+    }
+    if let Some(at) = examination.and_then(|found| found.letter_failed_at) {
+        let found = format!("a letter could not be sent and was given up, at {at}");
+        findings.push(Finding::warning(CHECK, found, look));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(
+            CHECK,
+            match route {
+                Route::Off => "off: `authd user reset-link` prints what would be mailed".to_owned(),
+                route => format!("to {route}, from {}", config.mail_from),
+            },
+        ));
+    }
+    findings
+}
+
+/// The route, without what opening it would make: whoever looks makes no directory.
+fn without_making(route: &Route) -> Route {
+    match route {
+        Route::Directory(_) => Route::Off,
+        route => route.clone(),
+    }
+}
+
+/// Sends a letter now, past the outbox, and says what came of it.
+pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
+    const CHECK: &str = "test message";
+    let mailer = match Mailer::open(&config.mail, &config.mail_from) {
+        Ok(Some(mailer)) => mailer,
+        Ok(None) => return Finding::problem(CHECK, "mail is off", "Set `mail`, then try again."),
+        Err(why) => return Finding::problem(CHECK, why, "See `mail` in the settings."),
+    };
+    let id = Entropy::system().bytes();
+    let letter = service::trial_letter(config.public_url.as_str(), to, clock.wall(), id);
+    match mailer.send(&letter) {
+        Ok(()) => Finding::ok(
+            CHECK,
+            format!("{} took it, for {to}. Look whether it arrives", config.mail),
+        ),
+        Err(refusal) => Finding::problem(
+            CHECK,
+            format!("{} did not take it, for {to}: {}", config.mail, refusal.why),
+            match refusal.is_final {
+                true => {
+                    "Trying again would get the same answer: see `mail`, `mail_from` and the address."
+                }
+                false => "It may pass; otherwise see `mail`: name, port, certificate and password.",
+            },
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{State, count};
+    use super::*;
+    use crate::config::{self, Inputs};
+
+    fn config(settings: &[(&'static str, &str)]) -> Config {
+        let flags = settings
+            .iter()
+            .map(|(key, text)| (*key, (*text).to_owned()));
+        let inputs = Inputs {
+            flags: flags.collect(),
+            memory: Some(1 << 30),
+            ..Inputs::default()
+        };
+        config::load(inputs).unwrap().config
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_each_other() {
+        const HTTPS: (&str, &str) = ("public_url", "https://auth.example.com");
+        const LOCAL: (&str, &str) = ("trusted_proxies", "127.0.0.1");
+        const ANYWHERE: (&str, &str) = ("listen", "0.0.0.0:8080");
+        type Settings = &'static [(&'static str, &'static str)];
+        #[rustfmt::skip]
+        let rows: [(Settings, &[&str]); 7] = [
+            (&[], &[]),
+            (&[HTTPS], &["trusted_proxies = [\"127.0.0.1\"]"]),
+            (&[HTTPS, LOCAL], &[]),
+            (&[HTTPS, ("trusted_proxies", "10.0.0.0/8")], &["trusted_proxies = [\"127.0.0.1\"]"]),
+            (&[HTTPS, ANYWHERE], &["the proxy's address"]),
+            (&[HTTPS, ANYWHERE, ("trusted_proxies", "10.0.0.0/8")], &[]),
+            (&[ANYWHERE, ("public_url", "http://localhost:8080")], &["Set public_url"]),
+        ];
+        for (settings, advice) in rows {
+            let findings = public_url(&config(settings));
+            assert_eq!(
+                count(&findings, State::Warning),
+                advice.len(),
+                "{findings:?}"
+            );
+            for (finding, words) in findings.iter().zip(advice) {
+                let next = finding.next.as_deref().unwrap_or_default();
+                assert!(next.contains(words), "{finding:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_settings_allow_must_fit() {
+        let modest = config(&[("password_ram", "19MiB"), ("max_connections", "64")]);
+        for (mebibytes, state) in [
+            (Some(34), State::Problem),
+            (Some(40), State::Warning),
+            (Some(48), State::Ok),
+            (None, State::Warning),
+        ] {
+            let finding = memory(&modest, mebibytes.map(|count: u64| count << 20));
+            assert_eq!(finding.state, state, "{mebibytes:?}: {finding:?}");
+        }
+    }
+
+    #[test] // what a look finds must not be made by it
+    fn a_directory_for_mail_is_not_made() {
+        let place = tempfile::tempdir().unwrap();
+        let outbox = place.path().join("mail");
+        let setting = format!("dir:{}", outbox.display());
+        let found = mail(
+            &config(&[("mail", &setting)]),
+            None,
+            Timestamp::from_unix(0),
+        );
+        assert_eq!(count(&found, State::Warning), 1, "{found:?}");
+        assert!(!outbox.exists());
+    }
+}

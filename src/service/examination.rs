@@ -1,0 +1,83 @@
+//! What a database says of its own health, to an operator who looks at it without changing anything.
+//!
+//! It works on a file that is open for looking only, beside the running server or without one. What is found are facts;
+//! a server that runs may be right about to change them.
+
+use std::time::Duration;
+
+use super::event::{self, Kind};
+use super::{Error, SigningKeyInfo, signing_key};
+use crate::clock::{Clock, Mark, Timestamp};
+use crate::store::{Broken, ReadTx, Specimen, params};
+
+/// Letters that failed longer ago than this are history.
+const RECENT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What was found in a database.
+#[derive(Debug)]
+pub struct Examination {
+    /// The epoch: 1, and one more for each restore.
+    pub epoch: i64,
+    /// What it remembers of time.
+    pub mark: Mark,
+    /// Accounts.
+    pub accounts: u64,
+    /// When a token last showed that an old copy had been put in place, unless a new epoch began since.
+    pub rolled_back_at: Option<Timestamp>,
+    /// The keys that sign tokens, the oldest first, or what is wrong with them.
+    pub signing_keys: Result<Vec<SigningKeyInfo>, String>,
+    /// Letters that wait to leave, and since when the oldest does.
+    pub letters: Option<(u64, Timestamp)>,
+    /// When a letter was last given up, if that was within a week.
+    pub letter_failed_at: Option<Timestamp>,
+}
+
+/// Looks into `specimen`, whose schema must be of today. `clock` goes on from what is stored there. `None` if it was never
+/// served.
+///
+/// # Errors
+/// [`Error::Broken`] if it can't be read.
+pub fn examine(specimen: &Specimen, clock: &Clock) -> Result<Option<Examination>, Error> {
+    let mark = specimen.read(clock.wall(), |tx| {
+        tx.row(
+            "SELECT clock_latest, clock_confirmed FROM server WHERE id = 1",
+            params![],
+            |row| {
+                Ok(Mark {
+                    latest: row.get(0)?,
+                    confirmed: row.get(1)?,
+                })
+            },
+        )
+    })?;
+    let Some(mark) = mark else { return Ok(None) };
+    clock.resume(mark);
+    Ok(specimen.read(clock.now(), |tx| look(tx, mark))?)
+}
+
+fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {
+    let restored_at = event::latest(tx, Kind::DatabaseRestored)?;
+    let rolled_back_at = event::latest(tx, Kind::FileRolledBack)?;
+    let letter_failed_at = event::latest(tx, Kind::MailFailed)?;
+    let is_recent = |at: &Timestamp| *at > tx.now.minus(RECENT);
+    let signing_keys = signing_key::list(tx)?;
+    tx.row(
+        "SELECT epoch, (SELECT count(*) FROM account), (SELECT count(*) FROM outbox), \
+         (SELECT min(created_at) FROM outbox) FROM server WHERE id = 1",
+        params![],
+        |row| {
+            let oldest: Option<Timestamp> = row.get(3)?;
+            let waiting = row.get::<i64>(2)?.unsigned_abs();
+            Ok(Examination {
+                epoch: row.get(0)?,
+                mark,
+                accounts: row.get::<i64>(1)?.unsigned_abs(),
+                rolled_back_at: rolled_back_at
+                    .filter(|at| restored_at.is_none_or(|since| *at > since)),
+                signing_keys,
+                letters: oldest.map(|oldest| (waiting, oldest)),
+                letter_failed_at: letter_failed_at.filter(is_recent),
+            })
+        },
+    )
+}

@@ -208,7 +208,7 @@ fn judge(
 /// What a presentation led to, as it was committed.
 enum Outcome {
     Granted(Box<Grant>),
-    TooOften(Timestamp),
+    TooOften,
     Refused,
     RolledBack,
 }
@@ -262,10 +262,7 @@ impl Authd {
         })?;
         match outcome {
             Outcome::Granted(grant) => self.issue(*grant),
-            Outcome::TooOften(again) => {
-                let wait = again.since(self.clock.now()).as_secs().max(1);
-                Err(Error::Later(Code::TooManyRequests, wait))
-            }
+            Outcome::TooOften => Err(too_often()),
             Outcome::Refused => Err(invalid_grant()),
             Outcome::RolledBack => {
                 self.has_gone_back.store(true, Ordering::Relaxed);
@@ -325,6 +322,15 @@ fn invalid_grant() -> Error {
     )
 }
 
+/// Without a time to come back at: after the window the token would be taken for a copy.
+fn too_often() -> Error {
+    Error::no(
+        Code::TooManyRequests,
+        "This refresh token was presented too often. Do not send it again: the answer to its first use holds its \
+         successor.",
+    )
+}
+
 /// Presents `token` for `client`: judges and applies, in this transaction.
 fn present(
     tx: &Tx<'_>,
@@ -377,7 +383,7 @@ fn present(
                 lifetimes,
             )
         }
-        (Verdict::TooOften, _) => Ok(Outcome::TooOften(family.rotated_at.plus(lifetimes.window))),
+        (Verdict::TooOften, _) => Ok(Outcome::TooOften),
         (Verdict::Refuse(refusal), _) => refuse(tx, &family, refusal, device),
         (Verdict::Reuse(reuse), _) => reused(tx, &family, reuse, token, device),
         (Verdict::RolledBack | Verdict::Replay { .. }, _) => rolled_back(tx, &family, device),

@@ -18,14 +18,17 @@ pub(super) enum Topic {
     PasswordReset,
     /// The password was changed.
     PasswordChanged,
+    /// The account has another address now; this goes to the one that it had.
+    EmailChanged,
     /// Somebody presents wrong passwords, again and again.
     ManyFailures,
 }
 
 impl Topic {
-    const ALL: [Topic; 3] = [
+    const ALL: [Topic; 4] = [
         Topic::PasswordReset,
         Topic::PasswordChanged,
+        Topic::EmailChanged,
         Topic::ManyFailures,
     ];
 
@@ -34,6 +37,7 @@ impl Topic {
         match self {
             Topic::PasswordReset => "password_reset",
             Topic::PasswordChanged => "password_changed",
+            Topic::EmailChanged => "email_changed",
             Topic::ManyFailures => "many_failures",
         }
     }
@@ -49,7 +53,7 @@ pub(super) struct Occasion<'a> {
     pub topic: Topic,
     /// The server's URL.
     pub issuer: &'a str,
-    /// The account's address.
+    /// The address that the letter goes to.
     pub email: &'a str,
     /// When it happened.
     pub at: Timestamp,
@@ -160,6 +164,22 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                 "If it was not you, somebody else has your account. Ask for a new password at {issuer} now, or tell \
                  whoever runs this server; and change the password of this mailbox too."
             )],
+        },
+        Topic::EmailChanged => Draft {
+            subject: format!("Your account at {host} has another e-mail address"),
+            opening: vec![
+                format!(
+                    "the e-mail address of your account at {host} was changed {whence}, at {when}. It was {email} until \
+                     then; letters about the account go to the new one from now on."
+                ),
+                "If that was you, there is nothing to do.".to_owned(),
+            ],
+            link: None,
+            closing: vec![
+                "If it was not you, somebody else has your account. Tell whoever runs this server now; and change the \
+                 password of this mailbox too."
+                    .to_owned(),
+            ],
         },
         Topic::ManyFailures => Draft {
             subject: format!("Many wrong passwords for your account at {host}"),

@@ -17,9 +17,9 @@ use crate::ids::{AccountKey, LinkKey};
 use crate::secret::Digest;
 use crate::store::{Broken, ReadTx, Tx, params};
 
-/// How long a link works from the moment that its secret is drawn: long enough to find the letter, short enough that
-/// one left in a mailbox opens nothing.
-pub(super) const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How long a link works that opens an account, from the moment that its secret is drawn: long enough to find the letter,
+/// short enough that one left in a mailbox opens nothing.
+const RESET_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// How long a request is kept: it is counted for an hour, and looked at afterwards by an operator.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -37,6 +37,13 @@ impl Purpose {
     pub const fn as_str(self) -> &'static str {
         match self {
             Purpose::PasswordReset => "password_reset",
+        }
+    }
+
+    /// How long such a link works from the moment that its secret is drawn.
+    pub const fn lifetime(self) -> Duration {
+        match self {
+            Purpose::PasswordReset => RESET_LIFETIME,
         }
     }
 }
@@ -82,10 +89,21 @@ pub(super) fn request(
 }
 
 /// Gives a link its secret, in the place of an earlier one. Returns until when it works; `None` if it has ended.
-pub(super) fn arm(tx: &Tx<'_>, link: LinkKey, digest: Digest) -> Result<Option<Timestamp>, Broken> {
+pub(super) fn arm(
+    tx: &Tx<'_>,
+    link: LinkKey,
+    purpose: Purpose,
+    digest: Digest,
+) -> Result<Option<Timestamp>, Broken> {
     tx.row(
-        "UPDATE link SET digest = ?2, expires_at = ?3 WHERE id = ?1 AND ended_at IS NULL RETURNING expires_at",
-        params![link, digest, tx.now.plus(LIFETIME)],
+        "UPDATE link SET digest = ?3, expires_at = ?4 WHERE id = ?1 AND purpose = ?2 AND ended_at IS NULL \
+         RETURNING expires_at",
+        params![
+            link,
+            purpose.as_str(),
+            digest,
+            tx.now.plus(purpose.lifetime())
+        ],
         |row| row.get(0),
     )
 }

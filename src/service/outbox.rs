@@ -10,6 +10,9 @@
 //! has left and its row goes, or it is tried again when the pause is over, or it is given up, which is an event. A
 //! letter whose connection broke at the wrong moment may arrive twice, and is the same letter then.
 //!
+//! A letter goes to the address that its account has when it leaves, unless the row names another: one that the account
+//! has no more, or not yet, or somebody who has none.
+//!
 //! Where mail is off, nothing is noted.
 
 use std::collections::HashMap;
@@ -19,15 +22,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::{self, Occasion, Topic};
-use super::one_time_link;
+use super::one_time_link::{self, Purpose};
 use super::{Authd, Device, Error, account};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, LetterKey, LinkKey};
 use crate::mail::{Letter, Mailer, Undelivered};
-use crate::secret::ResetToken;
-use crate::store::{Broken, Tx, params};
+use crate::secret::{Digest, ResetToken};
+use crate::store::{Broken, ReadTx, Tx, params};
 
 /// The pause after the first try that failed; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
@@ -41,11 +45,19 @@ const NOTICE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Letters that one round sends, before whoever called it looks at something else.
 const ROUND: usize = 100;
 
-/// For how long a letter is worth sending.
-const fn lifetime(topic: Topic) -> Duration {
+/// What the link in a letter is for; `None` for a notice, which has none.
+const fn purpose_of(topic: Topic) -> Option<Purpose> {
     match topic {
-        Topic::PasswordReset => one_time_link::LIFETIME,
-        Topic::PasswordChanged | Topic::ManyFailures => NOTICE_LIFETIME,
+        Topic::PasswordReset => Some(Purpose::PasswordReset),
+        Topic::PasswordChanged | Topic::EmailChanged | Topic::ManyFailures => None,
+    }
+}
+
+/// For how long a letter is worth sending: one with a link for as long as that would work.
+const fn lifetime(topic: Topic) -> Duration {
+    match purpose_of(topic) {
+        Some(purpose) => purpose.lifetime(),
+        None => NOTICE_LIFETIME,
     }
 }
 
@@ -53,6 +65,15 @@ const fn lifetime(topic: Topic) -> Duration {
 #[derive(Clone, Copy)]
 pub(super) struct Outbox {
     is_on: bool,
+}
+
+/// What a letter's row says beyond its topic.
+#[derive(Default)]
+struct Note<'a> {
+    account: Option<AccountKey>,
+    email: Option<&'a str>,
+    link: Option<LinkKey>,
+    device: Option<&'a Device>,
 }
 
 impl Outbox {
@@ -64,7 +85,30 @@ impl Outbox {
         topic: Topic,
         device: Option<&Device>,
     ) -> Result<(), Broken> {
-        self.insert(tx, account, topic, None, device)
+        let note = Note {
+            account: Some(account),
+            device,
+            ..Note::default()
+        };
+        self.insert(tx, topic, &note)
+    }
+
+    /// Notes the same to an address that is not, or not any more, that of the account.
+    pub fn note_at(
+        self,
+        tx: &Tx<'_>,
+        account: AccountKey,
+        email: &str,
+        topic: Topic,
+        device: Option<&Device>,
+    ) -> Result<(), Broken> {
+        let note = Note {
+            account: Some(account),
+            email: Some(email),
+            device,
+            ..Note::default()
+        };
+        self.insert(tx, topic, &note)
     }
 
     /// Notes a letter that carries a link.
@@ -76,33 +120,60 @@ impl Outbox {
         link: LinkKey,
         device: &Device,
     ) -> Result<(), Broken> {
-        self.insert(tx, account, topic, Some(link), Some(device))
+        let note = Note {
+            account: Some(account),
+            link: Some(link),
+            device: Some(device),
+            ..Note::default()
+        };
+        self.insert(tx, topic, &note)
     }
 
-    fn insert(
-        self,
-        tx: &Tx<'_>,
-        account: AccountKey,
-        topic: Topic,
-        link: Option<LinkKey>,
-        device: Option<&Device>,
-    ) -> Result<(), Broken> {
+    fn insert(self, tx: &Tx<'_>, topic: Topic, note: &Note<'_>) -> Result<(), Broken> {
         if !self.is_on {
             return Ok(());
         }
         tx.run(
-            "INSERT INTO outbox (public_id, account_id, purpose, link_id, ip, created_at, attempts, due_at) \
-             VALUES (?6, ?1, ?2, ?3, ?4, ?5, 0, ?5)",
+            "INSERT INTO outbox (public_id, account_id, email, purpose, link_id, ip, created_at, attempts, due_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?7)",
             params![
-                account,
-                topic.as_str(),
-                link,
-                device.map(|device| device.ip),
-                tx.now,
                 tx.random::<16>(),
+                note.account,
+                note.email,
+                topic.as_str(),
+                note.link,
+                note.device.map(|device| device.ip),
+                tx.now,
             ],
         )?;
         Ok(())
+    }
+}
+
+/// The secret of the link that a letter carries.
+#[derive(Clone)]
+enum Carried {
+    Reset(ResetToken),
+}
+
+impl Carried {
+    /// A new one of the kind that a link for `purpose` takes.
+    fn draw(tx: &Tx<'_>, purpose: Purpose) -> Carried {
+        match purpose {
+            Purpose::PasswordReset => Carried::Reset(ResetToken::from_bytes(tx.random())),
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Carried::Reset(token) => token.digest(),
+        }
+    }
+
+    fn reveal(&self) -> String {
+        match self {
+            Carried::Reset(token) => token.reveal(),
+        }
     }
 }
 
@@ -112,14 +183,15 @@ pub struct Sender {
     authd: Weak<Authd>,
     mailer: Mailer,
     /// The secrets of letters that could not be sent yet.
-    kept: HashMap<LetterKey, ResetToken>,
+    kept: HashMap<LetterKey, Carried>,
 }
 
 /// A letter that is due.
 struct Due {
     key: LetterKey,
     public_id: [u8; 16],
-    account: AccountKey,
+    account: Option<AccountKey>,
+    email: Option<String>,
     topic: Topic,
     link: Option<LinkKey>,
     ip: Option<IpAddr>,
@@ -179,9 +251,9 @@ impl Sender {
         }
         let issuer = authd.policy.issuer.clone();
         let kept = self.kept.clone();
-        let (taken, token) = authd.store.write(move |tx| take(tx, &issuer, &kept))?;
-        if let (Some(Taken::Letter(_, due)), Some(token)) = (&taken, token) {
-            self.kept.insert(due.key, token);
+        let (taken, carried) = authd.store.write(move |tx| take(tx, &issuer, &kept))?;
+        if let (Some(Taken::Letter(_, due)), Some(carried)) = (&taken, carried) {
+            self.kept.insert(due.key, carried);
         }
         Ok(taken)
     }
@@ -228,7 +300,7 @@ fn pause_after(attempts: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-fn is_due(tx: &crate::store::ReadTx<'_>) -> Result<bool, Broken> {
+fn is_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
     let due = tx.row(
         "SELECT 1 FROM outbox WHERE due_at <= ?1 LIMIT 1",
         params![tx.now],
@@ -237,29 +309,30 @@ fn is_due(tx: &crate::store::ReadTx<'_>) -> Result<bool, Broken> {
     Ok(due.is_some())
 }
 
-/// Takes the letter that is due for the longest time, and notes when it would be tried next. The token is the one that
-/// the letter carries, if it carries one.
+/// Takes the letter that is due for the longest time, and notes when it would be tried next. With it comes the secret that
+/// it carries, if it carries one.
 fn take(
     tx: &Tx<'_>,
     issuer: &str,
-    kept: &HashMap<LetterKey, ResetToken>,
-) -> Result<(Option<Taken>, Option<ResetToken>), Broken> {
+    kept: &HashMap<LetterKey, Carried>,
+) -> Result<(Option<Taken>, Option<Carried>), Broken> {
     let row = tx.row(
-        "SELECT id, public_id, account_id, purpose, link_id, ip, created_at, attempts FROM outbox \
+        "SELECT id, public_id, account_id, email, purpose, link_id, ip, created_at, attempts FROM outbox \
          WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
         params![tx.now],
         |row| {
-            let topic: String = row.get(3)?;
+            let topic: String = row.get(4)?;
             let due = Topic::read(&topic).map(|topic| {
                 Ok(Due {
                     key: row.get(0)?,
                     public_id: row.get(1)?,
                     account: row.get(2)?,
+                    email: row.get(3)?,
                     topic,
-                    link: row.get(4)?,
-                    ip: row.get(5)?,
-                    created_at: row.get(6)?,
-                    attempts: row.get::<u32>(7)? + 1,
+                    link: row.get(5)?,
+                    ip: row.get(6)?,
+                    created_at: row.get(7)?,
+                    attempts: row.get::<u32>(8)? + 1,
                 })
             });
             Ok((row.get(0)?, due.transpose()?))
@@ -273,19 +346,13 @@ fn take(
         forget(tx, key)?;
         return Ok((Some(Taken::Dropped(key)), None));
     };
-    let Due {
-        topic,
-        link,
-        created_at,
-        ..
-    } = due;
-    if tx.now.since(created_at) >= lifetime(topic) {
+    if tx.now.since(due.created_at) >= lifetime(due.topic) {
         give_up(tx, &due, "it could not be sent in time")?;
         return Ok((Some(Taken::Dropped(key)), None));
     }
-    let token = match link {
+    let carried = match purpose_of(due.topic) {
         None => None,
-        Some(link) => match carried(tx, link, kept.get(&key))? {
+        Some(purpose) => match carried(tx, &due, purpose, kept.get(&key))? {
             Some(carried) => Some(carried),
             None => {
                 forget(tx, key)?;
@@ -297,15 +364,15 @@ fn take(
         "UPDATE outbox SET attempts = ?2, due_at = ?3 WHERE id = ?1",
         params![key, due.attempts, tx.now.plus(pause_after(due.attempts))],
     )?;
-    let shown = account::load(tx, due.account)?.shown;
-    let secret = token
+    let email = addressee(tx, &due)?;
+    let secret = carried
         .as_ref()
-        .map(|(token, until)| (token.reveal(), *until));
+        .map(|(carried, until)| (carried.reveal(), *until));
     let written = letter::write(&Occasion {
-        topic,
+        topic: due.topic,
         issuer,
-        email: &shown.email,
-        at: created_at,
+        email: &email,
+        at: due.created_at,
         ip: due.ip,
         link: secret
             .as_ref()
@@ -314,28 +381,42 @@ fn take(
     let letter = Letter {
         id: due.public_id,
         date: tx.now,
-        to: shown.email,
+        to: email,
         subject: written.subject,
         text: written.text,
         html: written.html,
     };
-    let token = token.map(|(token, _)| token);
-    Ok((Some(Taken::Letter(Box::new(letter), due)), token))
+    let carried = carried.map(|(carried, _)| carried);
+    Ok((Some(Taken::Letter(Box::new(letter), due)), carried))
 }
 
-/// The secret that a link's letter carries: the one of the earlier tries, else a new one. `None` if the link has ended.
+/// Where a letter goes.
+fn addressee(tx: &ReadTx<'_>, due: &Due) -> Result<String, Broken> {
+    match (&due.email, due.account) {
+        (Some(email), _) => Ok(email.clone()),
+        (None, Some(account)) => Ok(account::load(tx, account)?.shown.email),
+        (None, None) => Err(unexpected("a letter is for nobody")),
+    }
+}
+
+/// The secret that a letter carries: the one of the earlier tries, else a new one; and until when it works. `None` if
+/// what it is for has ended.
 fn carried(
     tx: &Tx<'_>,
-    link: LinkKey,
-    kept: Option<&ResetToken>,
-) -> Result<Option<(ResetToken, Timestamp)>, Broken> {
-    if let Some(token) = kept {
+    due: &Due,
+    purpose: Purpose,
+    kept: Option<&Carried>,
+) -> Result<Option<(Carried, Timestamp)>, Broken> {
+    let Some(link) = due.link else {
+        return Ok(None);
+    };
+    if let Some(carried) = kept {
         let until = one_time_link::open_until(tx, link)?;
-        return Ok(until.map(|until| (token.clone(), until)));
+        return Ok(until.map(|until| (carried.clone(), until)));
     }
-    let token = ResetToken::from_bytes(tx.random());
-    let until = one_time_link::arm(tx, link, token.digest())?;
-    Ok(until.map(|until| (token, until)))
+    let carried = Carried::draw(tx, purpose);
+    let until = one_time_link::arm(tx, link, purpose, carried.digest())?;
+    Ok(until.map(|until| (carried, until)))
 }
 
 fn forget(tx: &Tx<'_>, key: LetterKey) -> Result<usize, Broken> {
@@ -348,7 +429,11 @@ fn give_up(tx: &Tx<'_>, due: &Due, why: &str) -> Result<(), Broken> {
         return Ok(());
     }
     let waited = tx.now.since(due.created_at).as_secs();
-    Entry::of(Kind::MailFailed, due.account)
+    let entry = match due.account {
+        Some(account) => Entry::of(Kind::MailFailed, account),
+        None => Entry::of_nobody(Kind::MailFailed),
+    };
+    entry
         .detail(json!({ "letter": due.topic.as_str(), "cause": why, "seconds": waited }))
         .write(tx)
 }

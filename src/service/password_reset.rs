@@ -88,9 +88,10 @@ impl Authd {
         let selector = selector.clone();
         self.store.write(move |tx| {
             let account = account::select(tx, &selector)?;
-            let link = one_time_link::request(tx, account.key, Purpose::PasswordReset, None)?;
+            let purpose = Purpose::PasswordReset;
+            let link = one_time_link::request(tx, account.key, purpose, None)?;
             let token = ResetToken::from_bytes(tx.random());
-            let expires_at = one_time_link::arm(tx, link, token.digest())?
+            let expires_at = one_time_link::arm(tx, link, purpose, token.digest())?
                 .ok_or_else(|| Error::not_found("open link"))?;
             Entry::of(Kind::PasswordResetRequested, account.key)
                 .detail(json!({ "by": "operator" }))

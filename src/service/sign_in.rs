@@ -605,7 +605,7 @@ impl Authd {
             }
             None => None,
         };
-        let (actor, device) = (actor.clone(), device.clone());
+        let (actor, device, outbox) = (actor.clone(), device.clone(), self.outbox());
         self.store.write(move |tx| {
             match proof {
                 Some(proof) => proof.require(tx)?,
@@ -615,6 +615,11 @@ impl Authd {
             let mut changed = Vec::new();
             if let Some((email, key)) = email {
                 account::refuse_taken_email(tx, &key, account)?;
+                let old = account::load(tx, account)?.shown.email;
+                // Not where the same address is merely written in another way.
+                if !old.eq_ignore_ascii_case(&email) {
+                    outbox.note_at(tx, account, &old, Topic::EmailChanged, Some(&device))?;
+                }
                 tx.run(
                     "UPDATE account SET email = ?2, email_key = ?3 WHERE id = ?1",
                     params![account, email, key],

@@ -460,6 +460,25 @@ fn every_change_of_password_is_told() {
     assert_eq!(t.mail().len(), 1);
 }
 
+#[test] // whoever has lost an account to somebody hears of it where they read
+fn a_change_of_address_is_told_at_the_old_one() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    let change = |email: &str| {
+        let body = json!({ "email": email, "current_password": PASSWORD });
+        let answer = t.with_token(&ann, Method::Patch, "/v1/account").json(&body);
+        answer.send().gives(200);
+    };
+    change("ANN@example.org");
+    assert!(t.mail().is_empty(), "the same, in other letters");
+    change(&email("eve"));
+    let notice = &t.mail()[0];
+    assert_eq!(notice.to, "ANN@example.org");
+    assert!(notice.text.contains(LAPTOP.ip), "{}", notice.text);
+    assert!(!notice.text.contains("eve@"), "{}", notice.text);
+    assert!(t.mail().is_empty());
+}
+
 #[test] // an owner hears of guesses, and guessing does not fill a mailbox
 fn many_failures_are_told_twice_at_most() {
     let t = Harness::new();

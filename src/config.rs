@@ -145,7 +145,7 @@ settings! {
         from public_url_of_listener like "https://auth.example.com" => PublicUrl::parse;
     /// Allow a public URL without TLS that is not loopback: passwords travel in the clear.
     allow_http: bool = "false" => switch;
-    /// Who may create an account: `closed` (operators only) or `open` (everybody).
+    /// Who may create an account: `closed` (operators), `invite` (who is invited) or `open` (everybody).
     registration: Registration = "closed" => word;
     /// Fewest characters in a new password, 8 to 64; NIST asks for 15 without a second factor.
     password_min_length: usize = "12" => number(8..=64);
@@ -379,6 +379,8 @@ impl Key {
 pub enum Registration {
     /// Operators only.
     Closed,
+    /// Whoever holds an invitation of an operator.
+    Invite,
     /// Everybody who reaches the server.
     Open,
 }
@@ -1165,8 +1167,11 @@ trait Word: Copy + PartialEq + 'static {
 }
 
 impl Word for Registration {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("closed", Self::Closed), ("open", Self::Open)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("closed", Self::Closed),
+        ("invite", Self::Invite),
+        ("open", Self::Open),
+    ];
 }
 
 impl Word for LogFormat {
@@ -1573,7 +1578,7 @@ mod tests {
             ("db", &["a"], &["", "a\0b"]),
             ("listen", &["127.0.0.1:0"], &["localhost:80", ":80", "127.0.0.1", "[::1]", ""]),
             ("allow_http", &["true", "false"], &["yes", "1", "True", ""]),
-            ("registration", &["open"], &["Open", "invite", ""]),
+            ("registration", &["invite", "open"], &["Open", "invited", ""]),
             ("password_min_length", &["8", "64"], &["7", "65", "+8", "-8", "8.0", "", "９"]),
             ("password_ram", &["19MiB", "1TiB"], &["19MB", "64", "2TiB", "999999999EiB", "x"]),
             ("access_token_lifetime", &["1m", "1h"], &["59s", "3601s", "10", "-5m", "", "1.5m1ms"]),

@@ -127,6 +127,8 @@ macro_rules! names {
 names! {
     /// The public name of an account: the `sub` of its tokens.
     AccountId;
+    /// The name of an invitation.
+    InvitationId;
     /// The public name of a session: the `sid` of its tokens.
     SessionId;
     /// The name of a refresh-token family, which stands only inside its tokens.
@@ -137,6 +139,13 @@ impl AccountId {
     /// A new random name (UUID version 4).
     pub fn random(bytes: [u8; 16]) -> AccountId {
         AccountId(Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl InvitationId {
+    /// A new random name (UUID version 4).
+    pub fn random(bytes: [u8; 16]) -> InvitationId {
+        InvitationId(Builder::from_random_bytes(bytes).into_uuid())
     }
 }
 

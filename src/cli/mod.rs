@@ -9,6 +9,7 @@ mod backup;
 mod doctor;
 mod event;
 mod group;
+mod invite;
 mod key;
 mod manager;
 mod output;
@@ -73,6 +74,8 @@ enum Command {
     /// Look after groups of accounts, for apps to read
     #[command(subcommand)]
     Group(group::Group),
+    /// Print a link with which somebody makes an account, once; or look after such invitations
+    Invite(invite::Invite),
     /// Look after sessions
     #[command(subcommand)]
     Session(session::Session),
@@ -178,6 +181,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(&common),
             Command::User(user) => user.run(&common, &out),
             Command::Group(group) => group.run(&common, &out),
+            Command::Invite(invite) => invite.run(&common, &out),
             Command::Session(session) => session.run(&common, &out),
             Command::Key(key) => key.run(&common, &out),
             Command::Event(event) => event.run(&common, &out),
@@ -280,6 +284,7 @@ fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
         issuer,
         registration: match config.registration {
             config::Registration::Closed => Registration::Closed,
+            config::Registration::Invite => Registration::Invite,
             config::Registration::Open => Registration::Open,
         },
         password,

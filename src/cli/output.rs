@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::doctor::{Finding, State, count};
 use crate::config::Setting;
-use crate::service::{Account, Event, Failures, Group, LinkRequest, Session, SigningKeyInfo};
+use crate::service::{
+    Account, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
+};
 
 /// How to answer.
 pub(super) struct Output {
@@ -87,6 +89,26 @@ impl Output {
                     group.name.clone(),
                     group.members.to_string(),
                     group.created_at.to_string(),
+                ]
+            }),
+        )
+    }
+
+    pub fn invitations(&self, invitations: &[Invitation]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "invitations": invitations }));
+        }
+        self.table(
+            ["ID", "STATE", "FOR", "GROUP", "MADE", "EXPIRES", "USED BY"],
+            invitations.iter().map(|invitation| {
+                [
+                    invitation.id.to_string(),
+                    invitation.state.to_owned(),
+                    or_dash(invitation.email.as_ref()),
+                    or_dash(invitation.group.as_ref()),
+                    invitation.created_at.to_string(),
+                    invitation.expires_at.to_string(),
+                    or_dash(invitation.used_by.as_ref()),
                 ]
             }),
         )

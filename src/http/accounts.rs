@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
-use crate::secret::SetupToken;
+use crate::secret::{InvitationToken, SetupToken};
 use crate::service::{Actor, NewAccount, Profile, Wanted};
 
 /// The first administrator.
@@ -35,6 +35,8 @@ pub(super) struct Register {
     username: Option<String>,
     /// What people call its owner.
     name: Option<String>,
+    /// The token of an invitation.
+    invite: Option<String>,
     /// What access tokens are to tell, as words separated by spaces: `groups` for the account's groups.
     scope: Option<String>,
 }
@@ -93,6 +95,22 @@ pub(super) fn explain_setup(call: &Call<'_>) -> Result<Response, Problem> {
     ))
 }
 
+/// What an invitation's link shows to whoever opens it in a browser.
+pub(super) fn explain_register(call: &Call<'_>) -> Result<Response, Problem> {
+    let is_token = |token: &str| InvitationToken::read(token).is_some();
+    let token = call.secret_of_link("invite=", is_token).unwrap_or("TOKEN");
+    let issuer = &call.authd.policy().issuer;
+    Ok(Response::text(
+        200,
+        &format!(
+            "Make your account with this line, after putting in your address and a password:\n\n\
+             curl {issuer}/v1/accounts -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"invite\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
+             An invitation works once. Then sign in with POST /v1/sessions.\n"
+        ),
+    ))
+}
+
 pub(super) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
     let body: SetUp = call.json()?;
     let wanted = Wanted {
@@ -115,6 +133,7 @@ pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
         password,
         username,
         name,
+        invite,
         scope,
     } = call.json()?;
     let wanted = Wanted {
@@ -128,9 +147,9 @@ pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
         admin: false,
         temporary: false,
     };
-    let signed_in = call
-        .authd
-        .register(account, &password, wanted, &call.device)?;
+    let signed_in =
+        call.authd
+            .register(account, &password, invite.as_deref(), wanted, &call.device)?;
     Ok(Response::json(201, &signed_in))
 }
 

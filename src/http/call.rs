@@ -57,12 +57,21 @@ impl Route {
 }
 
 impl Call<'_> {
-    /// The token of a link that was opened, or a word in its place. It is shown again only if it has the form of one,
-    /// as `is_token` judges, which leaves no room for anything else.
+    /// The token of a link that was opened, or a word in its place: see [`Call::secret_of_link`].
     pub(super) fn token_of_link(&self, is_token: impl Fn(&str) -> bool) -> &str {
+        self.secret_of_link("token=", is_token).unwrap_or("TOKEN")
+    }
+
+    /// What stands behind `name` in a link that was opened. It is shown again only if it has the form of a token, as
+    /// `is_token` judges, which leaves no room for anything else.
+    pub(super) fn secret_of_link(
+        &self,
+        name: &str,
+        is_token: impl Fn(&str) -> bool,
+    ) -> Option<&str> {
         let query = self.request.query.as_deref();
-        let token = query.and_then(|query| query.strip_prefix("token="));
-        token.filter(|token| is_token(token)).unwrap_or("TOKEN")
+        let token = query.and_then(|query| query.strip_prefix(name));
+        token.filter(|token| is_token(token))
     }
 
     /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.

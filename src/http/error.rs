@@ -49,6 +49,8 @@ const fn status_of(code: Code) -> u16 {
         Code::WrongPassword
         | Code::PasswordChangeRequired
         | Code::RegistrationClosed
+        | Code::InvitationRequired
+        | Code::InvalidInvitation
         | Code::InvalidSetupToken
         | Code::NoMail => 403,
         Code::NotFound => 404,

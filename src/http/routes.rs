@@ -43,6 +43,15 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/register",
+        guard: Guard::Public(accounts::explain_register),
+        summary: "What to do with an invitation, in plain text",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Get,
         path: "/v1/account",
         guard: Guard::Bearer(accounts::show),
         summary: "The account of whoever asks",

@@ -26,6 +26,10 @@ pub enum Code {
     WeakPassword,
     /// Registration is closed.
     RegistrationClosed,
+    /// Registration takes an invitation.
+    InvitationRequired,
+    /// The invitation was used or withdrawn, has expired, is for another address, or never existed.
+    InvalidInvitation,
     /// The set-up link was used, replaced, or never existed.
     InvalidSetupToken,
     /// The reset link was used or replaced, has expired, or never existed.
@@ -55,6 +59,8 @@ impl Code {
             Code::PasswordChangeRequired => "password_change_required",
             Code::WeakPassword => "weak_password",
             Code::RegistrationClosed => "registration_closed",
+            Code::InvitationRequired => "invitation_required",
+            Code::InvalidInvitation => "invalid_invitation",
             Code::InvalidSetupToken => "invalid_setup_token",
             Code::InvalidResetToken => "invalid_reset_token",
             Code::NoMail => "no_mail",

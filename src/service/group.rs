@@ -117,12 +117,7 @@ impl Authd {
         self.store.write(move |tx| {
             let group = select(tx, &name)?;
             let account = account::select(tx, &account)?;
-            let granted = enter(tx, group, account.key)?;
-            if granted {
-                Entry::of(Kind::GroupGranted, account.key)
-                    .detail(json!({ "group": name, "by": "operator" }))
-                    .write(tx)?;
-            }
+            let granted = grant(tx, group, account.key, "operator")?;
             Ok((account.shown, granted))
         })
     }
@@ -160,9 +155,14 @@ pub(super) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
     found.ok_or_else(|| Error::not_found("group"))
 }
 
-/// Takes an account into a group. Returns whether it was not in it before.
-pub(super) fn enter(tx: &Tx<'_>, group: GroupKey, account: AccountKey) -> Result<bool, Error> {
-    let entered = tx.run(
+/// Takes an account into a group, and says by what in an event. Returns whether it was not in it before.
+pub(super) fn grant(
+    tx: &Tx<'_>,
+    group: GroupKey,
+    account: AccountKey,
+    by: &str,
+) -> Result<bool, Error> {
+    let granted = tx.run(
         "INSERT INTO membership (account_id, group_id, granted_at) VALUES (?1, ?2, ?3) \
          ON CONFLICT (account_id, group_id) DO NOTHING",
         params![account, group, tx.now],
@@ -179,7 +179,17 @@ pub(super) fn enter(tx: &Tx<'_>, group: GroupKey, account: AccountKey) -> Result
             "This account is in {MOST_OF_ACCOUNT} groups already, and there is no room for more."
         )));
     }
-    Ok(entered == 1)
+    if granted == 1 {
+        let name: Option<String> = tx.row(
+            "SELECT name FROM user_group WHERE id = ?1",
+            params![group],
+            |row| row.get(0),
+        )?;
+        Entry::of(Kind::GroupGranted, account)
+            .detail(json!({ "group": name, "by": by }))
+            .write(tx)?;
+    }
+    Ok(granted == 1)
 }
 
 /// Reads the name of a new group.

@@ -20,6 +20,7 @@ mod error;
 mod event;
 mod examination;
 mod group;
+mod invitation;
 mod letter;
 mod one_time_link;
 mod outbox;
@@ -46,13 +47,14 @@ pub use error::{Code, Error};
 pub use event::Event;
 pub use examination::{Examination, examine};
 pub use group::Group;
+pub use invitation::{Invitation, Invited, NewInvitation};
 pub use letter::trial as trial_letter;
 pub use one_time_link::LinkRequest;
 pub use outbox::Sender;
 pub use password_reset::ResetLink;
 pub use refresh_token::FoundToken;
 pub use session::{Ended, Session, SignIn, Wanted};
-pub use sign_in::{Profile, Registration, SetupLink};
+pub use sign_in::{Profile, SetupLink};
 pub use signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
 pub use sweep::Swept;
 
@@ -86,6 +88,17 @@ pub struct Policy {
     pub event_retention: Duration,
     /// Whether mail is sent. Where it is not, no letter is noted, and no link promised.
     pub sends_mail: bool,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Registration {
+    /// Only operators.
+    Closed,
+    /// Whoever holds an invitation.
+    Invite,
+    /// Everybody.
+    Open,
 }
 
 /// Where a request comes from, as far as that can be known.

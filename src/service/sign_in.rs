@@ -20,21 +20,13 @@ use super::scope::Scope;
 use super::session::{self, Ended, Grant, SignIn, Wanted};
 use super::throttle::{self, Subject};
 use super::{
-    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Selector, client, refresh_token,
+    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Registration, Selector, client,
+    invitation, refresh_token,
 };
 use crate::ids::{AccountKey, SessionId, SessionKey};
 use crate::password::{Password, Verification};
 use crate::secret::{SetupToken, TagKey};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
-
-/// Who may make an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Registration {
-    /// Only operators.
-    Closed,
-    /// Everybody.
-    Open,
-}
 
 /// A set-up link that is open.
 #[derive(Clone, Debug)]
@@ -186,34 +178,53 @@ impl Authd {
         self.issue(grant)
     }
 
-    /// Makes an account for whoever asks, and signs in.
+    /// Makes an account for whoever asks, and signs in. An invitation is used up with it, and by nothing else: a refused
+    /// registration can be tried again.
     ///
     /// # Errors
-    /// [`Code::RegistrationClosed`]; [`Code::WeakPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`];
-    /// [`Code::InvalidScope`]; [`Code::InvalidRequest`] for what is wrong with a name; [`Code::TooManyRequests`] for an address that
-    /// makes one account after the other.
+    /// [`Code::RegistrationClosed`]; [`Code::InvitationRequired`]; [`Code::InvalidInvitation`]; [`Code::WeakPassword`];
+    /// [`Code::EmailTaken`]; [`Code::UsernameTaken`]; [`Code::InvalidScope`]; [`Code::InvalidRequest`] for what is wrong
+    /// with a name; [`Code::TooManyRequests`] for an address that makes one account after the other.
     pub fn register(
         &self,
         account: NewAccount,
         password: &str,
+        invite: Option<&str>,
         wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        if self.policy.registration != Registration::Open {
-            return Err(Error::no(
-                Code::RegistrationClosed,
-                "Registration is closed here. Ask whoever runs this server for an account.",
-            ));
-        }
+        let invitation = match (self.policy.registration, invite) {
+            (Registration::Closed, _) => {
+                return Err(Error::no(
+                    Code::RegistrationClosed,
+                    "Registration is closed here. Ask whoever runs this server for an account.",
+                ));
+            }
+            (Registration::Invite, None) => {
+                return Err(Error::no(
+                    Code::InvitationRequired,
+                    "Registration takes an invitation here, as `invite`. Ask whoever runs this server for one.",
+                ));
+            }
+            (Registration::Open, None) => None,
+            (Registration::Invite | Registration::Open, Some(token)) => {
+                Some(invitation::read(token)?)
+            }
+        };
         let opening = self.opening(wanted, device)?;
         let account = NewAccount {
             admin: false,
             temporary: false,
             ..account
         };
-        // Asked before hashing, so that a form sent twice costs nothing; decided by the unique index.
+        // Asked before hashing, so that strangers cannot make the server hash, and a form sent twice costs nothing; decided
+        // where the invitation is used up, and by the unique index. Without an invitation nobody learns what is taken.
+        let (_, email_key) = account::read_email(&account.email)?;
         let asked = self.store.read(|tx| {
             self.refuse_blocked_subject(tx, &Subject::Registration(device.ip))?;
+            if let Some(invitation) = invitation {
+                invitation::require_open(tx, invitation, &email_key)?;
+            }
             account::refuse_taken(tx, &account)
         });
         if let Err(Error::No(Code::EmailTaken | Code::UsernameTaken, _)) = asked {
@@ -228,6 +239,9 @@ impl Authd {
         let grant = self.store.write(move |tx| {
             throttle::record(tx, &tag_key, &Subject::Registration(opening.device.ip))?;
             let account = account::insert(tx, &new)?;
+            if let Some(invitation) = invitation {
+                invitation::claim(tx, invitation, account.key, &new.email_key)?;
+            }
             begin_session(tx, account, &opening)
         })?;
         self.issue(grant)
@@ -240,7 +254,8 @@ impl Authd {
     /// # Errors
     /// [`Code::InvalidCredentials`] for everything that is wrong with login, password or account;
     /// [`Code::TooManyRequests`] after too many failures; [`Code::PasswordChangeRequired`] for a temporary
-    /// password without a new one; [`Code::InvalidScope`]; [`Error::Unavailable`] when too many passwords wait to be hashed.
+    /// password without a new one; [`Code::InvalidScope`]; [`Error::Unavailable`] when too many passwords wait to be
+    /// hashed.
     pub fn sign_in(
         &self,
         login: &str,

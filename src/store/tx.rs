@@ -23,8 +23,8 @@ use super::broken::{Broken, Fault};
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::ids::{
-    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, GroupKey, LetterKey, LinkKey,
-    SealKeyKey, SessionId, SessionKey,
+    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, GroupKey, InvitationId,
+    LetterKey, LinkKey, SealKeyKey, SessionId, SessionKey,
 };
 use crate::secret::{Digest, Seal, SealKey, TagKey};
 
@@ -455,6 +455,7 @@ blobs! {
     AccountId: 16;
     Digest: 32;
     FamilyId: 16;
+    InvitationId: 16;
     Seal: 48;
     SealKey: 32;
     SessionId: 16;

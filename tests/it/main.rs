@@ -11,6 +11,7 @@ mod harness;
 mod house;
 mod housekeeping;
 mod http_engine;
+mod invitations;
 mod keys;
 mod password_reset;
 mod passwords;

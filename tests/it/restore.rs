@@ -3,7 +3,7 @@
 use authd::clock::Clock;
 use authd::entropy::Entropy;
 use authd::http::message::Method;
-use authd::service::{begin_epoch, compare, contents};
+use authd::service::{NewInvitation, Registration, begin_epoch, compare, contents};
 use authd::store::{Options, Role, Store};
 use serde_json::json;
 use std::fs;
@@ -123,6 +123,25 @@ fn groups_outlive_a_restore() {
     let ann = t.sign_in("ann");
     let shown = t.with_token(&ann, Method::Get, "/v1/account").send();
     assert_eq!(shown.gives(200)["groups"], json!(["staff"]));
+}
+
+#[test] // I11: whoever has the backup has what an invitation is checked by, and may have the invitation
+fn an_invitation_from_before_a_restore_invites_nobody() {
+    let mut t = Harness::with(|terms| terms.policy.registration = Registration::Invite);
+    let new = NewInvitation {
+        email: None,
+        group: None,
+        lifetime: days(7),
+    };
+    let invited = t.authd().invite(&new).expect("an invitation");
+    restored(&mut t);
+    let body = json!({ "email": email("ann"), "password": PASSWORD, "invite": invited.token });
+    t.unchanged(|| {
+        t.post("/v1/accounts", body)
+            .send()
+            .refused("invalid_invitation")
+    });
+    assert!(t.authd().invitations().expect("a list").is_empty());
 }
 
 #[test]

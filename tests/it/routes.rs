@@ -100,6 +100,7 @@ fn the_public_routes_are_these() {
             "GET /setup",
             "POST /v1/setup",
             "POST /v1/accounts",
+            "GET /register",
             "POST /v1/sessions",
             "POST /v1/sessions/refresh",
             "POST /v1/password-reset",

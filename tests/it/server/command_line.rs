@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::wire::{Home, SignedIn, eventually};
+use crate::wire::{Home, PASSWORD, SignedIn, eventually};
 
 #[test] // req 14, 33
 fn accounts_from_their_making_to_their_end() {
@@ -228,6 +228,75 @@ fn groups_are_made_filled_and_deleted() {
     assert_eq!(home.events("group_granted").len(), 3);
     assert_eq!(home.events("group_revoked").len(), 1);
     assert_eq!(home.events("group_deleted")[0]["detail"]["members"], 1);
+}
+
+#[test]
+fn somebody_is_invited_over_the_command_line() {
+    let home = Home::with("registration = \"invite\"");
+    let server = home.serve();
+    home.authd(&["group", "add", "family"]).done();
+    let json = |line: &[&str]| home.authd(&[line, &["--json"]].concat()).json();
+    let made = json(&["invite", "--email", "ann@example.org", "--group", "family"]);
+    assert_eq!(made["email"], "ann@example.org");
+    assert_eq!(made["group"], "family");
+    let link = made["invitation_link"].as_str().expect("a link");
+    let (_, token) = link.split_once("/register?invite=").expect("a token");
+    let path = format!("/register?invite={token}");
+    let shown = server.client().get(&path).status(200);
+    assert!(shown.text().contains(token));
+    let register = |email: &str, token: &str| {
+        let body = json!({ "email": email, "password": PASSWORD, "invite": token });
+        server.client().post("/v1/accounts", &body)
+    };
+    register("bob@example.org", token).refused(403, "invalid_invitation");
+    register("ann@example.org", token).status(201);
+    register("ann@example.org", token).refused(403, "invalid_invitation");
+
+    let other = json(&["invite", "--expires", "1h"]);
+    let id = other["id"].as_str().expect("an id");
+    let states = || {
+        let listed = json(&["invite", "--list"]);
+        let listed = listed["invitations"].as_array().expect("a list").iter();
+        let told = listed.map(|it| (it["state"].clone(), it["used_by"].clone()));
+        told.collect::<Vec<_>>()
+    };
+    let used = (json!("used"), json!("ann@example.org"));
+    assert_eq!(states(), [(json!("open"), Value::Null), used.clone()]);
+    assert_eq!(
+        json(&["invite", "--revoke", id]),
+        json!({ "withdrawn": id })
+    );
+    home.authd(&["invite", "--revoke", id]).refused(1);
+    home.authd(&["invite", "--revoke", "x"]).refused(1);
+    assert_eq!(states(), [(json!("withdrawn"), Value::Null), used]);
+    let table = home.authd(&["invite", "--list"]).done().stdout;
+    assert!(table.contains("withdrawn"), "{table}");
+
+    for line in [
+        &["invite", "--expires", "59m"][..],
+        &["invite", "--expires", "91d"],
+        &["invite", "--email", "x"],
+        &["invite", "--email", "ann@example.org"],
+        &["invite", "--group", "nobody"],
+    ] {
+        home.authd(line).refused(1);
+    }
+    for line in [
+        &["invite", "--expires", "soon"][..],
+        &["invite", "--list", "--email", "x@example.org"],
+        &["invite", "--list", "--revoke", id],
+    ] {
+        home.authd(line).refused(2);
+    }
+    let told = [
+        "invitation_created",
+        "invitation_used",
+        "invitation_withdrawn",
+    ];
+    assert_eq!(told.map(|kind| home.events(kind).len()), [2, 1, 1]);
+    home.set("");
+    let said = home.authd(&["invite"]).refused(1);
+    assert!(said.contains("registration = \"invite\""), "{said}");
 }
 
 #[test] // the set-up link can be had again until it is used

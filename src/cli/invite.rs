@@ -1,0 +1,61 @@
+//! `authd invite`
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::Output;
+use super::{Common, Failure};
+use crate::service::{Invited, NewInvitation};
+
+#[derive(Args)]
+pub(super) struct Invite {
+    /// Only for an account with this e-mail address
+    #[arg(long, value_name = "EMAIL")]
+    email: Option<String>,
+    /// The account is in this group from the start
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// How long the link works, 1h to 90d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
+    expires: Duration,
+    /// List the invitations that are open, and who came with those of the last 30 days; make none
+    #[arg(long, conflicts_with_all = ["email", "group", "expires", "revoke"])]
+    list: bool,
+    /// Withdraw the open invitation with this id; make none
+    #[arg(long, value_name = "ID", conflicts_with_all = ["email", "group", "expires"])]
+    revoke: Option<String>,
+}
+
+impl Invite {
+    pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
+        let authd = common.open()?;
+        if self.list {
+            return out.invitations(&authd.invitations()?);
+        }
+        if let Some(id) = self.revoke {
+            let parsed = id.parse().map_err(|_| {
+                Failure::Refused(
+                    "that is not the id of an invitation. `authd invite --list` shows them.".into(),
+                )
+            })?;
+            authd.withdraw_invitation(parsed)?;
+            return out.record(&json!({ "withdrawn": id }));
+        }
+        let new = NewInvitation {
+            email: self.email,
+            group: self.group,
+            lifetime: self.expires,
+        };
+        let Invited { invitation, token } = authd.invite(&new)?;
+        let url = format!("{}/register?invite={token}", authd.policy().issuer);
+        out.record(&json!({
+            "invitation_link": url,
+            "id": invitation.id,
+            "email": invitation.email,
+            "group": invitation.group,
+            "expires_at": invitation.expires_at,
+        }))
+    }
+}

@@ -1,0 +1,363 @@
+//! Invitations: who holds one makes an account, once.
+
+use std::thread;
+use std::time::Duration;
+
+use authd::http::message::Method;
+use authd::service::{Code, Error, Invitation, Invited, NewInvitation, Registration};
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+/// A server where registration takes an invitation.
+fn by_invitation() -> Harness {
+    Harness::with(|terms| terms.policy.registration = Registration::Invite)
+}
+
+/// For whoever holds it, for a week.
+fn for_anybody() -> NewInvitation {
+    NewInvitation {
+        email: None,
+        group: None,
+        lifetime: days(7),
+    }
+}
+
+fn invite(t: &Harness, new: &NewInvitation) -> Invited {
+    t.authd().invite(new).expect("an invitation")
+}
+
+/// Tries to make an account with an invitation.
+fn register(t: &Harness, name: &str, invite: &str) -> Answer {
+    let body = json!({ "email": email(name), "password": PASSWORD, "invite": invite });
+    t.post("/v1/accounts", body).send()
+}
+
+#[track_caller]
+fn refused(t: &Harness, name: &str, invite: &str) -> Value {
+    let refused = t.unchanged(|| register(t, name, invite).refused("invalid_invitation"));
+    assert_eq!(refused["status"], 403);
+    refused
+}
+
+fn only_one(t: &Harness) -> Invitation {
+    let mut listed = t.authd().invitations().expect("a list");
+    assert_eq!(listed.len(), 1);
+    listed.remove(0)
+}
+
+#[test]
+fn an_invitation_makes_one_account() {
+    let t = by_invitation();
+    let invited = invite(&t, &for_anybody());
+    assert!(invited.token.starts_with("ai_"));
+    assert_eq!(only_one(&t).state, "open");
+    let ann = register(&t, "ann", &invited.token).issued();
+    assert!(t.is_open(&ann));
+    let used = only_one(&t);
+    assert_eq!((used.state, used.ended_at), ("used", Some(START)));
+    assert_eq!(used.used_by, Some(email("ann")));
+    let told = ["account_created", "invitation_used", "sign_in"];
+    assert_eq!(t.events("ann"), told);
+    let detail = t.events_of("ann", "invitation_used")[0].detail.clone();
+    assert_eq!(detail, Some(json!({ "invitation": invited.invitation.id })));
+
+    refused(&t, "bob", &invited.token);
+    // It stays used when the account goes.
+    t.authd().delete_account(&account("ann")).expect("ann");
+    assert_eq!(only_one(&t).used_by, None);
+    refused(&t, "ann", &invited.token);
+}
+
+#[test]
+fn registration_takes_an_invitation_where_the_operator_says_so() {
+    let body = json!({ "email": email("ann"), "password": PASSWORD });
+    let t = by_invitation();
+    t.add("root");
+    let answer = t.unchanged(|| t.post("/v1/accounts", body.clone()).send());
+    assert_eq!(answer.refused("invitation_required")["status"], 403);
+    // Without an invitation nobody learns who has an account.
+    let taken = json!({ "email": email("root"), "password": PASSWORD });
+    let answer = t.unchanged(|| t.post("/v1/accounts", taken).send());
+    answer.refused("invitation_required");
+    refused(&t, "root", "ai_x");
+
+    // Where everybody may, an invitation is of use all the same; where nobody may, none is made, and none works.
+    let mut t = by_invitation();
+    let [first, second] = [(); 2].map(|()| invite(&t, &for_anybody()).token);
+    t.restart_with(|terms| terms.policy.registration = Registration::Open);
+    register(&t, "ann", &first).issued();
+    refused(&t, "bob", &first);
+    t.restart_with(|terms| terms.policy.registration = Registration::Closed);
+    t.unchanged(|| {
+        register(&t, "bob", &second).refused("registration_closed");
+        let refused = t.authd().invite(&for_anybody());
+        assert!(matches!(
+            refused,
+            Err(Error::No(Code::RegistrationClosed, _))
+        ));
+    });
+}
+
+#[test]
+fn an_invitation_for_an_address_is_for_no_other() {
+    let t = by_invitation();
+    let new = NewInvitation {
+        email: Some("Ann@Example.org".to_owned()),
+        ..for_anybody()
+    };
+    let invited = invite(&t, &new);
+    let told = refused(&t, "bob", &invited.token);
+    assert!(!told.to_string().contains("nn@"), "{told}");
+    // However it is written.
+    register(&t, "ann", &invited.token).issued();
+    // Nobody is invited twice.
+    t.unchanged(|| {
+        let refused = t.authd().invite(&new);
+        assert!(matches!(refused, Err(Error::No(Code::EmailTaken, _))));
+    });
+}
+
+#[test] // to the second
+fn an_invitation_expires() {
+    for (age, works) in [(days(7) - seconds(1), true), (days(7), false)] {
+        let t = by_invitation();
+        let invited = invite(&t, &for_anybody());
+        assert_eq!(invited.invitation.expires_at, START.plus(days(7)));
+        t.clock.advance(age);
+        if works {
+            register(&t, "ann", &invited.token).issued();
+        } else {
+            refused(&t, "ann", &invited.token);
+            assert_eq!(only_one(&t).state, "expired");
+        }
+    }
+}
+
+#[test]
+fn a_withdrawn_invitation_works_no_more() {
+    let t = by_invitation();
+    let invited = invite(&t, &for_anybody());
+    let withdraw = |id| t.authd().withdraw_invitation(id);
+    withdraw(invited.invitation.id).expect("it is open");
+    refused(&t, "ann", &invited.token);
+    assert_eq!(only_one(&t).state, "withdrawn");
+    // What has ended cannot be withdrawn: an operator is told when somebody was faster.
+    t.unchanged(|| assert!(withdraw(invited.invitation.id).is_err()));
+    let used = invite(&t, &for_anybody());
+    register(&t, "ann", &used.token).issued();
+    let late = invite(&t, &for_anybody());
+    t.clock.advance(days(7));
+    t.unchanged(|| {
+        assert!(withdraw(used.invitation.id).is_err());
+        assert!(withdraw(late.invitation.id).is_err());
+    });
+}
+
+#[test] // all that is wrong with an invitation looks the same
+fn a_bad_invitation_tells_nothing_about_itself() {
+    let t = by_invitation();
+    let [used, withdrawn, expired] = [(); 3].map(|()| invite(&t, &for_anybody()));
+    register(&t, "ann", &used.token).issued();
+    t.authd()
+        .withdraw_invitation(withdrawn.invitation.id)
+        .expect("it is open");
+    t.clock.advance(days(7));
+    let other = NewInvitation {
+        email: Some(email("cid")),
+        ..for_anybody()
+    };
+    let other = invite(&t, &other);
+    let unknown = by_invitation();
+    let unknown = invite(&unknown, &for_anybody());
+    let reset = t.authd().reset_link(&account("ann")).expect("ann").token;
+    let detail = |invite: &str| refused(&t, "bob", invite)["detail"].clone();
+    let said = detail("");
+    for token in [
+        &used.token,
+        &withdrawn.token,
+        &expired.token,
+        &other.token,
+        &unknown.token,
+        &reset,
+        &format!("{}A", other.token),
+        &other.token.to_uppercase(),
+    ] {
+        assert_eq!(detail(token), said, "{token}");
+    }
+}
+
+#[test]
+fn what_is_refused_does_not_use_an_invitation_up() {
+    let t = by_invitation();
+    t.add("root");
+    let invited = invite(&t, &for_anybody());
+    let right = json!({ "email": email("ann"), "password": PASSWORD, "invite": invited.token });
+    for (member, value, code) in [
+        ("password", "password1234", "weak_password"),
+        ("password", "short", "weak_password"),
+        ("email", "ann", "invalid_request"),
+        ("username", "a b", "invalid_request"),
+        ("username", "root", "username_taken"),
+        ("email", "root@example.org", "email_taken"),
+        ("scope", "everything", "invalid_scope"),
+    ] {
+        let mut body = right.clone();
+        body[member] = json!(value);
+        t.unchanged_but_counted(|| t.post("/v1/accounts", body).send().refused(code));
+    }
+    register(&t, "ann", &invited.token).issued();
+}
+
+#[test] // single use is a row count
+fn sixteen_who_race_with_one_invitation_make_one_account() {
+    let t = by_invitation();
+    let invited = invite(&t, &for_anybody());
+    let made = thread::scope(|scope| {
+        let racers: Vec<_> = (0..16)
+            .map(|number| {
+                let (t, token) = (&t, &invited.token);
+                scope.spawn(move || register(t, &format!("p{number}"), token))
+            })
+            .collect();
+        let answers = racers
+            .into_iter()
+            .map(|racer| racer.join().expect("no panic"));
+        answers
+            .filter(|answer| {
+                if answer.status != 201 {
+                    answer.refused("invalid_invitation");
+                }
+                answer.status == 201
+            })
+            .count()
+    });
+    assert_eq!(made, 1);
+    assert_eq!(t.number("SELECT count(*) FROM account"), 1);
+    assert_eq!(t.number("SELECT count(*) FROM session"), 1);
+}
+
+#[test]
+fn an_invitation_leads_into_a_group() {
+    let t = by_invitation();
+    t.authd().add_group("family").expect("a group");
+    let new = NewInvitation {
+        group: Some("family".to_owned()),
+        ..for_anybody()
+    };
+    let invited = invite(&t, &new);
+    assert_eq!(invited.invitation.group.as_deref(), Some("family"));
+    let body = json!({
+        "email": email("ann"), "password": PASSWORD, "invite": invited.token, "scope": "groups",
+    });
+    let ann = t.post("/v1/accounts", body).send().issued();
+    // With the first token already.
+    assert_eq!(ann.claims()["groups"], json!(["family"]));
+    let granted = t.events_of("ann", "group_granted")[0].detail.clone();
+    assert_eq!(
+        granted,
+        Some(json!({ "group": "family", "by": "invitation" }))
+    );
+
+    // A group that was deleted meanwhile is no reason to turn somebody away.
+    let invited = invite(&t, &new);
+    t.authd().delete_group("family").expect("a group");
+    let bob = register(&t, "bob", &invited.token).issued();
+    let shown = t.with_token(&bob, Method::Get, "/v1/account").send();
+    assert_eq!(shown.gives(200)["groups"], json!([]));
+    t.unchanged(|| {
+        let refused = t.authd().invite(&new);
+        assert!(matches!(refused, Err(Error::No(Code::NotFound, _))));
+    });
+}
+
+#[test]
+fn invitations_are_bounded() {
+    let t = by_invitation();
+    let lasting = |lifetime: Duration| {
+        let new = NewInvitation {
+            lifetime,
+            ..for_anybody()
+        };
+        t.authd().invite(&new).is_ok()
+    };
+    t.unchanged(|| {
+        for lifetime in [
+            Duration::ZERO,
+            hours(1) - seconds(1),
+            days(90) + seconds(1),
+            Duration::MAX,
+        ] {
+            assert!(!lasting(lifetime), "{lifetime:?}");
+        }
+    });
+    assert!(lasting(hours(1)) && lasting(days(90)));
+    for _ in 2..1000 {
+        assert!(lasting(days(7)));
+    }
+    t.unchanged(|| assert!(!lasting(days(7))));
+    // One that has ended makes room.
+    t.clock.advance(hours(1));
+    assert!(lasting(days(7)) && !lasting(days(7)));
+}
+
+#[test]
+fn open_invitations_are_listed_first_and_ended_ones_for_a_month() {
+    let t = by_invitation();
+    let names = ["ann", "bob"];
+    for name in names {
+        let invited = invite(&t, &for_anybody());
+        register(&t, name, &invited.token).issued();
+    }
+    let short = NewInvitation {
+        lifetime: hours(1),
+        ..for_anybody()
+    };
+    invite(&t, &for_anybody());
+    invite(&t, &short);
+    t.clock.advance(hours(1));
+    let listed = t.authd().invitations().expect("a list");
+    let told: Vec<_> = listed
+        .into_iter()
+        .map(|it| (it.state, it.used_by))
+        .collect();
+    let used = |name| ("used", Some(email(name)));
+    assert_eq!(
+        told,
+        [("open", None), ("expired", None), used("bob"), used("ann")]
+    );
+
+    t.clock.advance(days(30) - hours(1));
+    assert_eq!(t.authd().sweep().expect("swept").invitations, 0);
+    t.clock.advance(seconds(1));
+    assert_eq!(t.authd().sweep().expect("swept").invitations, 2);
+    t.clock.advance(days(7));
+    assert_eq!(t.authd().sweep().expect("swept").invitations, 2);
+    assert!(t.authd().invitations().expect("a list").is_empty());
+}
+
+#[test] // req 40: looking does not use it up; and the page echoes a token and nothing else
+fn the_page_of_an_invitation_says_what_to_do_with_it() {
+    let t = by_invitation();
+    let invited = invite(&t, &for_anybody());
+    let page = |query: &str| t.ask(Method::Get, &format!("/register?{query}")).send();
+    t.unchanged(|| {
+        let shown = page(&format!("invite={}", invited.token));
+        assert!(shown.text().contains(&invited.token), "{}", shown.text());
+        assert!(shown.text().contains(&format!("{ISSUER}/v1/accounts")));
+        assert_eq!(shown.header("cache-control"), Some("no-store"));
+        assert_eq!(shown.header("referrer-policy"), Some("no-referrer"));
+        for odd in ["<script>", "'; rm -rf ~; '", "ai_x", "$(id)"] {
+            assert!(
+                !page(&format!("invite={odd}")).text().contains(odd),
+                "{odd}"
+            );
+        }
+        assert!(
+            !page(&format!("token={}", invited.token))
+                .text()
+                .contains("ai_")
+        );
+    });
+    register(&t, "ann", &invited.token).issued();
+}

@@ -1,7 +1,8 @@
 //! Secrets are types.
 //!
 //! A token is made here, read here and turned into what may be stored. The plain forms ([`RefreshToken`],
-//! [`SetupToken`], [`ResetToken`], [`InvitationToken`]) have no way into a column: the store takes a [`Digest`], a [`Seal`] or a key, never a token.
+//! [`SetupToken`], [`ResetToken`], [`VerificationToken`], [`InvitationToken`]) have no way into a column: the store takes a
+//! [`Digest`], a [`Seal`] or a key, never a token.
 //! They print as their name, and their bytes are wiped when they are dropped.
 //!
 //! **The refresh token** is `ar_` and base64url (no padding, canonical) of 68 bytes:
@@ -304,6 +305,8 @@ one_time_tokens! {
     SetupToken, "as_";
     /// The one-time token of a reset link, with which somebody chooses a new password.
     ResetToken, "ap_";
+    /// The one-time token of a link that proves an e-mail address.
+    VerificationToken, "av_";
     /// The token of an invitation, with which somebody makes an account.
     InvitationToken, "ai_";
 }
@@ -425,6 +428,7 @@ mod tests {
         assert!(reset.starts_with("ap_") && reset.len() == 46, "{reset}");
         assert!(ResetToken::read(&reset).is_some_and(|token| token.0 == [1; 32]));
         assert!(SetupToken::read(&reset).is_none());
+        assert!(VerificationToken::read(&reset).is_none());
         assert!(ResetToken::read(&SetupToken([1; 32]).reveal()).is_none());
         assert!(InvitationToken::read(&reset).is_none());
         assert!(ResetToken::read(&reset[..45]).is_none());

@@ -57,6 +57,8 @@ pub(super) enum User {
         #[arg(long)]
         list: bool,
     },
+    /// Print a link that confirms the e-mail address of an account, once, within 24 hours; an earlier one is void then
+    VerifyLink(Which),
     /// Print a new set-up link for the first administrator; an earlier one is void then
     SetupLink,
 }
@@ -174,6 +176,15 @@ impl User {
                 let url = format!("{}/reset?token={}", authd.policy().issuer, link.token);
                 out.record(&json!({
                     "reset_link": url,
+                    "account": link.email,
+                    "expires_at": link.expires_at,
+                }))
+            }
+            User::VerifyLink(which) => {
+                let link = authd.verification_link(&which.selector())?;
+                let url = format!("{}/verify?token={}", authd.policy().issuer, link.token);
+                out.record(&json!({
+                    "verify_link": url,
                     "account": link.email,
                     "expires_at": link.expires_at,
                 }))

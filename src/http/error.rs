@@ -44,7 +44,10 @@ pub(super) struct Body<'a> {
 /// The status of each code.
 const fn status_of(code: Code) -> u16 {
     match code {
-        Code::InvalidRequest | Code::InvalidScope | Code::InvalidResetToken => 400,
+        Code::InvalidRequest
+        | Code::InvalidScope
+        | Code::InvalidResetToken
+        | Code::InvalidVerificationToken => 400,
         Code::InvalidCredentials | Code::InvalidGrant | Code::InvalidToken => 401,
         Code::WrongPassword
         | Code::PasswordChangeRequired

@@ -15,6 +15,7 @@ pub mod server;
 mod accounts;
 mod call;
 mod client_address;
+mod email_verification;
 mod error;
 mod events;
 mod health;

@@ -5,7 +5,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::call::{Call, Guard, Route};
 use super::error::Problem;
 use super::message::{Method, Response};
-use super::{accounts, events, health, keys, openapi, password_reset, sessions};
+use super::{
+    accounts, email_verification, events, health, keys, openapi, password_reset, sessions,
+};
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -181,6 +183,33 @@ pub const ROUTES: &[Route] = &[
         path: "/reset",
         guard: Guard::Public(password_reset::explain),
         summary: "What to do with a reset link, in plain text",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/email-verification",
+        guard: Guard::Public(email_verification::request),
+        summary: "Have a link sent that proves an e-mail address; the answer is the same whether or not the account exists",
+        takes: Some(schema::<email_verification::Request>),
+        gives: (202, None),
+        refuses: &[400, 403, 415, 429],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/email-verification/confirm",
+        guard: Guard::Public(email_verification::confirm),
+        summary: "Prove an e-mail address with the token of that link, once",
+        takes: Some(schema::<email_verification::Confirm>),
+        gives: (204, None),
+        refuses: &[400, 415],
+    },
+    Route {
+        method: Method::Get,
+        path: "/verify",
+        guard: Guard::Public(email_verification::explain),
+        summary: "What to do with such a link, in plain text",
         takes: None,
         gives: (200, None),
         refuses: &[],

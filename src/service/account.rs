@@ -35,6 +35,8 @@ pub struct Account {
     pub id: AccountId,
     /// E-mail address, as it was typed.
     pub email: String,
+    /// Whether it was shown that its owner reads mail at this address. Nobody can set it.
+    pub email_verified: bool,
     /// Another name to sign in with.
     pub username: Option<String>,
     /// What people call its owner.
@@ -142,14 +144,14 @@ pub(super) struct Prepared {
 pub(super) fn select(tx: &ReadTx<'_>, selector: &Selector) -> Result<Loaded, Error> {
     let found = match selector {
         Selector::Id(id) => tx.row(
-            "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account \
-             WHERE public_id = ?1",
+            "SELECT id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
+             created_at FROM account WHERE public_id = ?1",
             params![id],
             from_row,
         ),
         Selector::Login(login) => tx.row(
-            "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account \
-             WHERE email_key = ?1 OR username_key = ?1",
+            "SELECT id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
+             created_at FROM account WHERE email_key = ?1 OR username_key = ?1",
             params![fold_login(login)],
             from_row,
         ),
@@ -165,7 +167,8 @@ pub(super) fn load(tx: &ReadTx<'_>, key: AccountKey) -> Result<Loaded, Broken> {
 /// Loads an account, unless it was deleted.
 pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, Broken> {
     tx.row(
-        "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account WHERE id = ?1",
+        "SELECT id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
+         created_at FROM account WHERE id = ?1",
         params![key],
         from_row,
     )
@@ -201,11 +204,12 @@ pub(super) fn from_columns(row: &Row<'_>, key: usize, first: usize) -> Result<Lo
         shown: Account {
             id: row.get(first)?,
             email: row.get(first + 1)?,
-            username: row.get(first + 2)?,
-            name: row.get(first + 3)?,
-            admin: row.get(first + 4)?,
-            disabled_at: row.get(first + 5)?,
-            created_at: row.get(first + 6)?,
+            email_verified: row.get(first + 2)?,
+            username: row.get(first + 3)?,
+            name: row.get(first + 4)?,
+            admin: row.get(first + 5)?,
+            disabled_at: row.get(first + 6)?,
+            created_at: row.get(first + 7)?,
         },
     })
 }
@@ -221,7 +225,8 @@ pub(super) fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
         .row(
             "INSERT INTO account (public_id, email, email_key, username, username_key, name, admin, password_hash, \
              password_temporary, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-             RETURNING id, public_id, email, username, name, admin, disabled_at, created_at",
+             RETURNING id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
+                 created_at",
             params![
                 AccountId::random(tx.random()),
                 new.email,

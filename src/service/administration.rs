@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::event::{self, Entry, Kind};
 use super::letter::Topic;
-use super::one_time_link::{self, Purpose};
 use super::session::{self, Ended};
 use super::{
-    Account, AccountDetails, Authd, Error, Event, NewAccount, Selector, account, group, throttle,
+    Account, AccountDetails, Authd, Error, Event, NewAccount, Selector, account, group,
+    one_time_link, throttle,
 };
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
@@ -95,13 +95,14 @@ impl Authd {
             };
             let listed = match &query.group {
                 None => tx.rows(
-                    "SELECT id, public_id, email, username, name, admin, disabled_at, created_at FROM account \
-                     WHERE id > ?1 ORDER BY id LIMIT ?2",
+                    "SELECT id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
+                     created_at FROM account WHERE id > ?1 ORDER BY id LIMIT ?2",
                     params![after, MOST_LISTED],
                     account::from_row,
                 ),
                 Some(name) => tx.rows(
-                    "SELECT a.id, a.public_id, a.email, a.username, a.name, a.admin, a.disabled_at, a.created_at \
+                    "SELECT a.id, a.public_id, a.email, a.email_verified_at IS NOT NULL, a.username, a.name, a.admin, \
+                            a.disabled_at, a.created_at \
                      FROM membership m JOIN account a ON a.id = m.account_id \
                      WHERE m.group_id = ?3 AND m.account_id > ?1 ORDER BY m.account_id LIMIT ?2",
                     params![after, MOST_LISTED, group::select(tx, name)?],
@@ -139,7 +140,7 @@ impl Authd {
             if disabled == 1 {
                 Entry::of(Kind::AccountDisabled, account.key).write(tx)?;
             }
-            one_time_link::void(tx, account.key, Purpose::PasswordReset, "account_disabled")?;
+            one_time_link::void_all(tx, account.key, "account_disabled")?;
             let ended = session::end_all(tx, account.key, None, Ended::AccountDisabled, None)?;
             Ok((account::load(tx, account.key)?.shown, ended))
         })
@@ -248,7 +249,7 @@ impl Authd {
                 return Err(Error::not_found("account"));
             }
             throttle::clear(tx, &tag_key, account)?;
-            one_time_link::void(tx, account, Purpose::PasswordReset, "password_changed")?;
+            one_time_link::void_all(tx, account, "password_changed")?;
             Entry::of(Kind::PasswordChanged, account)
                 .detail(json!({ "by": "operator" }))
                 .write(tx)?;

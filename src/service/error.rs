@@ -34,6 +34,8 @@ pub enum Code {
     InvalidSetupToken,
     /// The reset link was used or replaced, has expired, or never existed.
     InvalidResetToken,
+    /// The link that proves an address was used or replaced, has expired, or never existed.
+    InvalidVerificationToken,
     /// This server sends no mail.
     NoMail,
     /// Another account has this e-mail address.
@@ -63,6 +65,7 @@ impl Code {
             Code::InvalidInvitation => "invalid_invitation",
             Code::InvalidSetupToken => "invalid_setup_token",
             Code::InvalidResetToken => "invalid_reset_token",
+            Code::InvalidVerificationToken => "invalid_verification_token",
             Code::NoMail => "no_mail",
             Code::EmailTaken => "email_taken",
             Code::UsernameTaken => "username_taken",

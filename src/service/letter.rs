@@ -16,6 +16,8 @@ use crate::mail::Letter;
 pub(super) enum Topic {
     /// It carries a link to choose a new password.
     PasswordReset,
+    /// It carries a link to prove the account's address.
+    EmailVerification,
     /// The password was changed.
     PasswordChanged,
     /// The account has another address now; this goes to the one that it had.
@@ -25,8 +27,9 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    const ALL: [Topic; 4] = [
+    const ALL: [Topic; 5] = [
         Topic::PasswordReset,
+        Topic::EmailVerification,
         Topic::PasswordChanged,
         Topic::EmailChanged,
         Topic::ManyFailures,
@@ -36,6 +39,7 @@ impl Topic {
     pub const fn as_str(self) -> &'static str {
         match self {
             Topic::PasswordReset => "password_reset",
+            Topic::EmailVerification => "email_verification",
             Topic::PasswordChanged => "password_changed",
             Topic::EmailChanged => "email_changed",
             Topic::ManyFailures => "many_failures",
@@ -146,6 +150,26 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("It was asked for {whence}, at {when}."),
                     "If it was not you, there is nothing to do: your password is as it was, and without this letter \
                      nobody can change it in this way."
+                        .to_owned(),
+                ],
+            }
+        }
+        Topic::EmailVerification => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            Draft {
+                subject: format!("Confirm your e-mail address for {host}"),
+                opening: vec![format!(
+                    "there is an account at {host} with the address {email}. If it is yours, this link confirms that you \
+                     read mail here. It works once, until {until}."
+                )],
+                link: Some((
+                    "Confirm this address",
+                    format!("{issuer}/verify?token={secret}"),
+                )),
+                closing: vec![
+                    format!("It was asked for {whence}, at {when}."),
+                    "If the account is not yours, do not confirm: whoever made it knows its password and you do not. To \
+                     have it for yourself, ask for a new password there."
                         .to_owned(),
                 ],
             }

@@ -21,6 +21,9 @@ use crate::store::{Broken, ReadTx, Tx, params};
 /// short enough that one left in a mailbox opens nothing.
 const RESET_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
+/// How long a link works that proves an address: it opens nothing, and people read mail once a day.
+const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long a request is kept: it is counted for an hour, and looked at afterwards by an operator.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -31,12 +34,14 @@ const MOST_LISTED: u32 = 100;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
     PasswordReset,
+    EmailVerification,
 }
 
 impl Purpose {
     pub const fn as_str(self) -> &'static str {
         match self {
             Purpose::PasswordReset => "password_reset",
+            Purpose::EmailVerification => "email_verification",
         }
     }
 
@@ -44,6 +49,7 @@ impl Purpose {
     pub const fn lifetime(self) -> Duration {
         match self {
             Purpose::PasswordReset => RESET_LIFETIME,
+            Purpose::EmailVerification => VERIFICATION_LIFETIME,
         }
     }
 }
@@ -72,7 +78,11 @@ pub(super) fn request(
     purpose: Purpose,
     device: Option<&Device>,
 ) -> Result<LinkKey, Broken> {
-    void(tx, account, purpose, "replaced")?;
+    tx.run(
+        "UPDATE link SET ended_at = ?3, end_reason = 'replaced' \
+         WHERE account_id = ?1 AND purpose = ?2 AND ended_at IS NULL",
+        params![account, purpose.as_str(), tx.now],
+    )?;
     tx.row(
         "INSERT INTO link (account_id, purpose, requested_at, ip, user_agent) VALUES (?1, ?2, ?3, ?4, ?5) \
          RETURNING id",
@@ -131,32 +141,42 @@ pub(super) fn find(
     )
 }
 
-/// Uses a link up. Returns whose it was; `None` if it did not work, or somebody was faster.
+/// A link that was used up just now.
+pub(super) struct Claimed {
+    /// Whose it was.
+    pub account: AccountKey,
+    /// Whether it came by mail, and was not handed out by an operator.
+    pub is_mailed: bool,
+}
+
+/// Uses a link up; `None` if it did not work, or somebody was faster.
 pub(super) fn claim(
     tx: &Tx<'_>,
     purpose: Purpose,
     digest: Digest,
-) -> Result<Option<AccountKey>, Broken> {
+) -> Result<Option<Claimed>, Broken> {
     tx.row(
         "UPDATE link SET ended_at = ?3, end_reason = 'used' \
-         WHERE digest = ?1 AND purpose = ?2 AND ended_at IS NULL AND expires_at > ?3 RETURNING account_id",
+         WHERE digest = ?1 AND purpose = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+         RETURNING account_id, ip IS NOT NULL",
         params![digest, purpose.as_str(), tx.now],
-        |row| row.get(0),
+        |row| {
+            Ok(Claimed {
+                account: row.get(0)?,
+                is_mailed: row.get(1)?,
+            })
+        },
     )
 }
 
-/// Makes all links of an account for one purpose void. Returns how many worked, or would have.
-pub(super) fn void(
-    tx: &Tx<'_>,
-    account: AccountKey,
-    purpose: Purpose,
-    reason: &str,
-) -> Result<usize, Broken> {
+/// Makes all links of an account void, whatever they are for: its password or its address is another now, or nobody may
+/// sign in to it. What is left in a mailbox must not undo that.
+pub(super) fn void_all(tx: &Tx<'_>, account: AccountKey, reason: &str) -> Result<(), Broken> {
     tx.run(
-        "UPDATE link SET ended_at = ?3, end_reason = ?4 \
-         WHERE account_id = ?1 AND purpose = ?2 AND ended_at IS NULL",
-        params![account, purpose.as_str(), tx.now, reason],
-    )
+        "UPDATE link SET ended_at = ?2, end_reason = ?3 WHERE account_id = ?1 AND ended_at IS NULL",
+        params![account, tx.now, reason],
+    )?;
+    Ok(())
 }
 
 /// How many links were asked for since `since`, not counting an operator's.

@@ -30,7 +30,7 @@ use super::{Authd, Device, Error, account};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, LetterKey, LinkKey};
 use crate::mail::{Letter, Mailer, Undelivered};
-use crate::secret::{Digest, ResetToken};
+use crate::secret::{Digest, ResetToken, VerificationToken};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// The pause after the first try that failed; each further one is twice as long.
@@ -49,6 +49,7 @@ const ROUND: usize = 100;
 const fn purpose_of(topic: Topic) -> Option<Purpose> {
     match topic {
         Topic::PasswordReset => Some(Purpose::PasswordReset),
+        Topic::EmailVerification => Some(Purpose::EmailVerification),
         Topic::PasswordChanged | Topic::EmailChanged | Topic::ManyFailures => None,
     }
 }
@@ -77,6 +78,11 @@ struct Note<'a> {
 }
 
 impl Outbox {
+    /// Whether mail is on. Where it is not, a letter that is noted is none.
+    pub fn is_on(self) -> bool {
+        self.is_on
+    }
+
     /// Notes a letter to the owner of an account, about something that was done from `device`, or by an operator.
     pub fn note(
         self,
@@ -154,6 +160,7 @@ impl Outbox {
 #[derive(Clone)]
 enum Carried {
     Reset(ResetToken),
+    Verification(VerificationToken),
 }
 
 impl Carried {
@@ -161,18 +168,23 @@ impl Carried {
     fn draw(tx: &Tx<'_>, purpose: Purpose) -> Carried {
         match purpose {
             Purpose::PasswordReset => Carried::Reset(ResetToken::from_bytes(tx.random())),
+            Purpose::EmailVerification => {
+                Carried::Verification(VerificationToken::from_bytes(tx.random()))
+            }
         }
     }
 
     fn digest(&self) -> Digest {
         match self {
             Carried::Reset(token) => token.digest(),
+            Carried::Verification(token) => token.digest(),
         }
     }
 
     fn reveal(&self) -> String {
         match self {
             Carried::Reset(token) => token.reveal(),
+            Carried::Verification(token) => token.reveal(),
         }
     }
 }
@@ -457,6 +469,7 @@ mod tests {
                 .count()
         };
         assert_eq!(tries(Topic::PasswordReset), 6);
+        assert_eq!(tries(Topic::EmailVerification), 31);
         assert_eq!(tries(Topic::PasswordChanged), 31);
     }
 }

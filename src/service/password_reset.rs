@@ -1,34 +1,31 @@
 //! Password reset: a way back in for somebody who reads the account's mail.
 //!
-//! Asking reveals nothing: a known and an unknown address get the same answer after the same one commit, and the letter
-//! leaves later, on another thread (req 21). It goes to the address that is stored, never to the one that was typed
-//! (req 27). Asking changes nothing about the account either; only older links are void then (req 24).
-//!
 //! The link opens one thing, once: choosing a new password. That ends every session, every other link and the throttle
 //! in the same transaction (req 30), tells the owner, and signs nobody in (req 29): whoever holds a mailbox for a moment
-//! still has to show the password that was chosen.
+//! still has to show the password that was chosen. A link that came by mail also proves the address that it came to.
 //!
 //! An operator hands out the same link without mail.
-
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::event::{Entry, Kind};
 use super::letter::Topic;
-use super::one_time_link::{self, LinkRequest, Purpose};
+use super::mailed_link::Wish;
+use super::one_time_link::{self, Claimed, LinkRequest, Purpose};
 use super::session::{self, Ended};
-use super::throttle::{self, Subject};
-use super::{Authd, Code, Device, Error, Selector, account};
+use super::{Authd, Code, Device, Error, Selector, account, throttle};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::ResetToken;
 use crate::store::{Broken, Tx, params};
 
-/// Letters with a reset link that one account is sent within [`PERIOD`]: enough for somebody who looks in the wrong
-/// mailbox first, too few to fill one.
-const MOST_REQUESTS: u32 = 3;
-const PERIOD: Duration = Duration::from_secs(60 * 60);
+/// A link with which the owner of an account chooses a new password.
+const WISH: Wish = Wish {
+    purpose: Purpose::PasswordReset,
+    topic: Topic::PasswordReset,
+    event: Kind::PasswordResetRequested,
+    command: "authd user reset-link",
+};
 
 /// A reset link that an operator hands out.
 #[derive(Clone, Debug)]
@@ -49,35 +46,7 @@ impl Authd {
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
     /// [`Code::TooManyRequests`] for an address of the network that asks again and again.
     pub fn request_password_reset(&self, email: &str, device: &Device) -> Result<(), Error> {
-        if !self.policy.sends_mail {
-            return Err(Error::no(
-                Code::NoMail,
-                "This server sends no mail. Ask whoever runs it for a link: `authd user reset-link` prints one.",
-            ));
-        }
-        let (_, email_key) = account::read_email(email)?;
-        self.store
-            .read(|tx| self.refuse_blocked_subject(tx, &Subject::Mail(device.ip)))?;
-        let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
-        self.store.write(move |tx| {
-            throttle::record(tx, &tag_key, &Subject::Mail(device.ip))?;
-            // One row for every address that is asked about, known or not: both cost a commit.
-            throttle::record(tx, &tag_key, &Subject::Asked(&email_key))?;
-            let Some(account) = may_be_sent(tx, &email_key)? else {
-                return Ok(());
-            };
-            let purpose = Purpose::PasswordReset;
-            let since = tx.now.minus(PERIOD);
-            if one_time_link::count_requests(tx, account, purpose, since)? >= MOST_REQUESTS {
-                return Ok(());
-            }
-            let link = one_time_link::request(tx, account, purpose, Some(&device))?;
-            outbox.note_link(tx, account, Topic::PasswordReset, link, &device)?;
-            Entry::of(Kind::PasswordResetRequested, account)
-                .device(&device)
-                .write(tx)?;
-            Ok(())
-        })
+        self.request_link(WISH, email, device, may_be_sent)
     }
 
     /// Makes a reset link for an operator to hand out; older ones are void then.
@@ -140,7 +109,7 @@ impl Authd {
         let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
         self.store.write(move |tx| {
             let claimed = one_time_link::claim(tx, Purpose::PasswordReset, digest)?;
-            let account = claimed.ok_or_else(spent)?;
+            let Claimed { account, is_mailed } = claimed.ok_or_else(spent)?;
             let changed = tx.run(
                 "UPDATE account SET password_hash = ?2, password_temporary = 0 \
                  WHERE id = ?1 AND disabled_at IS NULL",
@@ -149,7 +118,19 @@ impl Authd {
             if changed == 0 {
                 return Err(spent());
             }
-            one_time_link::void(tx, account, Purpose::PasswordReset, "password_changed")?;
+            if is_mailed {
+                // Whatever changes the address voids the link, so it came to the one that is stored.
+                let proven = tx.run(
+                    "UPDATE account SET email_verified_at = ?2 WHERE id = ?1 AND email_verified_at IS NULL",
+                    params![account, tx.now],
+                )?;
+                if proven == 1 {
+                    Entry::of(Kind::EmailVerified, account)
+                        .device(&device)
+                        .write(tx)?;
+                }
+            }
+            one_time_link::void_all(tx, account, "password_changed")?;
             throttle::clear(tx, &tag_key, account)?;
             Entry::of(Kind::PasswordChanged, account)
                 .device(&device)

@@ -699,7 +699,8 @@ fn load(tx: &ReadTx<'_>, id: FamilyId) -> Result<Option<(Family, Holder)>, Broke
                     OR f.epoch <> v.epoch, \
                 c.replay_window, \
                 s.device_name, s.created_at, f.scope, \
-                a.public_id, a.email, a.username, a.name, a.admin, a.disabled_at, a.created_at \
+                a.public_id, a.email, a.email_verified_at IS NOT NULL, a.username, a.name, a.admin, a.disabled_at, \
+                a.created_at \
          FROM refresh_family f \
          JOIN session s ON s.id = f.session_id JOIN account a ON a.id = s.account_id \
          JOIN client c ON c.id = f.client_id JOIN server v ON v.id = 1 \

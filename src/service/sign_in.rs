@@ -15,13 +15,12 @@ use super::account::{self, Prepared};
 use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
 use super::letter::Topic;
-use super::one_time_link::{self, Purpose};
 use super::scope::Scope;
 use super::session::{self, Ended, Grant, SignIn, Wanted};
 use super::throttle::{self, Subject};
 use super::{
     AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Registration, Selector, client,
-    invitation, refresh_token,
+    email_verification, invitation, one_time_link, refresh_token,
 };
 use crate::ids::{AccountKey, SessionId, SessionKey};
 use crate::password::{Password, Verification};
@@ -235,13 +234,14 @@ impl Authd {
         }
         asked?;
         let new = self.prepare(account, Some(password))?;
-        let tag_key = self.tag_key.clone();
+        let (tag_key, outbox) = (self.tag_key.clone(), self.outbox());
         let grant = self.store.write(move |tx| {
             throttle::record(tx, &tag_key, &Subject::Registration(opening.device.ip))?;
             let account = account::insert(tx, &new)?;
             if let Some(invitation) = invitation {
                 invitation::claim(tx, invitation, account.key, &new.email_key)?;
             }
+            email_verification::ask(tx, outbox, account.key, &opening.device)?;
             begin_session(tx, account, &opening)
         })?;
         self.issue(grant)
@@ -336,12 +336,7 @@ impl Authd {
                 Entry::of(Kind::PasswordChanged, found.account)
                     .device(&opening.device)
                     .write(tx)?;
-                one_time_link::void(
-                    tx,
-                    found.account,
-                    Purpose::PasswordReset,
-                    "password_changed",
-                )?;
+                one_time_link::void_all(tx, found.account, "password_changed")?;
                 outbox.note(
                     tx,
                     found.account,
@@ -404,7 +399,7 @@ impl Authd {
                 params![account, hash],
             )?;
             throttle::clear(tx, &proof.tag_key, account)?;
-            one_time_link::void(tx, account, Purpose::PasswordReset, "password_changed")?;
+            one_time_link::void_all(tx, account, "password_changed")?;
             Entry::of(Kind::PasswordChanged, account)
                 .device(&device)
                 .write(tx)?;
@@ -631,16 +626,21 @@ impl Authd {
             if let Some((email, key)) = email {
                 account::refuse_taken_email(tx, &key, account)?;
                 let old = account::load(tx, account)?.shown.email;
-                // Not where the same address is merely written in another way.
-                if !old.eq_ignore_ascii_case(&email) {
-                    outbox.note_at(tx, account, &old, Topic::EmailChanged, Some(&device))?;
-                }
                 tx.run(
                     "UPDATE account SET email = ?2, email_key = ?3 WHERE id = ?1",
                     params![account, email, key],
                 )?;
-                // A link that is on its way to the old address must not open the account any more.
-                one_time_link::void(tx, account, Purpose::PasswordReset, "email_changed")?;
+                // The same address, written in another way, is as proven as it was.
+                if !old.eq_ignore_ascii_case(&email) {
+                    tx.run(
+                        "UPDATE account SET email_verified_at = NULL WHERE id = ?1",
+                        params![account],
+                    )?;
+                    // A link that is on its way to the old address must not open the account any more.
+                    one_time_link::void_all(tx, account, "email_changed")?;
+                    outbox.note_at(tx, account, &old, Topic::EmailChanged, Some(&device))?;
+                    email_verification::ask(tx, outbox, account, &device)?;
+                }
                 changed.push("email");
             }
             if let Some(username) = username {

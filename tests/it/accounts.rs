@@ -123,7 +123,10 @@ fn registration_is_closed_until_an_operator_opens_it() {
     let t = open_to_all();
     let ann = register(&t, body).issued();
     assert!(t.is_open(&ann));
-    assert_eq!(t.events("ann"), ["account_created", "sign_in"]);
+    assert_eq!(
+        t.events("ann"),
+        ["account_created", "email_verification_requested", "sign_in"]
+    );
 }
 
 #[test] // CVE-2026-27946: nobody makes themselves more than they are

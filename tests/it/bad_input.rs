@@ -25,6 +25,8 @@ fn right(route: &Route) -> Value {
         (_, "/v1/password-reset/confirm") => {
             json!({ "token": "ap_x", "new_password": NEW_PASSWORD })
         }
+        (_, "/v1/email-verification") => json!({ "email": "x@example.org" }),
+        (_, "/v1/email-verification/confirm") => json!({ "token": "av_x" }),
         (Method::Patch, "/v1/sessions/{id}") => json!({ "device_name": "x" }),
         (method, path) => panic!("a new route: {method:?} {path}"),
     }

@@ -57,7 +57,12 @@ fn an_invitation_makes_one_account() {
     let used = only_one(&t);
     assert_eq!((used.state, used.ended_at), ("used", Some(START)));
     assert_eq!(used.used_by, Some(email("ann")));
-    let told = ["account_created", "invitation_used", "sign_in"];
+    let told = [
+        "account_created",
+        "invitation_used",
+        "email_verification_requested",
+        "sign_in",
+    ];
     assert_eq!(t.events("ann"), told);
     let detail = t.events_of("ann", "invitation_used")[0].detail.clone();
     assert_eq!(detail, Some(json!({ "invitation": invited.invitation.id })));

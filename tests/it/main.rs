@@ -4,6 +4,7 @@ mod access_tokens;
 mod accounts;
 mod bad_input;
 mod documentation;
+mod email_verification;
 mod events;
 mod examples;
 mod groups;

@@ -228,9 +228,10 @@ fn a_reset_ends_every_session_and_signs_nobody_in() {
     assert!(notice.text.contains(LAPTOP.ip), "{}", notice.text);
     assert!(!notice.text.contains("token="));
     assert_eq!(
-        t.events("ann")[3..6],
+        t.events("ann")[3..7],
         [
             "password_reset_requested",
+            "email_verified",
             "password_changed",
             "sessions_ended"
         ]

@@ -243,6 +243,31 @@ fn an_operator_prints_the_link_where_there_is_no_mail() {
     home.authd(&["user", "reset-link", "nobody"]).refused(1);
 }
 
+#[test] // the same for an address
+fn an_operator_prints_the_link_that_proves_an_address() {
+    let home = Home::new();
+    let server = home.serve();
+    server.set_up("ann@example.org");
+    let line = ["user", "verify-link", "ann@example.org", "--json"];
+    let printed = home.authd(&line).json();
+    assert_eq!(printed["account"], "ann@example.org");
+    let link = printed["verify_link"].as_str().expect("a link");
+    let (_, token) = link.split_once("/verify?token=").expect("a token");
+    let mut client = server.client();
+    let page = client.get(&format!("/verify?token={token}"));
+    assert!(page.status(200).text().contains(token));
+    let body = json!({ "token": token });
+    let path = "/v1/email-verification/confirm";
+    client.post(path, &body).status(204);
+    client
+        .post(path, &body)
+        .refused(400, "invalid_verification_token");
+    let shown = home.authd(&["user", "show", "ann@example.org", "--json"]);
+    assert_eq!(shown.json()["email_verified"], true);
+    let again = home.authd(&line).refused(1);
+    assert!(again.contains("confirmed already"), "{again}");
+}
+
 #[test]
 fn a_directory_takes_the_letters() {
     let home = Home::with("mail = \"dir:letters\"\n");

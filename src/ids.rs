@@ -50,6 +50,8 @@ keys! {
     FamilyKey;
     /// The row of a group.
     GroupKey;
+    /// The row of an invitation.
+    InvitationKey;
     /// The row of a one-time link.
     LinkKey;
     /// The row of a letter in the outbox.

@@ -17,14 +17,17 @@ pub(super) struct Invite {
     /// The account is in this group from the start
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+    /// Have it mailed to that address by the running server, instead of printing the link: whoever uses it reads mail there
+    #[arg(long, requires = "email")]
+    send: bool,
     /// How long the link works, 1h to 90d
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
     expires: Duration,
     /// List the invitations that are open, and who came with those of the last 30 days; make none
-    #[arg(long, conflicts_with_all = ["email", "group", "expires", "revoke"])]
+    #[arg(long, conflicts_with_all = ["email", "group", "send", "expires", "revoke"])]
     list: bool,
     /// Withdraw the open invitation with this id; make none
-    #[arg(long, value_name = "ID", conflicts_with_all = ["email", "group", "expires"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["email", "group", "send", "expires"])]
     revoke: Option<String>,
 }
 
@@ -47,15 +50,22 @@ impl Invite {
             email: self.email,
             group: self.group,
             lifetime: self.expires,
+            is_mailed: self.send,
         };
         let Invited { invitation, token } = authd.invite(&new)?;
-        let url = format!("{}/register?invite={token}", authd.policy().issuer);
-        out.record(&json!({
-            "invitation_link": url,
+        let mut shown = json!({
             "id": invitation.id,
             "email": invitation.email,
             "group": invitation.group,
             "expires_at": invitation.expires_at,
-        }))
+        });
+        let issuer = &authd.policy().issuer;
+        match token {
+            Some(token) => {
+                shown["invitation_link"] = json!(format!("{issuer}/register?invite={token}"))
+            }
+            None => shown["mailed"] = json!(true),
+        }
+        out.record(&shown)
     }
 }

@@ -5,6 +5,9 @@
 //! it is used up by a guarded `UPDATE` in the transaction that makes the account, so that there is no account without it
 //! and no use without an account. A registration that is refused uses nothing up.
 //!
+//! An invitation for an address may be mailed to it. Its secret is drawn when the letter leaves, and nobody else sees it:
+//! so whoever uses it reads mail at that address, which is noted with the account.
+//!
 //! Whatever is wrong with an invitation, the answer is the same: whoever found one learns nothing about it, nor for whom
 //! it was.
 
@@ -17,7 +20,7 @@ use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::{Authd, Code, Error, Registration, account, group};
 use crate::clock::Timestamp;
-use crate::ids::{AccountKey, GroupKey, InvitationId};
+use crate::ids::{AccountKey, GroupKey, InvitationId, InvitationKey};
 use crate::secret::{Digest, InvitationToken};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
@@ -43,6 +46,8 @@ pub struct NewInvitation {
     pub group: Option<String>,
     /// How long it works: [`NewInvitation::SHORTEST`] to [`NewInvitation::LONGEST`].
     pub lifetime: Duration,
+    /// Whether it is mailed to its address, and shown to nobody else.
+    pub is_mailed: bool,
 }
 
 impl NewInvitation {
@@ -64,6 +69,9 @@ pub struct Invitation {
     pub email: Option<String>,
     /// The group that the account is in from the start, if there still is such a group.
     pub group: Option<String>,
+    /// Whether a letter carries it.
+    #[serde(rename = "mailed")]
+    pub is_mailed: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// Until when it works.
@@ -74,28 +82,38 @@ pub struct Invitation {
     pub used_by: Option<String>,
 }
 
-/// A new invitation with its secret, which is shown this once.
+/// A new invitation.
 #[derive(Clone, Debug)]
 pub struct Invited {
     /// The invitation.
     pub invitation: Invitation,
-    /// The plain token, for the link and for `POST /v1/accounts`.
-    pub token: String,
+    /// The plain token, for the link and for `POST /v1/accounts`, which is shown this once; `None` if it is mailed.
+    pub token: Option<String>,
 }
 
 impl Authd {
-    /// Makes an invitation, for an operator to hand out.
+    /// Makes an invitation, for an operator to hand out or to have mailed.
     ///
     /// # Errors
-    /// [`Code::RegistrationClosed`] where nobody could use one; [`Code::NotFound`] if there is no such group;
-    /// [`Code::EmailTaken`] if the address has an account already; [`Code::InvalidRequest`] for what is no address, a
-    /// lifetime out of bounds, and the 1,001st that would be open.
+    /// [`Code::RegistrationClosed`] where nobody could use one; [`Code::NoMail`] for one to be mailed where mail is off;
+    /// [`Code::NotFound`] if there is no such group; [`Code::EmailTaken`] if the address has an account already;
+    /// [`Code::InvalidRequest`] for what is no address, one to be mailed without any, a lifetime out of bounds, and the
+    /// 1,001st that would be open.
     pub fn invite(&self, new: &NewInvitation) -> Result<Invited, Error> {
         if self.policy.registration == Registration::Closed {
             return Err(Error::no(
                 Code::RegistrationClosed,
                 "Registration is closed here, so nobody could use an invitation. Set `registration = \"invite\"`.",
             ));
+        }
+        if new.is_mailed && !self.policy.sends_mail {
+            return Err(Error::no(
+                Code::NoMail,
+                "This server sends no mail. Make an invitation that is not mailed, and hand out its link.",
+            ));
+        }
+        if new.is_mailed && new.email.is_none() {
+            return Err(Error::invalid("A letter takes an address to go to."));
         }
         let lifetime = new.lifetime;
         if !(NewInvitation::SHORTEST..=NewInvitation::LONGEST).contains(&lifetime) {
@@ -104,7 +122,7 @@ impl Authd {
             ));
         }
         let email = new.email.as_deref().map(account::read_email).transpose()?;
-        let group = new.group.clone();
+        let (group, is_mailed, outbox) = (new.group.clone(), new.is_mailed, self.outbox());
         self.store.write(move |tx| {
             let (email, email_key) = email.unzip();
             if let Some(key) = &email_key {
@@ -116,36 +134,44 @@ impl Authd {
                     "There are {MOST_OPEN} open invitations already. Withdraw some, or wait until they expire."
                 )));
             }
-            let token = InvitationToken::from_bytes(tx.random());
+            let token = (!is_mailed).then(|| InvitationToken::from_bytes(tx.random()));
             let invitation = Invitation {
                 id: InvitationId::random(tx.random()),
                 state: "open",
                 email,
                 group,
+                is_mailed,
                 created_at: tx.now,
                 expires_at: tx.now.plus(lifetime),
                 ended_at: None,
                 used_by: None,
             };
-            tx.run(
-                "INSERT INTO invitation (public_id, email, email_key, group_id, is_mailed, created_at, expires_at, digest) \
-                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)",
-                params![
-                    invitation.id,
-                    invitation.email,
-                    email_key,
-                    group_key,
-                    invitation.created_at,
-                    invitation.expires_at,
-                    token.digest(),
-                ],
-            )?;
+            let key = tx
+                .row(
+                    "INSERT INTO invitation (public_id, email, email_key, group_id, is_mailed, created_at, expires_at, \
+                     digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+                    params![
+                        invitation.id,
+                        invitation.email,
+                        email_key,
+                        group_key,
+                        is_mailed,
+                        invitation.created_at,
+                        invitation.expires_at,
+                        token.as_ref().map(InvitationToken::digest),
+                    ],
+                    |row| row.get(0),
+                )?
+                .ok_or_else(|| unexpected("an insertion returned no row"))?;
+            if let Some(email) = invitation.email.as_deref().filter(|_| is_mailed) {
+                outbox.note_invitation(tx, email, key)?;
+            }
             Entry::of_nobody(Kind::InvitationCreated)
                 .detail(json!({ "invitation": invitation.id, "group": invitation.group }))
                 .write(tx)?;
             Ok(Invited {
                 invitation,
-                token: token.reveal(),
+                token: token.map(|token| token.reveal()),
             })
         })
     }
@@ -158,7 +184,8 @@ impl Authd {
     pub fn invitations(&self) -> Result<Vec<Invitation>, Error> {
         Ok(self.store.read(|tx| {
             tx.rows(
-                "SELECT i.public_id, i.email, g.name, i.created_at, i.expires_at, i.ended_at, i.end_reason, a.email \
+                "SELECT i.public_id, i.email, g.name, i.is_mailed, i.created_at, i.expires_at, i.ended_at, i.end_reason, \
+                     a.email \
                  FROM invitation i LEFT JOIN user_group g ON g.id = i.group_id LEFT JOIN account a ON a.id = i.account_id \
                  ORDER BY i.ended_at IS NULL AND i.expires_at > ?1 DESC, i.id DESC LIMIT ?2",
                 params![tx.now, MOST_LISTED],
@@ -189,6 +216,33 @@ impl Authd {
     }
 }
 
+/// Gives a mailed invitation its secret, in the place of an earlier one. Returns until when it works; `None` if it has
+/// ended.
+pub(super) fn arm(
+    tx: &Tx<'_>,
+    invitation: InvitationKey,
+    digest: Digest,
+) -> Result<Option<Timestamp>, Broken> {
+    tx.row(
+        "UPDATE invitation SET digest = ?2 WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?3 AND is_mailed = 1 \
+         RETURNING expires_at",
+        params![invitation, digest, tx.now],
+        |row| row.get(0),
+    )
+}
+
+/// Until when an invitation works; `None` if it works no more.
+pub(super) fn open_until(
+    tx: &ReadTx<'_>,
+    invitation: InvitationKey,
+) -> Result<Option<Timestamp>, Broken> {
+    tx.row(
+        "SELECT expires_at FROM invitation WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2",
+        params![invitation, tx.now],
+        |row| row.get(0),
+    )
+}
+
 /// Reads an invitation from outside: what is looked for of it.
 pub(super) fn read(token: &str) -> Result<Digest, Error> {
     let token = InvitationToken::read(token).ok_or_else(refused)?;
@@ -216,14 +270,21 @@ pub(super) fn claim(
     let claimed = tx.row(
         "UPDATE invitation SET ended_at = ?2, end_reason = 'used', account_id = ?4 \
          WHERE digest = ?1 AND ended_at IS NULL AND expires_at > ?2 AND (email_key IS NULL OR email_key = ?3) \
-         RETURNING public_id, group_id",
+         RETURNING public_id, group_id, is_mailed",
         params![digest, tx.now, email_key, account],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
-    let (id, group): (InvitationId, Option<GroupKey>) = claimed.ok_or_else(refused)?;
+    let (id, group, is_mailed): (InvitationId, Option<GroupKey>, bool) =
+        claimed.ok_or_else(refused)?;
     Entry::of(Kind::InvitationUsed, account)
-        .detail(json!({ "invitation": id }))
+        .detail(json!({ "invitation": id, "mailed": is_mailed }))
         .write(tx)?;
+    if is_mailed {
+        tx.run(
+            "UPDATE account SET email_verified_at = ?2 WHERE id = ?1",
+            params![account, tx.now],
+        )?;
+    }
     // The group may have been deleted since: the invitation is one without a group then.
     if let Some(group) = group {
         group::grant(tx, group, account, "invitation")?;
@@ -258,7 +319,7 @@ fn refused() -> Error {
 }
 
 fn from_row(row: &Row<'_>, now: Timestamp) -> Result<Invitation, Broken> {
-    let (expires_at, end_reason): (Timestamp, Option<String>) = (row.get(4)?, row.get(6)?);
+    let (expires_at, end_reason): (Timestamp, Option<String>) = (row.get(5)?, row.get(7)?);
     Ok(Invitation {
         id: row.get(0)?,
         state: match end_reason.as_deref() {
@@ -269,9 +330,10 @@ fn from_row(row: &Row<'_>, now: Timestamp) -> Result<Invitation, Broken> {
         },
         email: row.get(1)?,
         group: row.get(2)?,
-        created_at: row.get(3)?,
+        is_mailed: row.get(3)?,
+        created_at: row.get(4)?,
         expires_at,
-        ended_at: row.get(5)?,
-        used_by: row.get(7)?,
+        ended_at: row.get(6)?,
+        used_by: row.get(8)?,
     })
 }

@@ -24,15 +24,18 @@ pub(super) enum Topic {
     EmailChanged,
     /// Somebody presents wrong passwords, again and again.
     ManyFailures,
+    /// It carries an invitation, to somebody who has no account yet.
+    Invitation,
 }
 
 impl Topic {
-    const ALL: [Topic; 5] = [
+    const ALL: [Topic; 6] = [
         Topic::PasswordReset,
         Topic::EmailVerification,
         Topic::PasswordChanged,
         Topic::EmailChanged,
         Topic::ManyFailures,
+        Topic::Invitation,
     ];
 
     /// The stable name that is stored.
@@ -43,6 +46,7 @@ impl Topic {
             Topic::PasswordChanged => "password_changed",
             Topic::EmailChanged => "email_changed",
             Topic::ManyFailures => "many_failures",
+            Topic::Invitation => "invitation",
         }
     }
 
@@ -223,6 +227,25 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     .to_owned(),
             ],
         },
+        Topic::Invitation => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            Draft {
+                subject: format!("You are invited to {host}"),
+                opening: vec![format!(
+                    "whoever runs {host} invites you to make an account there, with your address {email}. This link \
+                     lets you do so. It works once, until {until}."
+                )],
+                link: Some((
+                    "Make your account",
+                    format!("{issuer}/register?invite={secret}"),
+                )),
+                closing: vec![
+                    "If you do not want an account there, there is nothing to do: without this letter nobody can make \
+                     one in this way."
+                        .to_owned(),
+                ],
+            }
+        }
     }
 }
 
@@ -337,6 +360,18 @@ mod tests {
             assert!(letter.html.contains(part), "{part}");
         }
         assert!(letter.text.lines().all(|line| line.len() <= 76));
+    }
+
+    #[test]
+    fn an_invitation_has_its_link_twice_and_both_parts_say_the_same() {
+        let letter = written(Topic::Invitation);
+        let link = "https://auth.example.org/register?invite=ap_secret";
+        assert!(letter.text.contains(&format!("\n    {link}\n")));
+        assert!(letter.html.contains(&format!("href=\"{link}\"")));
+        for part in ["2027-01-15T08:15:00Z", "works once"] {
+            assert!(letter.text.replace('\n', " ").contains(part), "{part}");
+            assert!(letter.html.contains(part), "{part}");
+        }
     }
 
     #[test]

@@ -26,11 +26,11 @@ use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::{self, Occasion, Topic};
 use super::one_time_link::{self, Purpose};
-use super::{Authd, Device, Error, account};
+use super::{Authd, Device, Error, account, invitation};
 use crate::clock::Timestamp;
-use crate::ids::{AccountKey, LetterKey, LinkKey};
+use crate::ids::{AccountKey, InvitationKey, LetterKey, LinkKey};
 use crate::mail::{Letter, Mailer, Undelivered};
-use crate::secret::{Digest, ResetToken, VerificationToken};
+use crate::secret::{Digest, InvitationToken, ResetToken, VerificationToken};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// The pause after the first try that failed; each further one is twice as long.
@@ -45,16 +45,19 @@ const NOTICE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Letters that one round sends, before whoever called it looks at something else.
 const ROUND: usize = 100;
 
-/// What the link in a letter is for; `None` for a notice, which has none.
+/// What the link in a letter lets an account's owner do; `None` where it has none, or invites somebody.
 const fn purpose_of(topic: Topic) -> Option<Purpose> {
     match topic {
         Topic::PasswordReset => Some(Purpose::PasswordReset),
         Topic::EmailVerification => Some(Purpose::EmailVerification),
-        Topic::PasswordChanged | Topic::EmailChanged | Topic::ManyFailures => None,
+        Topic::Invitation | Topic::PasswordChanged | Topic::EmailChanged | Topic::ManyFailures => {
+            None
+        }
     }
 }
 
-/// For how long a letter is worth sending: one with a link for as long as that would work.
+/// For how long a letter is worth sending: one with a link for as long as that would work. An invitation works for
+/// longer, but its operator should hear within a day that it went nowhere.
 const fn lifetime(topic: Topic) -> Duration {
     match purpose_of(topic) {
         Some(purpose) => purpose.lifetime(),
@@ -74,6 +77,7 @@ struct Note<'a> {
     account: Option<AccountKey>,
     email: Option<&'a str>,
     link: Option<LinkKey>,
+    invitation: Option<InvitationKey>,
     device: Option<&'a Device>,
 }
 
@@ -135,19 +139,35 @@ impl Outbox {
         self.insert(tx, topic, &note)
     }
 
+    /// Notes a letter that carries an invitation to its address.
+    pub fn note_invitation(
+        self,
+        tx: &Tx<'_>,
+        email: &str,
+        invitation: InvitationKey,
+    ) -> Result<(), Broken> {
+        let note = Note {
+            email: Some(email),
+            invitation: Some(invitation),
+            ..Note::default()
+        };
+        self.insert(tx, Topic::Invitation, &note)
+    }
+
     fn insert(self, tx: &Tx<'_>, topic: Topic, note: &Note<'_>) -> Result<(), Broken> {
         if !self.is_on {
             return Ok(());
         }
         tx.run(
-            "INSERT INTO outbox (public_id, account_id, email, purpose, link_id, ip, created_at, attempts, due_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?7)",
+            "INSERT INTO outbox (public_id, account_id, email, purpose, link_id, invitation_id, ip, created_at, attempts, \
+             due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8)",
             params![
                 tx.random::<16>(),
                 note.account,
                 note.email,
                 topic.as_str(),
                 note.link,
+                note.invitation,
                 note.device.map(|device| device.ip),
                 tx.now,
             ],
@@ -156,21 +176,61 @@ impl Outbox {
     }
 }
 
-/// The secret of the link that a letter carries.
+/// What the secret in a letter is for.
+#[derive(Clone, Copy)]
+enum Cargo {
+    Link(Purpose, LinkKey),
+    Invitation(InvitationKey),
+}
+
+impl Cargo {
+    /// What a letter carries; a notice carries nothing.
+    fn of(due: &Due) -> Result<Option<Cargo>, Broken> {
+        let cargo = match (purpose_of(due.topic), due.topic) {
+            (Some(purpose), _) => due.link.map(|link| Cargo::Link(purpose, link)),
+            (None, Topic::Invitation) => due.invitation.map(Cargo::Invitation),
+            (None, _) => return Ok(None),
+        };
+        let lacking = || unexpected("a letter lacks what it carries");
+        cargo.ok_or_else(lacking).map(Some)
+    }
+
+    /// Gives it its secret, in the place of an earlier one. Returns until when it works; `None` if it has ended.
+    fn arm(self, tx: &Tx<'_>, digest: Digest) -> Result<Option<Timestamp>, Broken> {
+        match self {
+            Cargo::Link(purpose, link) => one_time_link::arm(tx, link, purpose, digest),
+            Cargo::Invitation(invitation) => invitation::arm(tx, invitation, digest),
+        }
+    }
+
+    /// Until when it works, if it has its secret and does.
+    fn open_until(self, tx: &ReadTx<'_>) -> Result<Option<Timestamp>, Broken> {
+        match self {
+            Cargo::Link(_, link) => one_time_link::open_until(tx, link),
+            Cargo::Invitation(invitation) => invitation::open_until(tx, invitation),
+        }
+    }
+}
+
+/// The secret that a letter carries.
 #[derive(Clone)]
 enum Carried {
     Reset(ResetToken),
     Verification(VerificationToken),
+    Invitation(InvitationToken),
 }
 
 impl Carried {
-    /// A new one of the kind that a link for `purpose` takes.
-    fn draw(tx: &Tx<'_>, purpose: Purpose) -> Carried {
-        match purpose {
-            Purpose::PasswordReset => Carried::Reset(ResetToken::from_bytes(tx.random())),
-            Purpose::EmailVerification => {
+    /// A new one of the kind that this takes.
+    fn draw(tx: &Tx<'_>, cargo: Cargo) -> Carried {
+        match cargo {
+            Cargo::Link(Purpose::PasswordReset, _) => {
+                Carried::Reset(ResetToken::from_bytes(tx.random()))
+            }
+            Cargo::Link(Purpose::EmailVerification, _) => {
                 Carried::Verification(VerificationToken::from_bytes(tx.random()))
             }
+            Cargo::Invitation(_) => Carried::Invitation(InvitationToken::from_bytes(tx.random())),
         }
     }
 
@@ -178,6 +238,7 @@ impl Carried {
         match self {
             Carried::Reset(token) => token.digest(),
             Carried::Verification(token) => token.digest(),
+            Carried::Invitation(token) => token.digest(),
         }
     }
 
@@ -185,6 +246,7 @@ impl Carried {
         match self {
             Carried::Reset(token) => token.reveal(),
             Carried::Verification(token) => token.reveal(),
+            Carried::Invitation(token) => token.reveal(),
         }
     }
 }
@@ -206,6 +268,7 @@ struct Due {
     email: Option<String>,
     topic: Topic,
     link: Option<LinkKey>,
+    invitation: Option<InvitationKey>,
     ip: Option<IpAddr>,
     created_at: Timestamp,
     attempts: u32,
@@ -329,7 +392,7 @@ fn take(
     kept: &HashMap<LetterKey, Carried>,
 ) -> Result<(Option<Taken>, Option<Carried>), Broken> {
     let row = tx.row(
-        "SELECT id, public_id, account_id, email, purpose, link_id, ip, created_at, attempts FROM outbox \
+        "SELECT id, public_id, account_id, email, purpose, link_id, invitation_id, ip, created_at, attempts FROM outbox \
          WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
         params![tx.now],
         |row| {
@@ -342,9 +405,10 @@ fn take(
                     email: row.get(3)?,
                     topic,
                     link: row.get(5)?,
-                    ip: row.get(6)?,
-                    created_at: row.get(7)?,
-                    attempts: row.get::<u32>(8)? + 1,
+                    invitation: row.get(6)?,
+                    ip: row.get(7)?,
+                    created_at: row.get(8)?,
+                    attempts: row.get::<u32>(9)? + 1,
                 })
             });
             Ok((row.get(0)?, due.transpose()?))
@@ -362,9 +426,9 @@ fn take(
         give_up(tx, &due, "it could not be sent in time")?;
         return Ok((Some(Taken::Dropped(key)), None));
     }
-    let carried = match purpose_of(due.topic) {
+    let carried = match Cargo::of(&due)? {
         None => None,
-        Some(purpose) => match carried(tx, &due, purpose, kept.get(&key))? {
+        Some(cargo) => match carried(tx, cargo, kept.get(&key))? {
             Some(carried) => Some(carried),
             None => {
                 forget(tx, key)?;
@@ -415,19 +479,15 @@ fn addressee(tx: &ReadTx<'_>, due: &Due) -> Result<String, Broken> {
 /// what it is for has ended.
 fn carried(
     tx: &Tx<'_>,
-    due: &Due,
-    purpose: Purpose,
+    cargo: Cargo,
     kept: Option<&Carried>,
 ) -> Result<Option<(Carried, Timestamp)>, Broken> {
-    let Some(link) = due.link else {
-        return Ok(None);
-    };
     if let Some(carried) = kept {
-        let until = one_time_link::open_until(tx, link)?;
+        let until = cargo.open_until(tx)?;
         return Ok(until.map(|until| (carried.clone(), until)));
     }
-    let carried = Carried::draw(tx, purpose);
-    let until = one_time_link::arm(tx, link, purpose, carried.digest())?;
+    let carried = Carried::draw(tx, cargo);
+    let until = cargo.arm(tx, carried.digest())?;
     Ok(until.map(|until| (carried, until)))
 }
 

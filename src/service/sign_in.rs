@@ -237,11 +237,15 @@ impl Authd {
         let (tag_key, outbox) = (self.tag_key.clone(), self.outbox());
         let grant = self.store.write(move |tx| {
             throttle::record(tx, &tag_key, &Subject::Registration(opening.device.ip))?;
-            let account = account::insert(tx, &new)?;
+            let mut account = account::insert(tx, &new)?;
             if let Some(invitation) = invitation {
                 invitation::claim(tx, invitation, account.key, &new.email_key)?;
+                // One that was mailed has proven the address.
+                account = account::load(tx, account.key)?;
             }
-            email_verification::ask(tx, outbox, account.key, &opening.device)?;
+            if !account.shown.email_verified {
+                email_verification::ask(tx, outbox, account.key, &opening.device)?;
+            }
             begin_session(tx, account, &opening)
         })?;
         self.issue(grant)

@@ -24,7 +24,7 @@ use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::ids::{
     AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, GroupKey, InvitationId,
-    LetterKey, LinkKey, SealKeyKey, SessionId, SessionKey,
+    InvitationKey, LetterKey, LinkKey, SealKeyKey, SessionId, SessionKey,
 };
 use crate::secret::{Digest, Seal, SealKey, TagKey};
 
@@ -429,6 +429,7 @@ numbers! {
     ClientKey: from_row, as_row;
     FamilyKey: from_row, as_row;
     GroupKey: from_row, as_row;
+    InvitationKey: from_row, as_row;
     LetterKey: from_row, as_row;
     LinkKey: from_row, as_row;
     SealKeyKey: from_row, as_row;

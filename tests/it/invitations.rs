@@ -3,8 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
+use authd::clock::Timestamp;
 use authd::http::message::Method;
-use authd::service::{Code, Error, Invitation, Invited, NewInvitation, Registration};
+use authd::ids::InvitationId;
+use authd::mail::Letter;
+use authd::service::{Code, Error, EventQuery, Invitation, NewInvitation, Registration};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -20,11 +23,26 @@ fn for_anybody() -> NewInvitation {
         email: None,
         group: None,
         lifetime: days(7),
+        is_mailed: false,
     }
 }
 
-fn invite(t: &Harness, new: &NewInvitation) -> Invited {
-    t.authd().invite(new).expect("an invitation")
+/// An invitation that was printed.
+struct Printed {
+    id: InvitationId,
+    expires_at: Timestamp,
+    group: Option<String>,
+    token: String,
+}
+
+fn invite(t: &Harness, new: &NewInvitation) -> Printed {
+    let invited = t.authd().invite(new).expect("an invitation");
+    Printed {
+        id: invited.invitation.id,
+        expires_at: invited.invitation.expires_at,
+        group: invited.invitation.group,
+        token: invited.token.expect("it is printed"),
+    }
 }
 
 /// Tries to make an account with an invitation.
@@ -65,7 +83,10 @@ fn an_invitation_makes_one_account() {
     ];
     assert_eq!(t.events("ann"), told);
     let detail = t.events_of("ann", "invitation_used")[0].detail.clone();
-    assert_eq!(detail, Some(json!({ "invitation": invited.invitation.id })));
+    assert_eq!(
+        detail,
+        Some(json!({ "invitation": invited.id, "mailed": false }))
+    );
 
     refused(&t, "bob", &invited.token);
     // It stays used when the account goes.
@@ -128,7 +149,7 @@ fn an_invitation_expires() {
     for (age, works) in [(days(7) - seconds(1), true), (days(7), false)] {
         let t = by_invitation();
         let invited = invite(&t, &for_anybody());
-        assert_eq!(invited.invitation.expires_at, START.plus(days(7)));
+        assert_eq!(invited.expires_at, START.plus(days(7)));
         t.clock.advance(age);
         if works {
             register(&t, "ann", &invited.token).issued();
@@ -144,18 +165,18 @@ fn a_withdrawn_invitation_works_no_more() {
     let t = by_invitation();
     let invited = invite(&t, &for_anybody());
     let withdraw = |id| t.authd().withdraw_invitation(id);
-    withdraw(invited.invitation.id).expect("it is open");
+    withdraw(invited.id).expect("it is open");
     refused(&t, "ann", &invited.token);
     assert_eq!(only_one(&t).state, "withdrawn");
     // What has ended cannot be withdrawn: an operator is told when somebody was faster.
-    t.unchanged(|| assert!(withdraw(invited.invitation.id).is_err()));
+    t.unchanged(|| assert!(withdraw(invited.id).is_err()));
     let used = invite(&t, &for_anybody());
     register(&t, "ann", &used.token).issued();
     let late = invite(&t, &for_anybody());
     t.clock.advance(days(7));
     t.unchanged(|| {
-        assert!(withdraw(used.invitation.id).is_err());
-        assert!(withdraw(late.invitation.id).is_err());
+        assert!(withdraw(used.id).is_err());
+        assert!(withdraw(late.id).is_err());
     });
 }
 
@@ -165,7 +186,7 @@ fn a_bad_invitation_tells_nothing_about_itself() {
     let [used, withdrawn, expired] = [(); 3].map(|()| invite(&t, &for_anybody()));
     register(&t, "ann", &used.token).issued();
     t.authd()
-        .withdraw_invitation(withdrawn.invitation.id)
+        .withdraw_invitation(withdrawn.id)
         .expect("it is open");
     t.clock.advance(days(7));
     let other = NewInvitation {
@@ -251,7 +272,7 @@ fn an_invitation_leads_into_a_group() {
         ..for_anybody()
     };
     let invited = invite(&t, &new);
-    assert_eq!(invited.invitation.group.as_deref(), Some("family"));
+    assert_eq!(invited.group.as_deref(), Some("family"));
     let body = json!({
         "email": email("ann"), "password": PASSWORD, "invite": invited.token, "scope": "groups",
     });
@@ -365,4 +386,140 @@ fn the_page_of_an_invitation_says_what_to_do_with_it() {
         );
     });
     register(&t, "ann", &invited.token).issued();
+}
+
+/// For this address, by letter.
+fn by_letter(name: &str) -> NewInvitation {
+    NewInvitation {
+        email: Some(email(name)),
+        is_mailed: true,
+        ..for_anybody()
+    }
+}
+
+/// Has an invitation mailed.
+fn send(t: &Harness, name: &str) -> InvitationId {
+    let invited = t.authd().invite(&by_letter(name)).expect("an invitation");
+    assert!(invited.token.is_none(), "nobody sees what is mailed");
+    invited.invitation.id
+}
+
+/// The token of the invitation in a letter.
+#[track_caller]
+fn mailed_token(letter: &Letter) -> String {
+    let (_, rest) = letter.text.split_once("?invite=").expect("a link");
+    rest.lines().next().expect("a token").to_owned()
+}
+
+fn proven(t: &Harness) -> i64 {
+    t.number("SELECT count(*) FROM account WHERE email_verified_at IS NOT NULL")
+}
+
+#[test] // req 25: the letter is the only place of its secret, so whoever uses it reads mail there
+fn a_mailed_invitation_proves_the_address() {
+    let t = by_invitation();
+    let id = send(&t, "ann");
+    let waiting = t.number("SELECT count(*) FROM invitation WHERE digest IS NULL");
+    assert_eq!((waiting, only_one(&t).is_mailed), (1, true));
+    let letters = t.mail();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].to, email("ann"));
+    let link = format!("{ISSUER}/register?invite={}", mailed_token(&letters[0]));
+    assert!(letters[0].text.contains(&link) && letters[0].html.contains(&link));
+    assert!(t.mail().is_empty());
+
+    refused(&t, "bob", &mailed_token(&letters[0]));
+    let answer = register(&t, "ann", &mailed_token(&letters[0]));
+    answer.issued();
+    assert_eq!(answer.json()["account"]["email_verified"], true);
+    assert!(t.mail().is_empty(), "there is nothing left to prove");
+    assert_eq!(proven(&t), 1);
+    let detail = t.events_of("ann", "invitation_used")[0].detail.clone();
+    assert_eq!(detail, Some(json!({ "invitation": id, "mailed": true })));
+    // What an operator handed out says nothing about a mailbox.
+    let printed = NewInvitation {
+        is_mailed: false,
+        ..by_letter("bob")
+    };
+    let printed = invite(&t, &printed);
+    register(&t, "bob", &printed.token).issued();
+    assert_eq!(proven(&t), 1);
+}
+
+#[test]
+fn an_invitation_is_mailed_to_an_address_by_a_server_that_sends_mail() {
+    let mut t = by_invitation();
+    let nowhere = NewInvitation {
+        email: None,
+        ..by_letter("ann")
+    };
+    t.unchanged(|| {
+        let refused = t.authd().invite(&nowhere);
+        assert!(matches!(refused, Err(Error::No(Code::InvalidRequest, _))));
+    });
+    t.restart_with(|terms| terms.policy.sends_mail = false);
+    t.unchanged(|| {
+        let refused = t.authd().invite(&by_letter("ann"));
+        assert!(matches!(refused, Err(Error::No(Code::NoMail, _))));
+    });
+}
+
+#[test] // a week is a week, however long the letter waited
+fn a_letter_that_waits_carries_the_same_invitation() {
+    let mut t = by_invitation();
+    send(&t, "ann");
+    t.post_office.refuse(false);
+    let first = mailed_token(&t.mail()[0]);
+    t.clock.advance(seconds(15));
+    assert_eq!(mailed_token(&t.mail()[0]), first);
+    // A server that starts anew has forgotten it, and draws another.
+    t.restart();
+    t.post_office.counter().refusal = None;
+    t.clock.advance(minutes(1));
+    let letters = t.mail();
+    let second = mailed_token(&letters[0]);
+    assert_ne!(first, second);
+    let end = START.plus(days(7)).to_string();
+    assert!(letters[0].text.replace('\n', " ").contains(&end));
+    refused(&t, "ann", &first);
+    register(&t, "ann", &second).issued();
+}
+
+#[test]
+fn a_letter_with_a_withdrawn_invitation_does_not_leave() {
+    let t = by_invitation();
+    let id = send(&t, "ann");
+    t.authd().withdraw_invitation(id).expect("it is open");
+    assert!(t.mail().is_empty());
+    assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
+    // Nor does one whose time was over before the mail server came back.
+    let short = NewInvitation {
+        lifetime: hours(1),
+        ..by_letter("bob")
+    };
+    t.authd().invite(&short).expect("an invitation");
+    t.clock.advance(hours(1));
+    assert!(t.mail().is_empty());
+    assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
+}
+
+#[test] // fault 20
+fn an_operator_hears_of_an_invitation_that_cannot_be_delivered() {
+    let t = by_invitation();
+    send(&t, "ann");
+    t.clock.advance(days(1));
+    assert!(t.mail().is_empty());
+    t.post_office.refuse(true);
+    send(&t, "bob");
+    assert_eq!(t.mail().len(), 1);
+    let query = EventQuery {
+        account: None,
+        before: None,
+        limit: 10,
+    };
+    let events = t.authd().events(&query).expect("events").into_iter();
+    let failed = events.filter(|event| event.kind == "mail_failed");
+    let told: Vec<_> = failed.filter_map(|event| event.detail).collect();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|detail| detail["letter"] == "invitation"));
 }

@@ -132,6 +132,7 @@ fn an_invitation_from_before_a_restore_invites_nobody() {
         email: None,
         group: None,
         lifetime: days(7),
+        is_mailed: false,
     };
     let invited = t.authd().invite(&new).expect("an invitation");
     restored(&mut t);

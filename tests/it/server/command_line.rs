@@ -299,6 +299,37 @@ fn somebody_is_invited_over_the_command_line() {
     assert!(said.contains("registration = \"invite\""), "{said}");
 }
 
+#[test] // the command notes the letter, and the server beside it sends it
+fn an_invitation_is_mailed_by_the_running_server() {
+    let home = Home::with("registration = \"invite\"\nmail = \"dir:letters\"");
+    let server = home.serve();
+    let invite = ["invite", "--email", "ann@example.org", "--send", "--json"];
+    let noted = home.authd(&invite).done().stdout;
+    assert!(noted.contains("\"mailed\": true"), "{noted}");
+    assert!(!noted.contains("ai_"), "{noted}");
+    let is_letter = |path: &std::path::Path| path.extension().is_some_and(|end| end == "eml");
+    let letter = eventually("the letter", || {
+        let letters = std::fs::read_dir(home.path("letters")).ok()?;
+        let mut paths = letters.map(|entry| entry.expect("an entry").path());
+        paths.find(|path| is_letter(path))
+    });
+    let letter = std::fs::read_to_string(letter).expect("a letter");
+    assert!(letter.contains("ann@example.org"), "{letter}");
+    // Quoted-printable has its own way of writing a line's end, and of writing `=`.
+    let text = letter.replace("=\r\n", "").replace("=3D", "=");
+    let (_, rest) = text.split_once("/register?invite=").expect("a link");
+    let token = rest.lines().next().expect("a token");
+    let body = json!({ "email": "ann@example.org", "password": PASSWORD, "invite": token });
+    let registered = server.client().post("/v1/accounts", &body);
+    registered.status(201);
+
+    home.authd(&["invite", "--send"]).refused(2);
+    home.set("registration = \"invite\"");
+    let said = home.authd(&["invite", "--email", "bob@example.org", "--send"]);
+    let said = said.refused(1);
+    assert!(said.contains("sends no mail"), "{said}");
+}
+
 #[test] // the set-up link can be had again until it is used
 fn a_new_set_up_link_replaces_the_printed_one() {
     let home = Home::new();

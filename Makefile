@@ -48,12 +48,13 @@ $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS)
 
 # The examples are tested with the languages that they are written in and what judges units of systemd, and the end-to-end
-# tests look at system calls.
+# tests look at system calls and stand behind a proxy. Debian keeps nginx where only root's PATH leads.
 test-tools:
 	@missing=; \
-	for tool in curl python3 node npm strace systemd-analyze; do \
+	for tool in curl python3 node npm strace systemd-analyze openssl; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
+	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx"; \
 	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -n "$$missing" ]; then \
 		packages=$$(echo "$$missing" | sed 's/\<node\>/nodejs/; s/systemd-analyze/systemd/'); \

@@ -525,7 +525,11 @@ impl PublicUrl {
         &self.0
     }
 
-    fn parse(text: &str) -> Result<PublicUrl, String> {
+    /// Reads a URL, with or without a slash at its end.
+    ///
+    /// # Errors
+    /// What was expected instead.
+    pub fn parse(text: &str) -> Result<PublicUrl, String> {
         Origin::parse(text.strip_suffix('/').unwrap_or(text)).map(PublicUrl)
     }
 }

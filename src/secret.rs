@@ -17,6 +17,9 @@
 //! The tag proves nothing about possession; the digest of the secret does. It tells an *old genuine* token from
 //! garbage without a row for each token, and garbage without touching the database.
 //!
+//! **A doctor's pass** ([`TagKey::pass`]) is a time under a tag of the same key, in a context of its own. It opens nothing
+//! but what `authd doctor` asks about its own request.
+//!
 //! **The seal** keeps the successor for a client that lost the answer: the new secret XOR a key stream derived
 //! from the *old* secret, the family, the generation, a nonce and a seal key. The old secret is stored nowhere, so
 //! the file alone opens no seal; the seal key is deleted after some time, so the old secret and the file together
@@ -30,6 +33,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::clock::Timestamp;
 use crate::ids::{AgentKey, FamilyId};
 
 const SECRET_LENGTH: usize = 32;
@@ -38,12 +42,17 @@ const SIGNED_LENGTH: usize = 16 + 4 + SECRET_LENGTH;
 const TOKEN_LENGTH: usize = SIGNED_LENGTH + TAG_LENGTH;
 const NONCE_LENGTH: usize = 16;
 
+/// A doctor's pass: its end in seconds, and the tag.
+const PASS_LENGTH: usize = 8 + TAG_LENGTH;
+
+const PASS_PREFIX: &str = "ad_";
 const REFRESH_PREFIX: &str = "ar_";
 
 const DIGEST_CONTEXT: &str = "authd 2026-11 digest of a secret token";
 const TAG_CONTEXT: &str = "authd 2026-11 tag of a refresh token";
 const SEAL_CONTEXT: &str = "authd 2026-11 seal over a successor";
 const RETRY_CONTEXT: &str = "authd 2026-11 digest of an idempotency key";
+const PASS_CONTEXT: &str = "authd 2026-11 tag of a doctor's pass";
 const SUBJECT_CONTEXT: &str = "authd 2026-11 subject of a throttle";
 const AGENT_CONTEXT: &str = "authd 2026-11 name of a user agent";
 
@@ -125,10 +134,31 @@ impl TagKey {
         first(blake3::keyed_hash(&key, text.as_bytes()).as_bytes())
     }
 
-    fn tag(&self, signed: &[u8]) -> [u8; TAG_LENGTH] {
-        let key = blake3::derive_key(TAG_CONTEXT, &self.0);
+    /// A pass for `authd doctor` that is good until `end`. It is no secret beyond that: nothing is stored of it.
+    pub fn pass(&self, end: Timestamp) -> String {
+        let mut bytes = end.as_unix().to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.tag(PASS_CONTEXT, &bytes));
+        encode(PASS_PREFIX, bytes)
+    }
+
+    /// Until when this pass is good; `None` if it was not made with this key.
+    pub fn end_of_pass(&self, text: &str) -> Option<Timestamp> {
+        let bytes = decode::<PASS_LENGTH>(PASS_PREFIX, text)?;
+        let (signed, tag) = bytes.split_at(PASS_LENGTH - TAG_LENGTH);
+        let is_ours = is_equal(tag, &self.tag(PASS_CONTEXT, signed));
+        let end = i64::from_be_bytes(signed.try_into().ok()?);
+        is_ours.then_some(Timestamp::from_unix(end))
+    }
+
+    fn tag(&self, context: &'static str, signed: &[u8]) -> [u8; TAG_LENGTH] {
+        let key = blake3::derive_key(context, &self.0);
         first(blake3::keyed_hash(&key, signed).as_bytes())
     }
+}
+
+/// Compares in a time that does not tell where the difference is (req 60).
+fn is_equal(left: &[u8], right: &[u8; TAG_LENGTH]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 /// The plain secret inside a refresh token.
@@ -170,12 +200,7 @@ impl RefreshToken {
     pub fn read(text: &str, key: &TagKey) -> Option<RefreshToken> {
         let bytes = decode::<TOKEN_LENGTH>(REFRESH_PREFIX, text)?;
         let (signed, tag) = bytes.split_at(SIGNED_LENGTH);
-        let expected = key.tag(signed);
-        let difference = tag
-            .iter()
-            .zip(&expected)
-            .fold(0, |all, (a, b)| all | (a ^ b));
-        if difference != 0 {
+        if !is_equal(tag, &key.tag(TAG_CONTEXT, signed)) {
             return None;
         }
         Some(RefreshToken {
@@ -191,7 +216,7 @@ impl RefreshToken {
         bytes.extend_from_slice(self.family.as_bytes());
         bytes.extend_from_slice(&self.generation.to_be_bytes());
         bytes.extend_from_slice(&self.secret.0);
-        bytes.extend_from_slice(&key.tag(&bytes));
+        bytes.extend_from_slice(&key.tag(TAG_CONTEXT, &bytes));
         encode(REFRESH_PREFIX, bytes)
     }
 }
@@ -350,7 +375,6 @@ fn decode<const N: usize>(prefix: &str, text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     fn token(generation: u32) -> RefreshToken {
         RefreshToken {
@@ -401,6 +425,24 @@ mod tests {
             }
         }
         assert!(RefreshToken::read(&text, &TagKey([4; 32])).is_none());
+    }
+
+    #[test]
+    fn a_doctors_pass_is_its_keys_and_nobody_elses() {
+        let (key, end) = (TagKey([3; 32]), Timestamp::from_unix(1_800_000_060));
+        let pass = key.pass(end);
+        assert!(pass.starts_with("ad_") && pass.len() == 35, "{pass}");
+        assert_eq!(key.end_of_pass(&pass), Some(end));
+        assert_eq!(TagKey([4; 32]).end_of_pass(&pass), None);
+        for at in 0..pass.len() {
+            let mut changed = pass.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("ASCII");
+            assert_eq!(key.end_of_pass(&changed), None, "byte {at}");
+            assert_eq!(key.end_of_pass(&pass[..at]), None, "prefix of {at}");
+        }
+        assert_eq!(key.end_of_pass(&format!("{pass}=")), None);
+        assert_eq!(key.end_of_pass(&token(7).reveal(&key)), None);
     }
 
     #[test] // I9

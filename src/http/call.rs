@@ -3,6 +3,7 @@
 //! A route cannot be written without its guard: the guard holds the handler, and a handler that wants to know who
 //! asks has another type than one that does not.
 
+use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
@@ -17,6 +18,8 @@ pub struct Call<'a> {
     pub(super) device: Device,
     /// What stands in the place of `{id}`.
     pub(super) parameter: &'a str,
+    /// Proxies whose word on the client's address is taken.
+    pub(super) trusted_proxies: &'a [IpNet],
 }
 
 /// Who may call, and what is called then.
@@ -26,6 +29,9 @@ pub enum Guard {
     Public(fn(&Call<'_>) -> Result<Response, Problem>),
     /// Whoever presents a first-party access token of an open session.
     Bearer(fn(&Call<'_>, &Actor) -> Result<Response, Problem>),
+    /// Whoever can read the server's file, and shows it with a pass of `authd doctor`. For everybody else there is
+    /// nothing at this path.
+    Doctor(fn(&Call<'_>) -> Result<Response, Problem>),
 }
 
 /// The schema of a type, for the OpenAPI document.

@@ -35,7 +35,7 @@ pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
 }
 
 /// An address, alone or with a port, IPv6 with or without brackets.
-fn read(hop: &[u8]) -> Option<IpAddr> {
+pub(crate) fn read(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let bare = hop
         .strip_prefix('[')

@@ -15,6 +15,7 @@ pub mod server;
 mod accounts;
 mod call;
 mod client_address;
+mod doctor;
 mod email_verification;
 mod error;
 mod events;
@@ -33,6 +34,8 @@ use ipnet::IpNet;
 
 use call::Call;
 pub use call::{Guard, Route};
+pub(crate) use client_address::read as read_hop;
+pub use doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
 pub use error::refusal;
 use message::{Method, Request, Response};
 
@@ -107,24 +110,24 @@ impl App {
             request,
             device: Device::new(ip, agent),
             parameter,
+            trusted_proxies: &self.settings.trusted_proxies,
         };
         let answer = match route.guard {
             Guard::Public(handler) => handler(&call),
             Guard::Bearer(handler) => self.actor(request).and_then(|actor| handler(&call, &actor)),
+            Guard::Doctor(handler) => match bearer(request) {
+                Some(pass) if self.authd.admits(pass) => handler(&call),
+                _ => return error::no_such_path(id),
+            },
         };
         answer.unwrap_or_else(|problem| problem.respond(id))
     }
 
-    /// Who is asking (RFC 6750 §2.1: the header, and neither the query nor the body).
+    /// Who is asking.
     fn actor(&self, request: &Request) -> Result<Actor, error::Problem> {
-        let credentials = request
-            .header("authorization")
-            .and_then(|value| value.split_once(' '));
-        match credentials {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Ok(self.authd.authenticate(token.trim())?)
-            }
-            _ => Err(error::Problem::missing_token()),
+        match bearer(request) {
+            Some(token) => Ok(self.authd.authenticate(token)?),
+            None => Err(error::Problem::missing_token()),
         }
     }
 
@@ -178,6 +181,14 @@ impl App {
             _ => response,
         }
     }
+}
+
+/// The token that a request presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
+fn bearer(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }
 
 /// All routes, for documentation and for the tests that walk them.

@@ -6,7 +6,7 @@ use super::call::{Call, Guard, Route};
 use super::error::Problem;
 use super::message::{Method, Response};
 use super::{
-    accounts, email_verification, events, health, keys, openapi, password_reset, sessions,
+    accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
@@ -249,6 +249,15 @@ pub const ROUTES: &[Route] = &[
         takes: None,
         gives: (200, None),
         refuses: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: doctor::DOCTOR_PATH,
+        guard: Guard::Doctor(doctor::tell),
+        summary: "What arrives of a request, for `authd doctor --url` alone",
+        takes: None,
+        gives: (200, Some(schema::<doctor::Seen>)),
+        refuses: &[404],
     },
     Route {
         method: Method::Get,

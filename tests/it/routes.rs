@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use authd::http::Route;
 use authd::http::message::Method;
 use authd::http::routes;
+use authd::http::{DOCTOR_PATH, Guard, Route};
+use authd::secret::TagKey;
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -91,7 +92,7 @@ fn every_guarded_route_refuses_whoever_is_not_signed_in() {
 fn the_public_routes_are_these() {
     let public: Vec<String> = routes()
         .iter()
-        .filter(|route| !route.is_guarded())
+        .filter(|route| matches!(route.guard, Guard::Public(_)))
         .map(|route| format!("{} {}", name(route.method), route.path))
         .collect();
     assert_eq!(
@@ -116,6 +117,41 @@ fn the_public_routes_are_these() {
             "GET /openapi.json",
         ]
     );
+}
+
+#[test]
+fn what_a_doctor_may_ask_is_not_there_for_anybody_else() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    let nothing = t.ask(Method::Get, "/nowhere").send();
+    for token in [
+        "",
+        "x",
+        "ad_",
+        "ad_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        &ann.access,
+        &ann.refresh,
+    ] {
+        let answer = t.ask(Method::Get, DOCTOR_PATH).bearer(token).send();
+        answer.refused("not_found");
+        assert_eq!(answer.status, nothing.status);
+    }
+    let key: Vec<u8> = t
+        .sql()
+        .query_row("SELECT tag_key FROM server", [], |row| row.get(0))
+        .expect("a key");
+    let key = TagKey::from_bytes(key.try_into().expect("32 bytes"));
+    let ask = |pass: &str| t.ask(Method::Get, DOCTOR_PATH).bearer(pass).send().status;
+    t.unchanged(|| {
+        let pass = key.pass(t.clock.wall().plus(minutes(1)));
+        assert_eq!(ask(&pass), 200);
+        // Not for longer than a doctor needs, whatever it says.
+        assert_eq!(ask(&key.pass(t.clock.wall().plus(seconds(61)))), 404);
+        t.clock.advance(minutes(1));
+        assert_eq!(ask(&pass), 404);
+        let other = TagKey::from_bytes([7; 32]).pass(t.clock.wall().plus(seconds(30)));
+        assert_eq!(ask(&other), 404);
+    });
 }
 
 #[test] // RFC 9110 §15.5.6
@@ -159,7 +195,10 @@ fn head_is_get_and_neither_changes_anything() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     t.unchanged(|| {
-        for route in routes().iter().filter(|route| route.method == Method::Get) {
+        let gets = routes().iter().filter(|route| {
+            route.method == Method::Get && !matches!(route.guard, Guard::Doctor(_))
+        });
+        for route in gets {
             let get = t.with_token(&ann, Method::Get, &path(route)).send();
             let head = t.with_token(&ann, Method::Head, &path(route)).send();
             assert_eq!(get.status, 200, "{}", route.path);

@@ -28,12 +28,14 @@ const LATE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
+/// A database that can be read, and what is inside.
+pub(super) struct Inside {
+    pub specimen: Specimen,
+    pub examination: Examination,
+}
+
 /// Looks at the file and into it. What is inside is returned, where it can be read, and `clock` goes on from its mark.
-pub(super) fn look(
-    config: &Config,
-    clock: &Clock,
-    findings: &mut Vec<Finding>,
-) -> Option<Examination> {
+pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) -> Option<Inside> {
     let inspection = match Inspection::of(&config.db) {
         Ok(inspection) => inspection,
         Err(why) => {
@@ -41,12 +43,12 @@ pub(super) fn look(
             return None;
         }
     };
-    let (database, examination) = examine(&inspection, clock);
+    let (database, inside) = examine(&inspection, clock);
     findings.push(database);
     findings.push(permissions(&inspection));
     findings.push(file_system(&inspection, config.accept_network_filesystem));
     findings.push(space(&inspection, config));
-    if let Some(examination) = &examination {
+    if let Some(Inside { examination, .. }) = &inside {
         findings.push(history(examination));
         findings.push(keys(
             &examination.signing_keys,
@@ -56,14 +58,14 @@ pub(super) fn look(
     }
     findings.push(time(
         clock.wall(),
-        examination.as_ref().map(|_| clock.standing()),
+        inside.as_ref().map(|_| clock.standing()),
         inspection.server.is_some(),
     ));
-    examination
+    inside
 }
 
 /// The file itself.
-fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Examination>) {
+fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) {
     const CHECK: &str = "database";
     let path = inspection.path.display();
     let refused = |why: OpenError| (Finding::refusal(CHECK, why.to_string()), None);
@@ -110,7 +112,11 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Examinati
                 1 => format!("{sound}; 1 account"),
                 _ => format!("{sound}; {accounts} accounts"),
             };
-            (Finding::ok(CHECK, found), Some(examination))
+            let inside = Inside {
+                specimen,
+                examination,
+            };
+            (Finding::ok(CHECK, found), Some(inside))
         }
         Ok(None) => (
             Finding::ok(CHECK, format!("{sound}; it was never served")),

@@ -1,13 +1,15 @@
 //! `authd doctor`: looks at what an installation depends on, and says what to do about what it finds.
 //!
 //! It works beside a running server, on a file at rest, and where there is no file yet, and changes nothing: neither the
-//! database, which is opened for looking only, nor a setting. The one thing that it does is what it is asked for, to
-//! send a letter.
+//! database, which is opened for looking only, nor a setting. What it does is what it is asked for: to send a letter, and
+//! to send requests through the proxy.
 //!
 //! Facts are gathered by the floors below; here they are judged, by pure functions of what was found, each a [`Finding`].
 //! Where one look shows that another makes no sense (no file, none that can be read), the other is left out.
 
+mod client;
 mod file;
+mod proxy;
 mod settings;
 
 use clap::Args;
@@ -16,13 +18,16 @@ use serde::Serialize;
 use super::output::Output;
 use super::{Common, Failure, log_to_stderr};
 use crate::clock::Clock;
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{LogFormat, LogLevel, PublicUrl};
 
 #[derive(Args)]
 pub(super) struct Doctor {
     /// Send a test message to this address, and say what the mail server answers
     #[arg(long, value_name = "ADDRESS")]
     mail_to: Option<String>,
+    /// Ask the running server through this address what arrives of a request, and print what to change in the proxy
+    #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
+    url: Option<PublicUrl>,
 }
 
 /// What one look found.
@@ -115,13 +120,23 @@ impl Doctor {
         };
         let clock = Clock::system();
         let mut findings = settings::sources(&loaded);
-        let examination = file::look(&loaded.config, &clock, &mut findings);
+        let inside = file::look(&loaded.config, &clock, &mut findings);
         findings.push(settings::memory(&loaded.config, loaded.memory));
         findings.extend(settings::public_url(&loaded.config));
-        let examination = examination.as_ref();
+        let examination = inside.as_ref().map(|inside| &inside.examination);
         findings.extend(settings::mail(&loaded.config, examination, clock.now()));
         if let Some(to) = &self.mail_to {
             findings.push(settings::trial(&loaded.config, to, &clock));
+        }
+        if let Some(url) = &self.url {
+            findings.extend(match &inside {
+                Some(inside) => proxy::look(&loaded.config, url, &inside.specimen, &clock),
+                None => vec![Finding::problem(
+                    "way in",
+                    "without the server's database nothing can be asked of it",
+                    "Run it where the server's file is, with the server's settings.",
+                )],
+            });
         }
         findings
     }

@@ -9,7 +9,7 @@ use crate::wire::{Home, Ran, files_of};
 
 /// What a doctor says of one thing.
 #[track_caller]
-fn look(ran: Ran, check: &str) -> (String, String) {
+pub fn look(ran: Ran, check: &str) -> (String, String) {
     let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let findings = told["findings"].as_array().expect("a list");
     let problems = findings.iter().filter(|found| found["state"] == "problem");

@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod mail;
 mod main_job;
+mod proxy;
 mod retries;
 mod secrets;
 mod supervised;

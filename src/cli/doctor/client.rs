@@ -1,0 +1,92 @@
+//! Requests through whatever stands in front of authd, as a client anywhere sends them.
+//!
+//! What answers may be anybody: a proxy's error page, a parked domain, somebody who means ill. So there is one bound for
+//! the time of a request, one for heads and one for bodies; no redirection is followed, and no proxy of the environment
+//! used, which would be another way than clients have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls_native_certs::load_native_certs;
+use ureq::Agent;
+use ureq::config::AutoHeaderValue;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// How long one request may take, from the look-up of the name to the last byte.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The largest head of an answer that is read.
+const LARGEST_HEAD: usize = 32 * 1024;
+
+/// The largest body that is read: ours have less than one KiB, with all that we send in it.
+const LARGEST_BODY: u64 = 64 * 1024;
+
+/// A client that trusts whom the system trusts.
+pub(super) struct Client(Agent);
+
+/// An answer, whoever gave it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub status: u16,
+    /// Where it redirects to.
+    pub location: Option<String>,
+    /// The values of all `Set-Cookie` fields that are text.
+    pub cookies: Vec<String>,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn new() -> Client {
+        let trusted = load_native_certs().certs;
+        let trusted = trusted
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned());
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
+            .root_certs(RootCerts::from(trusted))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(None)
+            .timeout_global(Some(PATIENCE))
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .max_response_header_size(LARGEST_HEAD)
+            // A connection each, as separate clients have: a proxy may close one after an answer.
+            .max_idle_connections(0)
+            .user_agent(AutoHeaderValue::Provided(
+                concat!("authd-doctor/", env!("CARGO_PKG_VERSION"))
+                    .to_owned()
+                    .into(),
+            ))
+            .build();
+        Client(config.into())
+    }
+
+    /// GETs `url` with these headers.
+    ///
+    /// # Errors
+    /// Why there was no answer, or none that could be read, for people.
+    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, String> {
+        let mut request = self.0.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = request.call().map_err(|error| error.to_string())?;
+        let body = answer.body_mut().with_config().limit(LARGEST_BODY);
+        let body = body.read_to_vec().map_err(|error| error.to_string())?;
+        let text = |value: &ureq::http::HeaderValue| value.to_str().ok().map(str::to_owned);
+        let headers = answer.headers();
+        Ok(Reply {
+            status: answer.status().as_u16(),
+            location: headers.get("location").and_then(text),
+            cookies: headers
+                .get_all("set-cookie")
+                .iter()
+                .filter_map(text)
+                .collect(),
+            body,
+        })
+    }
+}

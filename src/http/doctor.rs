@@ -1,0 +1,79 @@
+//! What arrives of a request, told to `authd doctor`, which sent it through whatever stands in front.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+use super::error::Problem;
+use super::message::Response;
+
+/// Where it is told.
+pub const DOCTOR_PATH: &str = "/.well-known/authd-doctor";
+
+/// A cookie as authd sets it under a public URL with TLS (RFC 6265bis §4.1.3.2).
+pub const SECURE_COOKIE: &str =
+    "__Host-authd_probe=arrived; Path=/; Secure; HttpOnly; SameSite=Lax";
+
+/// The same without TLS.
+pub const COOKIE: &str = "authd_probe=arrived; Path=/; HttpOnly; SameSite=Lax";
+
+/// Headers with which proxies tell of what was before them.
+const FORWARDING: [&str; 6] = [
+    "x-forwarded-for",
+    "forwarded",
+    "x-real-ip",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "via",
+];
+
+/// What the server sees of a request.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Seen {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// The client, after trusted proxies.
+    pub client: IpAddr,
+    /// The proxies that are trusted, as networks.
+    pub trusted_proxies: Vec<String>,
+    /// The host that was asked for.
+    pub host: Option<String>,
+    /// Headers of proxies, by their names in lower case, each with its values in order.
+    pub forwarding: BTreeMap<String, Vec<String>>,
+    /// The cookies that came.
+    pub cookies: Vec<String>,
+}
+
+pub(super) fn tell(call: &Call<'_>) -> Result<Response, Problem> {
+    let request = call.request;
+    let values = |name: &str| -> Vec<String> {
+        let fields = request.raw_headers_all(name);
+        fields
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect()
+    };
+    let forwarding = FORWARDING.iter().map(|name| (*name, values(name)));
+    let seen = Seen {
+        peer: request.peer,
+        client: call.device.ip,
+        trusted_proxies: call
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        host: request.header("host").map(str::to_owned),
+        forwarding: forwarding
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| (name.to_owned(), values))
+            .collect(),
+        cookies: values("cookie"),
+    };
+    let cookie = match call.authd.policy().issuer.starts_with("https://") {
+        true => SECURE_COOKIE,
+        false => COOKIE,
+    };
+    Ok(Response::json(200, &seen).header("set-cookie", cookie))
+}

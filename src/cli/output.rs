@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::doctor::{Finding, State, count};
+use super::doctor::finding::{Finding, State, count};
 use crate::config::Setting;
 use crate::service::{
     Account, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::clock::{Clock, Standing, Timestamp};
 use crate::config::Config;
 use crate::service::{self, Examination, SigningKeyInfo};
@@ -388,7 +388,7 @@ fn span(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::finding::State;
     use super::*;
 
     fn looks(path: &str, mode: u32, owner: u32) -> Looks {

@@ -9,16 +9,17 @@
 
 mod client;
 mod file;
+pub(super) mod finding;
 mod proxy;
 mod settings;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::output::Output;
 use super::{Common, Failure, log_to_stderr};
 use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, PublicUrl};
+use finding::{Finding, State, count};
 
 #[derive(Args)]
 pub(super) struct Doctor {
@@ -28,74 +29,6 @@ pub(super) struct Doctor {
     /// Ask the running server through this address what arrives of a request, and print what to change in the proxy
     #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
     url: Option<PublicUrl>,
-}
-
-/// What one look found.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub(super) struct Finding {
-    /// What was looked at: `database`, `clock`.
-    pub check: &'static str,
-    pub state: State,
-    /// What was found, in a sentence.
-    pub found: String,
-    /// What to do next; nothing where all is well. Lines to copy stand on lines of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// How it is, from well to ill.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    Ok,
-    /// It works, and may not for long, or not for everybody.
-    Warning,
-    /// It does not work, or is not safe.
-    Problem,
-}
-
-impl State {
-    pub const fn name(self) -> &'static str {
-        match self {
-            State::Ok => "ok",
-            State::Warning => "warning",
-            State::Problem => "problem",
-        }
-    }
-}
-
-impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding {
-            check,
-            state: State::Ok,
-            found: found.into(),
-            next: None,
-        }
-    }
-
-    fn warning(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Finding {
-        Finding {
-            state: State::Warning,
-            next: Some(next.into()),
-            ..Finding::ok(check, found)
-        }
-    }
-
-    fn problem(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Finding {
-        Finding {
-            state: State::Problem,
-            ..Finding::warning(check, found, next)
-        }
-    }
-
-    /// A problem whose text says already what to do.
-    fn refusal(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding {
-            state: State::Problem,
-            ..Finding::ok(check, found)
-        }
-    }
 }
 
 impl Doctor {
@@ -140,9 +73,4 @@ impl Doctor {
         }
         findings
     }
-}
-
-/// How many findings are in this state.
-pub(super) fn count(findings: &[Finding], state: State) -> usize {
-    findings.iter().filter(|found| found.state == state).count()
 }

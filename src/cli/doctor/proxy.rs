@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Finding;
 use super::client::{Client, Reply};
+use super::finding::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, PublicUrl};
 use crate::http::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen, read_hop};
@@ -390,7 +390,7 @@ fn brief(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::finding::State;
     use super::*;
     use crate::config::{self, Inputs};
 

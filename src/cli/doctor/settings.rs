@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Loaded, Source};
 use crate::entropy::Entropy;
@@ -25,9 +25,14 @@ pub(super) fn sources(loaded: &Loaded) -> Vec<Finding> {
         .iter()
         .filter(|setting| setting.source != Source::Default)
         .count();
-    let of = match &loaded.file {
-        Some(file) => format!("{} was read; {given} of them are set", file.display()),
-        None => format!("there is no file; {given} of them are set"),
+    let from = match &loaded.file {
+        Some(file) => format!("{} was read", file.display()),
+        None => "there is no file".to_owned(),
+    };
+    let of = match given {
+        0 => format!("{from}; all are the defaults"),
+        1 => format!("{from}; 1 is set, the others are the defaults"),
+        _ => format!("{from}; {given} are set, the others are the defaults"),
     };
     let warnings = loaded.config.warnings.iter();
     let warnings = warnings.map(|warning| {
@@ -218,7 +223,7 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{State, count};
+    use super::super::finding::{State, count};
     use super::*;
     use crate::config::{self, Inputs};
 

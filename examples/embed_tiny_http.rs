@@ -27,7 +27,7 @@ use authd::entropy::Entropy;
 use authd::http::message::{Method, Request, Response};
 use authd::http::{App, Settings, refusal};
 use authd::password::{self, Hasher, Params};
-use authd::service::{Authd, Policy, Registration};
+use authd::service::{Authd, Policy, Registration, Verification};
 use authd::store::{Options, Role, Store};
 
 /// What a failed start says.
@@ -78,6 +78,7 @@ pub fn open(database: &Path, issuer: &str) -> Result<Arc<Authd>, Failure> {
     let policy = Policy {
         issuer: issuer.to_owned(),
         registration: Registration::Closed,
+        verification: Verification::Optional,
         password: password::Policy::new(password::Policy::DEFAULT_MIN_LENGTH, &[issuer])?,
         access_token_lifetime: Duration::from_secs(600),
         session_idle_lifetime: 30 * DAY,

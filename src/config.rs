@@ -147,6 +147,8 @@ settings! {
     allow_http: bool = "false" => switch;
     /// Who may create an account: `closed` (operators), `invite` (who is invited) or `open` (everybody).
     registration: Registration = "closed" => word;
+    /// Whether an address has to be proven by mail before there is an account: `optional` or `required`.
+    verification: Verification = "optional" => word;
     /// Fewest characters in a new password, 8 to 64; NIST asks for 15 without a second factor.
     password_min_length: usize = "12" => number(8..=64);
     /// Memory for password hashing, at least `19MiB`, one hash; the rest of the sign-ins wait.
@@ -383,6 +385,15 @@ pub enum Registration {
     Invite,
     /// Everybody who reaches the server.
     Open,
+}
+
+/// Whether an address has to be proven before there is an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Accounts show whether it was.
+    Optional,
+    /// A registration waits for it.
+    Required,
 }
 
 /// How log lines look.
@@ -804,6 +815,14 @@ fn warnings(config: &Config) -> Vec<String> {
             config.mail
         ));
     }
+    let waits = config.verification == Verification::Required;
+    if waits && config.mail == Route::Off && config.registration != Registration::Closed {
+        warnings.push(
+            "verification is required and mail is off: whoever registers waits until `authd user verify-link` prints \
+             the link."
+                .to_owned(),
+        );
+    }
     for everybody in config
         .trusted_proxies
         .iter()
@@ -1178,6 +1197,11 @@ impl Word for Registration {
     ];
 }
 
+impl Word for Verification {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("optional", Self::Optional), ("required", Self::Required)];
+}
+
 impl Word for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
@@ -1462,6 +1486,7 @@ mod tests {
                 public_url: PublicUrl::parse("http://127.0.0.1:8080").unwrap(),
                 allow_http: false,
                 registration: Registration::Closed,
+                verification: Verification::Optional,
                 password_min_length: 12,
                 password_ram: ByteSize::mib(64),
                 access_token_lifetime: Duration::from_secs(600),
@@ -1583,6 +1608,7 @@ mod tests {
             ("listen", &["127.0.0.1:0"], &["localhost:80", ":80", "127.0.0.1", "[::1]", ""]),
             ("allow_http", &["true", "false"], &["yes", "1", "True", ""]),
             ("registration", &["invite", "open"], &["Open", "invited", ""]),
+            ("verification", &["optional", "required"], &["Required", "on", ""]),
             ("password_min_length", &["8", "64"], &["7", "65", "+8", "-8", "8.0", "", "９"]),
             ("password_ram", &["19MiB", "1TiB"], &["19MB", "64", "2TiB", "999999999EiB", "x"]),
             ("access_token_lifetime", &["1m", "1h"], &["59s", "3601s", "10", "-5m", "", "1.5m1ms"]),

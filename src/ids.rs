@@ -56,6 +56,8 @@ keys! {
     LinkKey;
     /// The row of a letter in the outbox.
     LetterKey;
+    /// The row of a registration that waits.
+    RegistrationKey;
     /// The row of a seal key.
     SealKeyKey;
     /// The row of a user agent: the first 63 bits of the text's digest, so that it is known without looking.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use authd::clock::Clock;
 use authd::entropy::Entropy;
 use authd::password::{self, Hasher, Params};
-use authd::service::{Authd, Device, NewAccount, Policy, Registration, Selector, Wanted};
+use authd::service::{
+    Authd, Device, NewAccount, Policy, Registration, Selector, Verification, Wanted,
+};
 use authd::store::{Options, Role, Store};
 
 use crate::Result;
@@ -82,6 +84,7 @@ fn open(db: &Path) -> Result<std::sync::Arc<Authd>> {
     let policy = Policy {
         issuer: "http://127.0.0.1".to_owned(),
         registration: Registration::Closed,
+        verification: Verification::Optional,
         password: password::Policy::new(12, &[])?,
         access_token_lifetime: Duration::from_secs(600),
         session_idle_lifetime: days(30),

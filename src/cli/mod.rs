@@ -30,7 +30,7 @@ use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLev
 use crate::entropy::Entropy;
 use crate::mail::Route;
 use crate::password::{self, Hasher, Params};
-use crate::service::{self, Authd, Policy, Registration};
+use crate::service::{self, Authd, Policy, Registration, Verification};
 use crate::store::{self, Options, Role, Store};
 use output::Output;
 
@@ -286,6 +286,10 @@ fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
             config::Registration::Closed => Registration::Closed,
             config::Registration::Invite => Registration::Invite,
             config::Registration::Open => Registration::Open,
+        },
+        verification: match config.verification {
+            config::Verification::Optional => Verification::Optional,
+            config::Verification::Required => Verification::Required,
         },
         password,
         access_token_lifetime: config.access_token_lifetime,

@@ -15,6 +15,7 @@ use super::doctor::finding::{Finding, State, count};
 use crate::config::Setting;
 use crate::service::{
     Account, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
+    VerificationLink,
 };
 
 /// How to answer.
@@ -112,6 +113,33 @@ impl Output {
                 ]
             }),
         )
+    }
+
+    pub fn verification_links(
+        &self,
+        links: &[VerificationLink],
+        issuer: &str,
+    ) -> Result<(), Failure> {
+        let links = links.iter().map(|link| {
+            let (requested_at, ip) = link.asked_for.unzip();
+            json!({
+                "verify_link": format!("{issuer}/verify?token={}", link.token),
+                "proves": link.proves,
+                "email": link.email,
+                "expires_at": link.expires_at,
+                "requested_at": requested_at,
+                "ip": ip,
+            })
+        });
+        let links: Vec<Value> = links.collect();
+        if self.json {
+            return self.print_json(&json!({ "links": links }));
+        }
+        // One below the other: a link in a column of a table is broken by the terminal.
+        for link in &links {
+            self.record(link)?;
+        }
+        Ok(())
     }
 
     pub fn link_requests(&self, requests: &[LinkRequest]) -> Result<(), Failure> {

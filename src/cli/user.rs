@@ -57,8 +57,11 @@ pub(super) enum User {
         #[arg(long)]
         list: bool,
     },
-    /// Print a link that confirms the e-mail address of an account, once, within 24 hours; an earlier one is void then
-    VerifyLink(Which),
+    /// Print the links that confirm an e-mail address, once, within 24 hours; earlier ones are void then
+    VerifyLink {
+        /// E-mail address, username or id; or the address of a registration that waits
+        user: String,
+    },
     /// Print a new set-up link for the first administrator; an earlier one is void then
     SetupLink,
 }
@@ -180,14 +183,9 @@ impl User {
                     "expires_at": link.expires_at,
                 }))
             }
-            User::VerifyLink(which) => {
-                let link = authd.verification_link(&which.selector())?;
-                let url = format!("{}/verify?token={}", authd.policy().issuer, link.token);
-                out.record(&json!({
-                    "verify_link": url,
-                    "account": link.email,
-                    "expires_at": link.expires_at,
-                }))
+            User::VerifyLink { user } => {
+                let links = authd.verification_links(&user)?;
+                out.verification_links(&links, &authd.policy().issuer)
             }
             User::SetupLink => match authd.open_setup()? {
                 Some(link) => {

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::error::Problem;
 use super::message::Response;
 use crate::secret::{InvitationToken, SetupToken};
-use crate::service::{Actor, NewAccount, Profile, Wanted};
+use crate::service::{Actor, NewAccount, Profile, Registered, Wanted};
 
 /// The first administrator.
 #[derive(Deserialize, JsonSchema)]
@@ -147,10 +147,13 @@ pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
         admin: false,
         temporary: false,
     };
-    let signed_in =
+    let registered =
         call.authd
             .register(account, &password, invite.as_deref(), wanted, &call.device)?;
-    Ok(Response::json(201, &signed_in))
+    Ok(match registered {
+        Registered::SignedIn(signed_in) => Response::json(201, &signed_in),
+        Registered::Waiting => Response::new(202),
+    })
 }
 
 pub(super) fn show(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {

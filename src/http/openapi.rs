@@ -51,6 +51,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
         None => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };
     responses.insert(status.to_string(), response("Done.", &content));
+    if (route.method, route.path) == (Method::Post, "/v1/accounts") {
+        let waits = "With `verification = \"required\"`: done when the address is proven by the link in a letter.";
+        responses.insert("202".to_owned(), response(waits, &Value::Null));
+    }
     let refused = json!({ "application/problem+json": { "schema": problem } });
     let everywhere: &[u16] = if route.is_guarded() {
         &[401, 503]

@@ -261,19 +261,43 @@ pub(super) fn delete(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(
         .write(tx)
 }
 
-pub(super) fn refuse_taken(tx: &ReadTx<'_>, account: &NewAccount) -> Result<(), Error> {
-    let nobody = AccountKey::from_row(0);
-    refuse_taken_email(tx, &read_email(&account.email)?.1, nobody)?;
-    match account
-        .username
-        .as_deref()
-        .map(read_username)
-        .transpose()?
-        .flatten()
-    {
-        Some((_, key)) => refuse_taken_username(tx, &key, nobody),
+/// Refuses an account whose username another has; one that asks for none is not refused.
+pub(super) fn refuse_taken_name(tx: &ReadTx<'_>, account: &NewAccount) -> Result<(), Error> {
+    let username = account.username.as_deref().map(read_username).transpose()?;
+    match username.flatten() {
+        Some((_, key)) => refuse_taken_username(tx, &key, AccountKey::from_row(0)),
         None => Ok(()),
     }
+}
+
+/// Whose an address is.
+pub(super) struct Owner {
+    pub key: AccountKey,
+    pub is_disabled: bool,
+}
+
+/// Whose an address is, if there is an account with it.
+pub(super) fn owner_of(tx: &ReadTx<'_>, email_key: &str) -> Result<Option<Owner>, Broken> {
+    tx.row(
+        "SELECT id, disabled_at IS NOT NULL FROM account WHERE email_key = ?1",
+        params![email_key],
+        |row| {
+            Ok(Owner {
+                key: row.get(0)?,
+                is_disabled: row.get(1)?,
+            })
+        },
+    )
+}
+
+/// Whether an account has this username.
+pub(super) fn is_username_taken(tx: &ReadTx<'_>, key: &str) -> Result<bool, Broken> {
+    let taken = tx.row(
+        "SELECT id FROM account WHERE username_key = ?1",
+        params![key],
+        |row| row.get::<AccountKey>(0),
+    )?;
+    Ok(taken.is_some())
 }
 
 pub(super) fn refuse_taken_email(tx: &ReadTx<'_>, key: &str, but: AccountKey) -> Result<(), Error> {

@@ -9,20 +9,28 @@
 //! mail programs open links before people do. No input of the interface sets it. A new address is unproven again, and
 //! a reset link that came by mail proves as much.
 //!
-//! An operator hands out the same link without mail, to somebody of whom it is known by other means who they are.
+//! Where verification is required, proof comes first: a registration waits, and becomes an account when its own link is
+//! followed ([`registration`]). Then nobody learns by registering who has an account, either. With a taken address
+//! it is the same answer after the same work, and the owner of the account gets a letter (req 11).
+//!
+//! An operator hands out the same links without mail, to somebody of whom it is known by other means who they are.
 
+use std::net::IpAddr;
+
+use serde::Serialize;
 use serde_json::json;
 
+use super::account::Prepared;
 use super::event::{Entry, Kind};
 use super::letter::Topic;
-use super::mailed_link::{self, Wish};
+use super::mailed_link::{self, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
 use super::outbox::Outbox;
-use super::{Authd, Code, Device, Error, Selector, account};
+use super::{Authd, Code, Device, Error, NewAccount, Selector, account, invitation, registration};
 use crate::clock::Timestamp;
-use crate::ids::AccountKey;
-use crate::secret::VerificationToken;
-use crate::store::{Broken, Tx, params};
+use crate::ids::{AccountKey, InvitationKey};
+use crate::secret::{Digest, VerificationToken};
+use crate::store::{Broken, ReadTx, Tx, params};
 
 /// A link that proves the address of an account.
 const WISH: Wish = Wish {
@@ -32,21 +40,51 @@ const WISH: Wish = Wish {
     command: "authd user verify-link",
 };
 
+/// What the owner of an account gets when somebody registers with its address: a link with which they get in, in case
+/// it was them and they forgot.
+const REMINDER: Wish = Wish {
+    purpose: Purpose::PasswordReset,
+    topic: Topic::AlreadyRegistered,
+    event: Kind::PasswordResetRequested,
+    command: "authd user reset-link",
+};
+
+/// What an address has to be proven for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proves {
+    /// That the owner of an account reads mail at its address.
+    Address,
+    /// The same of somebody who registered, and has the account from then on.
+    Registration,
+}
+
 /// A link that an operator hands out, and which proves an address.
 #[derive(Clone, Debug)]
 pub struct VerificationLink {
+    /// What it proves.
+    pub proves: Proves,
     /// The address.
     pub email: String,
+    /// When and from where the registration came; `None` for an account, where it is the operator who asks.
+    pub asked_for: Option<(Timestamp, IpAddr)>,
     /// The plain token, for the link and for `POST /v1/email-verification/confirm`.
     pub token: String,
     /// Until when it works.
     pub expires_at: Timestamp,
 }
 
+/// What is waiting for a certain token.
+#[derive(Clone, Copy)]
+enum Awaits {
+    Address,
+    Registration,
+}
+
 impl Authd {
     /// Has a link sent with which the owner of the account with this e-mail address proves it, if there is one that may
-    /// sign in, has not proven it yet, and was not sent three within the last hour. Whether that is so, the answer does not
-    /// tell.
+    /// sign in, has not proven it yet, and was not sent three within the last hour. Whether that is so, the answer does
+    /// not tell. A registration that waits is not among them: which of several is meant, only its own letter says.
     ///
     /// # Errors
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
@@ -55,54 +93,42 @@ impl Authd {
         self.request_link(WISH, email, device, unproven)
     }
 
-    /// Takes the token of such a link for the proof that it is.
+    /// Takes the token of such a link for the proof that it is: of an account's address, or of that of a registration,
+    /// which becomes an account with this. Nobody is signed in by it.
     ///
     /// # Errors
     /// [`Code::InvalidVerificationToken`] if the link was used or replaced, is older than 24 hours or never existed.
+    /// [`Code::EmailTaken`] if the address of the registration has an account by now, and [`Code::InvalidInvitation`] if
+    /// the invitation that it came with was used or withdrawn: the registration waits on then.
     pub fn confirm_email(&self, token: &str, device: &Device) -> Result<(), Error> {
         let digest = VerificationToken::read(token).ok_or_else(spent)?.digest();
         // Looked at first, so that what a stranger makes up costs no write; decided where it is used up.
-        let purpose = Purpose::EmailVerification;
-        let found = self
-            .store
-            .read(|tx| one_time_link::find(tx, purpose, digest))?;
-        found.ok_or_else(spent)?;
+        let awaits = self.store.read(|tx| awaits(tx, digest))?;
+        let awaits = awaits.ok_or_else(spent)?;
         let device = device.clone();
-        self.store.write(move |tx| {
-            let claimed = one_time_link::claim(tx, purpose, digest)?.ok_or_else(spent)?;
-            if !prove(tx, claimed.account)? {
-                return Err(spent());
-            }
-            Ok(Entry::of(Kind::EmailVerified, claimed.account)
-                .device(&device)
-                .write(tx)?)
+        self.store.write(move |tx| match awaits {
+            Awaits::Address => confirm_address(tx, digest, &device),
+            Awaits::Registration => open_account(tx, digest, &device),
         })
     }
 
-    /// Makes a link that proves the address of an account, for an operator to hand out; older ones are void then.
+    /// Makes the links that somebody waits for, for an operator to hand out; older ones of the same kind are void then.
+    /// `user` points at an account whose address is not proven, or is the address of registrations that wait: one link
+    /// for each, newest first.
     ///
     /// # Errors
-    /// [`Code::NotFound`] if there is no such account; [`Code::InvalidRequest`] if its address is proven.
-    pub fn verification_link(&self, selector: &Selector) -> Result<VerificationLink, Error> {
-        let selector = selector.clone();
+    /// [`Code::NotFound`] if there is neither; [`Code::InvalidRequest`] if there is nothing to prove.
+    pub fn verification_links(&self, user: &str) -> Result<Vec<VerificationLink>, Error> {
+        let user = user.to_owned();
         self.store.write(move |tx| {
-            let account = account::select(tx, &selector)?;
-            if account.shown.email_verified {
-                return Err(Error::invalid("This address is confirmed already."));
+            let found = account::select(tx, &Selector::read(&user));
+            match (found, account::read_email(&user)) {
+                (Ok(account), _) => links_of_account(tx, &account),
+                (Err(Error::No(Code::NotFound, _)), Ok((_, email_key))) => {
+                    links_of_registrations(tx, &email_key)
+                }
+                (Err(error), _) => Err(error),
             }
-            let purpose = Purpose::EmailVerification;
-            let link = one_time_link::request(tx, account.key, purpose, None)?;
-            let token = VerificationToken::from_bytes(tx.random());
-            let expires_at = one_time_link::arm(tx, link, purpose, token.digest())?
-                .ok_or_else(|| Error::not_found("open link"))?;
-            Entry::of(Kind::EmailVerificationRequested, account.key)
-                .detail(json!({ "by": "operator" }))
-                .write(tx)?;
-            Ok(VerificationLink {
-                email: account.shown.email,
-                token: token.reveal(),
-                expires_at,
-            })
         })
     }
 }
@@ -117,6 +143,137 @@ pub(super) fn ask(
     match outbox.is_on() {
         true => mailed_link::send(tx, outbox, WISH, account, device),
         false => Ok(()),
+    }
+}
+
+/// Lets a registration wait for the proof of its address; or, if there is an account with that already, has its owner
+/// told. Nobody gets more than three such letters an hour; beyond that nothing is noted.
+pub(super) fn await_proof(
+    tx: &Tx<'_>,
+    outbox: Outbox,
+    new: &Prepared,
+    invitation: Option<InvitationKey>,
+    device: &Device,
+) -> Result<(), Broken> {
+    if let Some(owner) = account::owner_of(tx, &new.email_key)? {
+        return match outbox.is_on() && !owner.is_disabled {
+            true => mailed_link::send(tx, outbox, REMINDER, owner.key, device),
+            false => Ok(()),
+        };
+    }
+    if registration::count(tx, &new.email_key, tx.now.minus(PERIOD))? >= MOST_REQUESTS {
+        return Ok(());
+    }
+    let waiting = registration::insert(tx, new, invitation, device)?;
+    outbox.note_registration(tx, &new.email, waiting, device)
+}
+
+fn awaits(tx: &ReadTx<'_>, digest: Digest) -> Result<Option<Awaits>, Broken> {
+    if one_time_link::find(tx, Purpose::EmailVerification, digest)?.is_some() {
+        Ok(Some(Awaits::Address))
+    } else if registration::is_open(tx, digest)? {
+        Ok(Some(Awaits::Registration))
+    } else {
+        Ok(None)
+    }
+}
+
+fn confirm_address(tx: &Tx<'_>, digest: Digest, device: &Device) -> Result<(), Error> {
+    let claimed = one_time_link::claim(tx, Purpose::EmailVerification, digest)?;
+    let account = claimed.ok_or_else(spent)?.account;
+    if !prove(tx, account)? {
+        return Err(spent());
+    }
+    Ok(Entry::of(Kind::EmailVerified, account)
+        .device(device)
+        .write(tx)?)
+}
+
+/// Makes the account of a registration whose link was followed.
+fn open_account(tx: &Tx<'_>, digest: Digest, device: &Device) -> Result<(), Error> {
+    let waited = registration::claim(tx, digest)?.ok_or_else(spent)?;
+    let (email, email_key) = account::read_email(&waited.email)?;
+    let asked = match &waited.username {
+        Some(username) => account::read_username(username)?,
+        None => None,
+    };
+    // The proof is worth more than the name, which can be chosen anew.
+    let username = match &asked {
+        Some((_, key)) if account::is_username_taken(tx, key)? => None,
+        _ => asked.clone(),
+    };
+    let without = asked.filter(|_| username.is_none()).map(|(name, _)| name);
+    let new = Prepared {
+        account: NewAccount {
+            email: email.clone(),
+            username: username.as_ref().map(|(name, _)| name.clone()),
+            name: waited.name.clone(),
+            admin: false,
+            temporary: false,
+        },
+        email,
+        email_key,
+        username,
+        name: waited.name,
+        hash: Some(waited.password_hash),
+    };
+    let account = account::insert(tx, &new)?.key;
+    if let Some(invitation) = waited.invitation {
+        let as_of = waited.requested_at;
+        invitation::claim(tx, invitation, account, &new.email_key, as_of)?;
+    }
+    registration::drop_all(tx, &new.email_key)?;
+    prove(tx, account)?;
+    let entry = Entry::of(Kind::EmailVerified, account).device(device);
+    let entry = entry.detail(match without {
+        None => json!({ "registered_at": waited.requested_at }),
+        Some(taken) => {
+            json!({ "registered_at": waited.requested_at, "username_taken_meanwhile": taken })
+        }
+    });
+    Ok(entry.write(tx)?)
+}
+
+fn links_of_account(
+    tx: &Tx<'_>,
+    account: &account::Loaded,
+) -> Result<Vec<VerificationLink>, Error> {
+    if account.shown.email_verified {
+        return Err(Error::invalid("This address is confirmed already."));
+    }
+    let purpose = Purpose::EmailVerification;
+    let link = one_time_link::request(tx, account.key, purpose, None)?;
+    let token = VerificationToken::from_bytes(tx.random());
+    let expires_at = one_time_link::arm(tx, link, purpose, token.digest())?
+        .ok_or_else(|| Error::not_found("open link"))?;
+    Entry::of(Kind::EmailVerificationRequested, account.key)
+        .detail(json!({ "by": "operator" }))
+        .write(tx)?;
+    Ok(vec![VerificationLink {
+        proves: Proves::Address,
+        email: account.shown.email.clone(),
+        asked_for: None,
+        token: token.reveal(),
+        expires_at,
+    }])
+}
+
+fn links_of_registrations(tx: &Tx<'_>, email_key: &str) -> Result<Vec<VerificationLink>, Error> {
+    let mut links = Vec::new();
+    for waiting in registration::list(tx, email_key)? {
+        let token = VerificationToken::from_bytes(tx.random());
+        let armed = registration::arm(tx, waiting.key, token.digest())?;
+        links.extend(armed.map(|expires_at| VerificationLink {
+            proves: Proves::Registration,
+            email: waiting.email,
+            asked_for: Some((waiting.requested_at, waiting.ip)),
+            token: token.reveal(),
+            expires_at,
+        }));
+    }
+    match links.is_empty() {
+        true => Err(Error::not_found("account, nor such a registration")),
+        false => Ok(links),
     }
 }
 

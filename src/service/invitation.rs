@@ -249,29 +249,44 @@ pub(super) fn read(token: &str) -> Result<Digest, Error> {
     Ok(token.digest())
 }
 
-/// Refuses an invitation that does not work for this address. Says nothing about a moment later: [`claim`] decides.
-pub(super) fn require_open(tx: &ReadTx<'_>, digest: Digest, email_key: &str) -> Result<(), Error> {
-    let open: Option<i64> = tx.row(
-        "SELECT id FROM invitation WHERE digest = ?1 AND ended_at IS NULL AND expires_at > ?2 \
-             AND (email_key IS NULL OR email_key = ?3)",
-        params![digest, tx.now, email_key],
-        |row| row.get(0),
-    )?;
-    open.map(drop).ok_or_else(refused)
+/// An invitation that works.
+#[derive(Clone, Copy)]
+pub(super) struct Open {
+    pub key: InvitationKey,
+    /// Whether a letter carries it: whoever holds it reads mail at its address.
+    pub is_mailed: bool,
 }
 
-/// Uses an invitation up for an account that was made in this transaction, and gives it what comes with that.
+/// Finds an invitation that works for this address. Says nothing about a moment later: [`claim`] decides.
+pub(super) fn find(tx: &ReadTx<'_>, digest: Digest, email_key: &str) -> Result<Open, Error> {
+    let open = tx.row(
+        "SELECT id, is_mailed FROM invitation WHERE digest = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+             AND (email_key IS NULL OR email_key = ?3)",
+        params![digest, tx.now, email_key],
+        |row| {
+            Ok(Open {
+                key: row.get(0)?,
+                is_mailed: row.get(1)?,
+            })
+        },
+    )?;
+    open.ok_or_else(refused)
+}
+
+/// Uses an invitation up for an account that was made in this transaction, and gives it what comes with that. It must
+/// have worked `as_of` the registration, which may have waited since.
 pub(super) fn claim(
     tx: &Tx<'_>,
-    digest: Digest,
+    invitation: InvitationKey,
     account: AccountKey,
     email_key: &str,
+    as_of: Timestamp,
 ) -> Result<(), Error> {
     let claimed = tx.row(
         "UPDATE invitation SET ended_at = ?2, end_reason = 'used', account_id = ?4 \
-         WHERE digest = ?1 AND ended_at IS NULL AND expires_at > ?2 AND (email_key IS NULL OR email_key = ?3) \
+         WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?5 AND (email_key IS NULL OR email_key = ?3) \
          RETURNING public_id, group_id, is_mailed",
-        params![digest, tx.now, email_key, account],
+        params![invitation, tx.now, email_key, account, as_of],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let (id, group, is_mailed): (InvitationId, Option<GroupKey>, bool) =

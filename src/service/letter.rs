@@ -18,6 +18,10 @@ pub(super) enum Topic {
     PasswordReset,
     /// It carries a link to prove the account's address.
     EmailVerification,
+    /// It carries a link that proves the address of somebody who registered, and makes the account.
+    Registration,
+    /// Somebody registered with the address of this account; it carries a link to choose a new password.
+    AlreadyRegistered,
     /// The password was changed.
     PasswordChanged,
     /// The account has another address now; this goes to the one that it had.
@@ -29,9 +33,11 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    const ALL: [Topic; 6] = [
+    const ALL: [Topic; 8] = [
         Topic::PasswordReset,
         Topic::EmailVerification,
+        Topic::Registration,
+        Topic::AlreadyRegistered,
         Topic::PasswordChanged,
         Topic::EmailChanged,
         Topic::ManyFailures,
@@ -43,6 +49,8 @@ impl Topic {
         match self {
             Topic::PasswordReset => "password_reset",
             Topic::EmailVerification => "email_verification",
+            Topic::Registration => "registration",
+            Topic::AlreadyRegistered => "already_registered",
             Topic::PasswordChanged => "password_changed",
             Topic::EmailChanged => "email_changed",
             Topic::ManyFailures => "many_failures",
@@ -174,6 +182,48 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("It was asked for {whence}, at {when}."),
                     "If the account is not yours, do not confirm: whoever made it knows its password and you do not. To \
                      have it for yourself, ask for a new password there."
+                        .to_owned(),
+                ],
+            }
+        }
+        Topic::Registration => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            Draft {
+                subject: format!("Confirm your registration at {host}"),
+                opening: vec![format!(
+                    "somebody registered at {host} with the address {email}. If that was you, this link confirms that \
+                     you read mail here, and you have your account, with the password that you chose. It works once, \
+                     until {until}."
+                )],
+                link: Some((
+                    "Confirm the registration",
+                    format!("{issuer}/verify?token={secret}"),
+                )),
+                closing: vec![
+                    format!("The registration came {whence}, at {when}."),
+                    "If it was not you, do not confirm: the account would have the password of somebody else. There is \
+                     nothing to do then, and nobody has your address here."
+                        .to_owned(),
+                ],
+            }
+        }
+        Topic::AlreadyRegistered => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            Draft {
+                subject: format!("You have an account at {host} already"),
+                opening: vec![format!(
+                    "somebody registered at {host} with the address {email}, which has an account there already. If that \
+                     was you, sign in; and if you forgot the password, this link lets you choose a new one. It works \
+                     once, until {until}."
+                )],
+                link: Some((
+                    "Choose a new password",
+                    format!("{issuer}/reset?token={secret}"),
+                )),
+                closing: vec![
+                    format!("The registration came {whence}, at {when}."),
+                    "If it was not you, there is nothing to do: your account is as it was, and whoever tried was not \
+                     told that it is there."
                         .to_owned(),
                 ],
             }

@@ -29,6 +29,7 @@ mod one_time_link;
 mod outbox;
 mod password_reset;
 mod refresh_token;
+mod registration;
 mod scope;
 mod session;
 mod sign_in;
@@ -46,7 +47,7 @@ pub use access_token::{Claims, JwkSet};
 pub use account::{Account, AccountDetails, NewAccount, Selector};
 pub use administration::{AccountQuery, EventQuery, Failures};
 pub use doctors_pass::issue as issue_doctors_pass;
-pub use email_verification::VerificationLink;
+pub use email_verification::{Proves, VerificationLink};
 pub use epoch::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use error::{Code, Error};
 pub use event::Event;
@@ -59,7 +60,7 @@ pub use outbox::Sender;
 pub use password_reset::ResetLink;
 pub use refresh_token::FoundToken;
 pub use session::{Ended, Session, SignIn, Wanted};
-pub use sign_in::{Profile, SetupLink};
+pub use sign_in::{Profile, Registered, SetupLink};
 pub use signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
 pub use sweep::Swept;
 
@@ -77,6 +78,8 @@ pub struct Policy {
     pub issuer: String,
     /// Who may make an account.
     pub registration: Registration,
+    /// Whether an address has to be proven before there is an account.
+    pub verification: Verification,
     /// What a password must be.
     pub password: password::Policy,
     /// How long an access token is valid; 1 minute to 1 hour.
@@ -104,6 +107,15 @@ pub enum Registration {
     Invite,
     /// Everybody.
     Open,
+}
+
+/// Whether an address has to be proven before there is an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verification {
+    /// An account shows whether it was.
+    Optional,
+    /// A registration waits for it.
+    Required,
 }
 
 /// Where a request comes from, as far as that can be known.

@@ -26,9 +26,9 @@ use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::{self, Occasion, Topic};
 use super::one_time_link::{self, Purpose};
-use super::{Authd, Device, Error, account, invitation};
+use super::{Authd, Device, Error, account, invitation, registration};
 use crate::clock::Timestamp;
-use crate::ids::{AccountKey, InvitationKey, LetterKey, LinkKey};
+use crate::ids::{AccountKey, InvitationKey, LetterKey, LinkKey, RegistrationKey};
 use crate::mail::{Letter, Mailer, Undelivered};
 use crate::secret::{Digest, InvitationToken, ResetToken, VerificationToken};
 use crate::store::{Broken, ReadTx, Tx, params};
@@ -45,19 +45,21 @@ const NOTICE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Letters that one round sends, before whoever called it looks at something else.
 const ROUND: usize = 100;
 
-/// What the link in a letter lets an account's owner do; `None` where it has none, or invites somebody.
+/// What the link in a letter lets an account's owner do; `None` where it has none, or is for somebody without an account.
 const fn purpose_of(topic: Topic) -> Option<Purpose> {
     match topic {
-        Topic::PasswordReset => Some(Purpose::PasswordReset),
+        Topic::PasswordReset | Topic::AlreadyRegistered => Some(Purpose::PasswordReset),
         Topic::EmailVerification => Some(Purpose::EmailVerification),
-        Topic::Invitation | Topic::PasswordChanged | Topic::EmailChanged | Topic::ManyFailures => {
-            None
-        }
+        Topic::Registration
+        | Topic::Invitation
+        | Topic::PasswordChanged
+        | Topic::EmailChanged
+        | Topic::ManyFailures => None,
     }
 }
 
-/// For how long a letter is worth sending: one with a link for as long as that would work. An invitation works for
-/// longer, but its operator should hear within a day that it went nowhere.
+/// For how long a letter is worth sending: one with a link for as long as that would work, which is a day for who registers
+/// too. An invitation works for longer, but its operator should hear within a day that it went nowhere.
 const fn lifetime(topic: Topic) -> Duration {
     match purpose_of(topic) {
         Some(purpose) => purpose.lifetime(),
@@ -77,6 +79,7 @@ struct Note<'a> {
     account: Option<AccountKey>,
     email: Option<&'a str>,
     link: Option<LinkKey>,
+    registration: Option<RegistrationKey>,
     invitation: Option<InvitationKey>,
     device: Option<&'a Device>,
 }
@@ -139,6 +142,23 @@ impl Outbox {
         self.insert(tx, topic, &note)
     }
 
+    /// Notes the letter to somebody who registered, and has no account yet.
+    pub fn note_registration(
+        self,
+        tx: &Tx<'_>,
+        email: &str,
+        registration: RegistrationKey,
+        device: &Device,
+    ) -> Result<(), Broken> {
+        let note = Note {
+            email: Some(email),
+            registration: Some(registration),
+            device: Some(device),
+            ..Note::default()
+        };
+        self.insert(tx, Topic::Registration, &note)
+    }
+
     /// Notes a letter that carries an invitation to its address.
     pub fn note_invitation(
         self,
@@ -159,14 +179,15 @@ impl Outbox {
             return Ok(());
         }
         tx.run(
-            "INSERT INTO outbox (public_id, account_id, email, purpose, link_id, invitation_id, ip, created_at, attempts, \
-             due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8)",
+            "INSERT INTO outbox (public_id, account_id, email, purpose, link_id, registration_id, invitation_id, ip, \
+             created_at, attempts, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?9)",
             params![
                 tx.random::<16>(),
                 note.account,
                 note.email,
                 topic.as_str(),
                 note.link,
+                note.registration,
                 note.invitation,
                 note.device.map(|device| device.ip),
                 tx.now,
@@ -180,6 +201,7 @@ impl Outbox {
 #[derive(Clone, Copy)]
 enum Cargo {
     Link(Purpose, LinkKey),
+    Registration(RegistrationKey),
     Invitation(InvitationKey),
 }
 
@@ -188,6 +210,7 @@ impl Cargo {
     fn of(due: &Due) -> Result<Option<Cargo>, Broken> {
         let cargo = match (purpose_of(due.topic), due.topic) {
             (Some(purpose), _) => due.link.map(|link| Cargo::Link(purpose, link)),
+            (None, Topic::Registration) => due.registration.map(Cargo::Registration),
             (None, Topic::Invitation) => due.invitation.map(Cargo::Invitation),
             (None, _) => return Ok(None),
         };
@@ -199,6 +222,7 @@ impl Cargo {
     fn arm(self, tx: &Tx<'_>, digest: Digest) -> Result<Option<Timestamp>, Broken> {
         match self {
             Cargo::Link(purpose, link) => one_time_link::arm(tx, link, purpose, digest),
+            Cargo::Registration(registration) => registration::arm(tx, registration, digest),
             Cargo::Invitation(invitation) => invitation::arm(tx, invitation, digest),
         }
     }
@@ -207,6 +231,7 @@ impl Cargo {
     fn open_until(self, tx: &ReadTx<'_>) -> Result<Option<Timestamp>, Broken> {
         match self {
             Cargo::Link(_, link) => one_time_link::open_until(tx, link),
+            Cargo::Registration(registration) => registration::open_until(tx, registration),
             Cargo::Invitation(invitation) => invitation::open_until(tx, invitation),
         }
     }
@@ -227,7 +252,7 @@ impl Carried {
             Cargo::Link(Purpose::PasswordReset, _) => {
                 Carried::Reset(ResetToken::from_bytes(tx.random()))
             }
-            Cargo::Link(Purpose::EmailVerification, _) => {
+            Cargo::Link(Purpose::EmailVerification, _) | Cargo::Registration(_) => {
                 Carried::Verification(VerificationToken::from_bytes(tx.random()))
             }
             Cargo::Invitation(_) => Carried::Invitation(InvitationToken::from_bytes(tx.random())),
@@ -268,6 +293,7 @@ struct Due {
     email: Option<String>,
     topic: Topic,
     link: Option<LinkKey>,
+    registration: Option<RegistrationKey>,
     invitation: Option<InvitationKey>,
     ip: Option<IpAddr>,
     created_at: Timestamp,
@@ -392,8 +418,8 @@ fn take(
     kept: &HashMap<LetterKey, Carried>,
 ) -> Result<(Option<Taken>, Option<Carried>), Broken> {
     let row = tx.row(
-        "SELECT id, public_id, account_id, email, purpose, link_id, invitation_id, ip, created_at, attempts FROM outbox \
-         WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
+        "SELECT id, public_id, account_id, email, purpose, link_id, registration_id, invitation_id, ip, created_at, \
+         attempts FROM outbox WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
         params![tx.now],
         |row| {
             let topic: String = row.get(4)?;
@@ -405,10 +431,11 @@ fn take(
                     email: row.get(3)?,
                     topic,
                     link: row.get(5)?,
-                    invitation: row.get(6)?,
-                    ip: row.get(7)?,
-                    created_at: row.get(8)?,
-                    attempts: row.get::<u32>(9)? + 1,
+                    registration: row.get(6)?,
+                    invitation: row.get(7)?,
+                    ip: row.get(8)?,
+                    created_at: row.get(9)?,
+                    attempts: row.get::<u32>(10)? + 1,
                 })
             });
             Ok((row.get(0)?, due.transpose()?))

@@ -19,13 +19,22 @@ use super::scope::Scope;
 use super::session::{self, Ended, Grant, SignIn, Wanted};
 use super::throttle::{self, Subject};
 use super::{
-    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Registration, Selector, client,
-    email_verification, invitation, one_time_link, refresh_token,
+    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Registration, Selector,
+    Verification, client, email_verification, invitation, one_time_link, refresh_token,
 };
 use crate::ids::{AccountKey, SessionId, SessionKey};
-use crate::password::{Password, Verification};
+use crate::password::{self, Password};
 use crate::secret::{SetupToken, TagKey};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
+
+/// What became of a registration.
+#[derive(Debug)]
+pub enum Registered {
+    /// The account is made, and its owner signed in.
+    SignedIn(Box<SignIn>),
+    /// There is an account as soon as the address is proven; or there was one before, which this does not tell.
+    Waiting,
+}
 
 /// A set-up link that is open.
 #[derive(Clone, Debug)]
@@ -177,13 +186,15 @@ impl Authd {
         self.issue(grant)
     }
 
-    /// Makes an account for whoever asks, and signs in. An invitation is used up with it, and by nothing else: a refused
-    /// registration can be tried again.
+    /// Makes an account for whoever asks, and signs in; or lets the registration wait, where addresses have to be proven
+    /// first: with the same answer after the same work whether or not the address is taken (req 11). An invitation is used
+    /// up by the account, and by nothing else: a refused registration can be tried again.
     ///
     /// # Errors
     /// [`Code::RegistrationClosed`]; [`Code::InvitationRequired`]; [`Code::InvalidInvitation`]; [`Code::WeakPassword`];
-    /// [`Code::EmailTaken`]; [`Code::UsernameTaken`]; [`Code::InvalidScope`]; [`Code::InvalidRequest`] for what is wrong
-    /// with a name; [`Code::TooManyRequests`] for an address that makes one account after the other.
+    /// [`Code::EmailTaken`], where no proof is required; [`Code::UsernameTaken`]; [`Code::InvalidScope`];
+    /// [`Code::InvalidRequest`] for what is wrong with a name; [`Code::TooManyRequests`] for an address that makes one
+    /// account after the other.
     pub fn register(
         &self,
         account: NewAccount,
@@ -191,7 +202,7 @@ impl Authd {
         invite: Option<&str>,
         wanted: Wanted<'_>,
         device: &Device,
-    ) -> Result<SignIn, Error> {
+    ) -> Result<Registered, Error> {
         let invitation = match (self.policy.registration, invite) {
             (Registration::Closed, _) => {
                 return Err(Error::no(
@@ -221,10 +232,17 @@ impl Authd {
         let (_, email_key) = account::read_email(&account.email)?;
         let asked = self.store.read(|tx| {
             self.refuse_blocked_subject(tx, &Subject::Registration(device.ip))?;
-            if let Some(invitation) = invitation {
-                invitation::require_open(tx, invitation, &email_key)?;
+            let invitation = match invitation {
+                Some(digest) => Some(invitation::find(tx, digest, &email_key)?),
+                None => None,
+            };
+            let is_proven = invitation.is_some_and(|invitation| invitation.is_mailed);
+            let waits = self.policy.verification == Verification::Required && !is_proven;
+            if !waits {
+                account::refuse_taken_email(tx, &email_key, AccountKey::from_row(0))?;
             }
-            account::refuse_taken(tx, &account)
+            account::refuse_taken_name(tx, &account)?;
+            Ok((invitation.map(|invitation| invitation.key), waits))
         });
         if let Err(Error::No(Code::EmailTaken | Code::UsernameTaken, _)) = asked {
             // Whoever asks for one address after the other learns who has an account here.
@@ -232,14 +250,23 @@ impl Authd {
             self.store
                 .write(move |tx| throttle::record(tx, &tag_key, &Subject::Registration(ip)))?;
         }
-        asked?;
+        let (invitation, waits) = asked?;
         let new = self.prepare(account, Some(password))?;
         let (tag_key, outbox) = (self.tag_key.clone(), self.outbox());
+        if waits {
+            self.store.write(move |tx| {
+                throttle::record(tx, &tag_key, &Subject::Registration(opening.device.ip))?;
+                // One row for every address, taken or not: both cost a commit.
+                throttle::record(tx, &tag_key, &Subject::Asked(&new.email_key))?;
+                email_verification::await_proof(tx, outbox, &new, invitation, &opening.device)
+            })?;
+            return Ok(Registered::Waiting);
+        }
         let grant = self.store.write(move |tx| {
             throttle::record(tx, &tag_key, &Subject::Registration(opening.device.ip))?;
             let mut account = account::insert(tx, &new)?;
             if let Some(invitation) = invitation {
-                invitation::claim(tx, invitation, account.key, &new.email_key)?;
+                invitation::claim(tx, invitation, account.key, &new.email_key, tx.now)?;
                 // One that was mailed has proven the address.
                 account = account::load(tx, account.key)?;
             }
@@ -248,7 +275,7 @@ impl Authd {
             }
             begin_session(tx, account, &opening)
         })?;
-        self.issue(grant)
+        Ok(Registered::SignedIn(Box::new(self.issue(grant)?)))
     }
 
     /// Signs in by e-mail address or username.
@@ -268,6 +295,7 @@ impl Authd {
         wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
+        let refused = || invalid_credentials(self.policy.verification);
         let opening = self.opening(wanted, device)?;
         let given = read_password(password)?;
         let login = account::fold_login(login);
@@ -281,10 +309,12 @@ impl Authd {
             .and_then(|found| found.password_hash.as_deref());
         let verification = self.hasher.verify(&given, stored)?;
         let (rehash, found) = match (verification, credentials) {
-            (Verification::Right { rehash }, Some(found)) if !found.disabled => (rehash, found),
+            (password::Verification::Right { rehash }, Some(found)) if !found.disabled => {
+                (rehash, found)
+            }
             (_, found) => {
                 self.count_failure(found, login, device)?;
-                return Err(invalid_credentials());
+                return Err(refused());
             }
         };
         if found.temporary || new_password.is_some() {
@@ -292,7 +322,7 @@ impl Authd {
             let account = Subject::Account(found.account);
             let blocked = |tx: &ReadTx<'_>| throttle::blocked(tx, &self.tag_key, &account);
             if self.store.read(blocked)?.is_some() {
-                return Err(invalid_credentials());
+                return Err(refused());
             }
         }
         let replacement = match (found.temporary, new_password) {
@@ -308,7 +338,7 @@ impl Authd {
                     "The new password is the temporary one. Choose another.",
                 ));
             }
-            (true, Some(new)) => Some(self.hash_new(found.account, new, invalid_credentials)?),
+            (true, Some(new)) => Some(self.hash_new(found.account, new, refused)?),
             (false, Some(_)) => {
                 return Err(Error::invalid(
                     "This password is not temporary: sign in without `new_password`, and change it then.",
@@ -352,7 +382,7 @@ impl Authd {
             begin_session(tx, account, &opening).map(Some)
         })?;
         granted
-            .ok_or_else(invalid_credentials)
+            .ok_or_else(refused)
             .and_then(|grant| self.issue(grant))
     }
 
@@ -441,7 +471,7 @@ impl Authd {
         })?;
         let stored = found.password_hash.clone();
         match (self.hasher.verify(&password, stored.as_deref())?, stored) {
-            (Verification::Right { .. }, Some(hash)) => Ok(Proof {
+            (password::Verification::Right { .. }, Some(hash)) => Ok(Proof {
                 actor: actor.clone(),
                 hash,
                 tag_key: self.tag_key.clone(),
@@ -773,10 +803,17 @@ fn begin_anew(
     })
 }
 
-fn invalid_credentials() -> Error {
+/// The one answer to a sign-in that failed. Where registrations wait, one of them may be why.
+fn invalid_credentials(verification: Verification) -> Error {
     Error::no(
         Code::InvalidCredentials,
-        "The login or the password is wrong.",
+        match verification {
+            Verification::Optional => "The login or the password is wrong.",
+            Verification::Required => {
+                "The login or the password is wrong, or the e-mail address is not confirmed yet: the link for that is \
+                 in the letter."
+            }
+        },
     )
 }
 

@@ -2,8 +2,11 @@
 
 use std::thread;
 
+use authd::clock::Clock;
+use authd::entropy::Entropy;
 use authd::http::message::Method;
-use authd::service::Registration;
+use authd::service::{EventQuery, NewInvitation, Registration, Verification, begin_epoch};
+use authd::store::{Options, Role, Store};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -306,11 +309,383 @@ fn an_operator_hands_out_the_same_link() {
     assert_eq!(refused["status"], 403);
     assert!(refused["detail"].to_string().contains("verify-link"));
 
-    let link = || t.authd().verification_link(&account("ann"));
-    let (first, second) = (link().expect("a link"), link().expect("a link"));
+    let links = || t.authd().verification_links(&email("ann"));
+    let first = links().expect("a link").remove(0);
+    let second = links().expect("a link").remove(0);
     assert_eq!(second.expires_at, START.plus(hours(24)));
     is_spent(&t, &first.token);
     assert_eq!(confirm(&t, &second.token).status, 204);
-    t.unchanged(|| assert!(link().is_err(), "it is proven"));
-    assert!(t.authd().verification_link(&account("nobody")).is_err());
+    t.unchanged(|| assert!(links().is_err(), "it is proven"));
+    for nobody in ["nobody@example.org", "nobody", ""] {
+        assert!(t.authd().verification_links(nobody).is_err(), "{nobody}");
+    }
+}
+
+/// A server where everybody may make an account, once the address is proven.
+fn proven_first() -> Harness {
+    Harness::with(|terms| {
+        terms.policy.registration = Registration::Open;
+        terms.policy.verification = Verification::Required;
+    })
+}
+
+fn register_with(t: &Harness, place: Place, body: Value) -> Answer {
+    t.post("/v1/accounts", body).from(place).send()
+}
+
+fn accounts(t: &Harness) -> i64 {
+    t.number("SELECT count(*) FROM account")
+}
+
+#[test] // req 11
+fn there_is_no_account_before_its_address_is_proven() {
+    let t = proven_first();
+    let body = json!({ "email": "Ann@Example.org", "password": PASSWORD, "username": "ann", "name": "Ann" });
+    let answer = register_with(&t, LAPTOP, body);
+    assert_eq!((answer.status, answer.text()), (202, String::new()));
+    assert_eq!(accounts(&t), 0);
+    t.try_sign_in(LAPTOP, &email("ann"), PASSWORD)
+        .refused("invalid_credentials");
+
+    let letters = t.mail();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].to, "Ann@Example.org");
+    for part in [LAPTOP.ip, "2027-01-15T08:00:00Z"] {
+        assert!(letters[0].text.contains(part), "{}", letters[0].text);
+    }
+    assert!(!letters[0].text.contains(LAPTOP.agent));
+    let token = link_token(&letters[0]);
+    let answer = confirm(&t, &token);
+    assert_eq!((answer.status, answer.text()), (204, String::new()));
+    let ann = t.try_sign_in(LAPTOP, "ann", PASSWORD);
+    let shown = &ann.json()["account"];
+    assert_eq!(shown["email"], "Ann@Example.org");
+    assert_eq!(
+        (&shown["name"], &shown["email_verified"]),
+        (&json!("Ann"), &json!(true))
+    );
+    assert_eq!(
+        t.events("ann"),
+        ["account_created", "email_verified", "sign_in"]
+    );
+    assert_eq!(t.number("SELECT count(*) FROM registration"), 0);
+    is_spent(&t, &token);
+}
+
+#[test] // req 11: the same status, headers and body after the same one commit; and the owner gets mail
+fn registering_does_not_tell_which_addresses_are_taken() {
+    let t = proven_first();
+    t.add("ann");
+    t.add("bob");
+    t.authd().disable_account(&account("bob")).expect("bob");
+    let commits = || t.authd().statistics().commits;
+    let answers = ["ann", "bob", "new", "other"].map(|name| {
+        let before = commits();
+        let body = json!({ "email": email(name), "password": NEW_PASSWORD, "username": format!("{name}9") });
+        let answer = register_with(&t, PHONE, body);
+        (answer.status, answer.text(), headers(&answer), commits() - before)
+    });
+    assert_eq!((answers[0].0, answers[0].3), (202, 1));
+    for answer in &answers[1..] {
+        assert_eq!(answer, &answers[0]);
+    }
+    let letters = t.mail();
+    let to: Vec<&str> = letters.iter().map(|letter| letter.to.as_str()).collect();
+    assert_eq!(to, [email("ann"), email("new"), email("other")]);
+    // What was registered with is nobody's: the owner is helped in, and the account is as it was.
+    assert!(letters[0].subject.contains("already"));
+    assert!(letters[0].text.contains(PHONE.ip), "{}", letters[0].text);
+    t.try_sign_in(PHONE, &email("ann"), NEW_PASSWORD)
+        .refused("invalid_credentials");
+    t.sign_in("ann");
+    let token = link_token(&letters[0]);
+    assert_eq!(t.reset(&token, "another four quiet words").status, 204);
+
+    // What is wrong for another reason is wrong for all alike.
+    t.unchanged_but_counted(|| {
+        for name in ["ann", "fresh"] {
+            let weak = json!({ "email": email(name), "password": "password1234" });
+            register_with(&t, PHONE, weak).refused("weak_password");
+            let taken = json!({ "email": email(name), "password": PASSWORD, "username": "ann" });
+            register_with(&t, PHONE, taken).refused("username_taken");
+        }
+    });
+}
+
+#[test] // CVE-2026-44166, CVE-2026-53516: whoever is first with a stranger's address gains nothing
+fn the_account_has_the_password_of_the_registration_whose_letter_was_followed() {
+    let t = proven_first();
+    let with = |place, password: &str| {
+        let body = json!({ "email": email("ann"), "password": password });
+        register_with(&t, place, body).gives(202);
+        t.mail().remove(0)
+    };
+    let thief = with(THIEF, "the thief knows this one");
+    let ann = with(LAPTOP, PASSWORD);
+    assert!(thief.text.contains(THIEF.ip) && ann.text.contains(LAPTOP.ip));
+    // They do not void each other; the one that is followed wins, and the others go.
+    assert_eq!(confirm(&t, &link_token(&ann)).status, 204);
+    t.try_sign_in(LAPTOP, &email("ann"), PASSWORD).issued();
+    t.try_sign_in(THIEF, &email("ann"), "the thief knows this one")
+        .refused("invalid_credentials");
+    is_spent(&t, &link_token(&thief));
+    assert_eq!(accounts(&t), 1);
+}
+
+#[test]
+fn a_registration_waits_for_a_day() {
+    let t = proven_first();
+    register(&t, "ann").gives(202);
+    let token = link_token(&t.mail()[0]);
+    t.clock.advance(hours(24) - seconds(1));
+    assert_eq!(confirm(&t, &token).status, 204);
+
+    register(&t, "bob").gives(202);
+    let token = link_token(&t.mail()[0]);
+    t.clock.advance(hours(24) + seconds(1));
+    is_spent(&t, &token);
+    assert_eq!(t.authd().sweep().expect("swept").registrations, 0);
+    t.clock.advance(hours(24));
+    t.authd().housekeep().expect("a round");
+    assert_eq!(t.authd().sweep().expect("swept").registrations, 1);
+    assert_eq!(accounts(&t), 1);
+}
+
+#[test]
+fn sixteen_who_race_with_one_registration_make_one_account() {
+    let t = proven_first();
+    register(&t, "ann").gives(202);
+    register(&t, "ann").gives(202);
+    let tokens: Vec<String> = t.mail().iter().map(link_token).collect();
+    assert_eq!(tokens.len(), 2);
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let racers: Vec<_> = (0..16)
+            .map(|number| {
+                let (t, token) = (&t, &tokens[number % 2]);
+                scope.spawn(move || confirm(t, token).status)
+            })
+            .collect();
+        let answers = racers.into_iter().map(|racer| racer.join().expect("one"));
+        answers.collect()
+    });
+    let won = statuses.iter().filter(|status| **status == 204).count();
+    assert_eq!(won, 1, "{statuses:?}");
+    assert!(
+        statuses
+            .iter()
+            .all(|status| [204, 400, 409].contains(status))
+    );
+    assert_eq!(accounts(&t), 1);
+}
+
+#[test] // three letters an hour go to one address, and the answer stays the same
+fn nobody_can_fill_a_mailbox_by_registering() {
+    let t = proven_first();
+    t.add("bob");
+    for name in ["ann", "bob"] {
+        let sent = |_| {
+            register(&t, name).gives(202);
+            t.mail().len()
+        };
+        assert_eq!([1, 2, 3, 4, 5].map(sent), [1, 1, 1, 0, 0], "{name}");
+    }
+    assert_eq!(t.number("SELECT count(*) FROM registration"), 3);
+    t.clock.advance(hours(1));
+    register(&t, "ann").gives(202);
+    assert_eq!(t.mail().len(), 1);
+}
+
+#[test] // the address has an account by now: nothing is lost, and nobody is told more than the mailbox knows
+fn an_operator_who_was_faster_is_not_overruled() {
+    let t = proven_first();
+    register(&t, "ann").gives(202);
+    let token = link_token(&t.mail()[0]);
+    t.add("ann");
+    let refused = t.unchanged(|| confirm(&t, &token));
+    assert_eq!(refused.refused("email_taken")["status"], 409);
+    t.authd().delete_account(&account("ann")).expect("ann");
+    assert_eq!(confirm(&t, &token).status, 204);
+    t.try_sign_in(LAPTOP, &email("ann"), PASSWORD).issued();
+}
+
+#[test]
+fn a_username_that_was_taken_meanwhile_is_left_out() {
+    let t = proven_first();
+    let body =
+        |name: &str| json!({ "email": email(name), "password": PASSWORD, "username": "sun" });
+    for name in ["ann", "bob"] {
+        register_with(&t, LAPTOP, body(name)).gives(202);
+    }
+    for letter in t.mail() {
+        assert_eq!(confirm(&t, &link_token(&letter)).status, 204);
+    }
+    let username = |name: &str| {
+        let found = t.authd().find_account(&account(name)).expect("an account");
+        found.account.username
+    };
+    assert_eq!(
+        (username("ann").as_deref(), username("bob")),
+        (Some("sun"), None)
+    );
+    let told = t.events_of("bob", "email_verified")[0].detail.clone();
+    assert_eq!(told.expect("a detail")["username_taken_meanwhile"], "sun");
+}
+
+#[test]
+fn an_invitation_is_used_up_by_the_account_and_not_by_the_registration() {
+    let t = Harness::with(|terms| {
+        terms.policy.registration = Registration::Invite;
+        terms.policy.verification = Verification::Required;
+    });
+    t.authd().add_group("friends").expect("a group");
+    let new = NewInvitation {
+        email: None,
+        group: Some("friends".to_owned()),
+        is_mailed: false,
+        lifetime: hours(2),
+    };
+    let invited = t.authd().invite(&new).expect("an invitation");
+    let token = invited.token.expect("a token");
+    let with = |name: &str| {
+        let body = json!({ "email": email(name), "password": PASSWORD, "invite": token });
+        register_with(&t, LAPTOP, body).gives(202);
+        link_token(&t.mail()[0])
+    };
+    let (ann, bob) = (with("ann"), with("bob"));
+    let used = || t.authd().invitations().expect("a list")[0].state;
+    assert_eq!(used(), "open");
+    // It worked when she registered, and her mail was slow.
+    t.clock.advance(hours(3));
+    assert_eq!(confirm(&t, &ann).status, 204);
+    assert_eq!(used(), "used");
+    let found = t.authd().find_account(&account("ann")).expect("ann");
+    assert_eq!(found.groups, ["friends"]);
+    let refused = t.unchanged(|| confirm(&t, &bob));
+    assert_eq!(refused.refused("invalid_invitation")["status"], 403);
+
+    // Whoever holds one that came by mail reads mail there.
+    let mailed = NewInvitation {
+        email: Some(email("eve")),
+        is_mailed: true,
+        ..new
+    };
+    t.authd().invite(&mailed).expect("an invitation");
+    let letter = &t.mail()[0];
+    let (_, token) = letter.text.split_once("?invite=").expect("a link");
+    let token = token.lines().next().expect("a token");
+    let body = json!({ "email": email("eve"), "password": PASSWORD, "invite": token });
+    let eve = register_with(&t, PHONE, body);
+    eve.issued();
+    assert_eq!(eve.json()["account"]["email_verified"], true);
+    assert!(t.mail().is_empty());
+}
+
+#[test] // what is wrong is not told, that it may be this is
+fn a_refused_sign_in_says_for_everybody_alike_what_it_may_be() {
+    let t = proven_first();
+    t.add("ann");
+    t.add("cid");
+    t.authd().disable_account(&account("cid")).expect("cid");
+    register(&t, "bob").gives(202);
+    let told = ["ann", "bob", "cid", "nobody"].map(|name| {
+        let answer = t.try_sign_in(LAPTOP, &email(name), "wrong wrong wrong");
+        answer.refused("invalid_credentials")["detail"].clone()
+    });
+    assert!(
+        told[0].to_string().contains("not confirmed yet"),
+        "{}",
+        told[0]
+    );
+    assert!(told.iter().all(|text| *text == told[0]));
+    // Whoever was there before, or was made by an operator, gets in as before.
+    let signed_in = t.try_sign_in(LAPTOP, "ann", PASSWORD);
+    assert_eq!(signed_in.gives(201)["account"]["email_verified"], false);
+}
+
+#[test] // the secret is drawn when the letter leaves, and is in memory alone
+fn a_letter_that_left_late_has_a_link_that_works() {
+    let mut t = proven_first();
+    t.post_office.refuse(false);
+    register(&t, "ann").gives(202);
+    let first = link_token(&t.mail()[0]);
+    t.clock.advance(seconds(15));
+    assert_eq!(link_token(&t.mail()[0]), first);
+    assert!(!format!("{:?}", t.dump()).contains(&first[3..]));
+    t.post_office.counter().refusal = None;
+    t.restart();
+    t.clock.advance(seconds(30));
+    let sent = link_token(&t.mail()[0]);
+    is_spent(&t, &first);
+    assert_eq!(confirm(&t, &sent).status, 204);
+
+    // One that could not leave for a day is given up, and an operator hears of it.
+    t.post_office.refuse(true);
+    register(&t, "bob").gives(202);
+    assert_eq!(t.mail().len(), 1);
+    let query = EventQuery {
+        limit: 1,
+        ..EventQuery::default()
+    };
+    let last = t.authd().events(&query).expect("events").remove(0);
+    assert_eq!((last.kind.as_str(), last.account), ("mail_failed", None));
+    assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
+}
+
+#[test] // without mail an operator is the way in
+fn an_operator_sees_who_waits_and_hands_out_the_link_of_each() {
+    let t = Harness::with(|terms| {
+        terms.policy.registration = Registration::Open;
+        terms.policy.verification = Verification::Required;
+        terms.policy.sends_mail = false;
+    });
+    t.add("bob");
+    for place in [THIEF, LAPTOP] {
+        for name in ["ann", "bob"] {
+            let body = json!({ "email": email(name), "password": PASSWORD });
+            assert_eq!(register_with(&t, place, body).status, 202);
+        }
+        t.clock.advance(minutes(5));
+    }
+    for table in ["outbox", "link"] {
+        assert_eq!(t.number(&format!("SELECT count(*) FROM {table}")), 0);
+    }
+    let links = t.authd().verification_links("ANN@example.org");
+    let links = links.expect("links");
+    let from: Vec<_> = links.iter().map(|link| link.asked_for).collect();
+    let ip = |place: Place| place.ip.parse().expect("an address");
+    assert_eq!(
+        from,
+        [
+            Some((START.plus(minutes(5)), ip(LAPTOP))),
+            Some((START, ip(THIEF)))
+        ]
+    );
+    assert_eq!(confirm(&t, &links[0].token).status, 204);
+    is_spent(&t, &links[1].token);
+}
+
+#[test] // I11
+fn a_restore_forgets_who_waits() {
+    let mut t = proven_first();
+    register(&t, "ann").gives(202);
+    let token = link_token(&t.mail()[0]);
+    t.add("bob");
+    ask(&t, &email("bob")).gives(202);
+    let other = link_token(&t.mail()[0]);
+    register(&t, "cid").gives(202);
+    let clock = Clock::manual(t.clock.wall()).0;
+    t.stopped(|path| {
+        let options = Options {
+            accept_network_filesystem: true,
+            readers: 1,
+            role: Role::Command,
+            max_size: None,
+        };
+        let store = Store::open(path, clock.clone(), Entropy::seeded(7), options);
+        begin_epoch(&store.expect("a database"), &clock, 0).expect("an epoch");
+    });
+    is_spent(&t, &token);
+    is_spent(&t, &other);
+    assert!(t.mail().is_empty());
+    assert_eq!(t.number("SELECT count(*) FROM registration"), 0);
 }

@@ -16,7 +16,7 @@ use authd::mail::{self, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{
     Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Sender, Session,
-    Wanted,
+    Verification, Wanted,
 };
 use authd::store::{Options, Role, Store};
 use base64::Engine;
@@ -87,6 +87,7 @@ impl Default for Terms {
             policy: Policy {
                 issuer: ISSUER.to_owned(),
                 registration: Registration::Closed,
+                verification: Verification::Optional,
                 password: password::Policy::new(12, &[ISSUER]).expect("a policy"),
                 access_token_lifetime: minutes(10),
                 session_idle_lifetime: days(30),

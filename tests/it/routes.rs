@@ -496,6 +496,10 @@ fn the_openapi_document_lists_exactly_the_routes() {
             if guarded {
                 statuses.insert(401);
             }
+            if (method.as_str(), path.as_str()) == ("post", "/v1/accounts") {
+                // Where a registration waits for the proof of its address.
+                statuses.insert(202);
+            }
             let described = operation["responses"].as_object().expect("responses");
             let described: BTreeSet<u16> = described
                 .keys()

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::examples::python_with;
-use crate::wire::{AUTHD, Home, Server, SignedIn, eventually};
+use crate::wire::{AUTHD, Home, PASSWORD, Server, SignedIn, eventually};
 
 const NEW_PASSWORD: &str = "seven brass kettles";
 
@@ -250,7 +250,11 @@ fn an_operator_prints_the_link_that_proves_an_address() {
     server.set_up("ann@example.org");
     let line = ["user", "verify-link", "ann@example.org", "--json"];
     let printed = home.authd(&line).json();
-    assert_eq!(printed["account"], "ann@example.org");
+    let printed = &printed["links"][0];
+    assert_eq!(
+        (&printed["email"], &printed["proves"]),
+        (&json!("ann@example.org"), &json!("address"))
+    );
     let link = printed["verify_link"].as_str().expect("a link");
     let (_, token) = link.split_once("/verify?token=").expect("a token");
     let mut client = server.client();
@@ -266,6 +270,30 @@ fn an_operator_prints_the_link_that_proves_an_address() {
     assert_eq!(shown.json()["email_verified"], true);
     let again = home.authd(&line).refused(1);
     assert!(again.contains("confirmed already"), "{again}");
+}
+
+#[test] // req 11
+fn a_registration_that_waits_is_let_in_by_an_operator() {
+    let home = Home::with("registration = \"open\"\nverification = \"required\"\n");
+    let server = home.serve();
+    server.says("verification is required and mail is off");
+    let body = json!({ "email": "ann@example.org", "password": PASSWORD });
+    let answer = server.client().post("/v1/accounts", &body).status(202);
+    assert_eq!(answer.text(), "");
+    let line = ["user", "verify-link", "ann@example.org"];
+    let shown = home.authd(&line).done().stdout;
+    assert!(
+        shown.contains("registration") && shown.contains("127.0.0.1"),
+        "{shown}"
+    );
+    let (_, rest) = shown.split_once("/verify?token=").expect("a token");
+    let token = rest.split_whitespace().next().expect("a token");
+    let body = json!({ "token": token });
+    let path = "/v1/email-verification/confirm";
+    server.client().post(path, &body).status(204);
+    server.sign_in("ann@example.org", "laptop");
+    home.authd(&["user", "verify-link", "bob@example.org"])
+        .refused(1);
 }
 
 #[test]

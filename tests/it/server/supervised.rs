@@ -1,6 +1,7 @@
 //! authd under a service manager: what it tells one, and the units in `examples/systemd`.
 
 use std::fs;
+use std::io::Read;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
@@ -72,15 +73,23 @@ fn a_service_manager_hears_of_beginning_life_and_end() {
         // More than once: it goes on.
         assert_eq!([manager.hears(), manager.hears()], ["WATCHDOG=1"; 2]);
 
-        // A request that is under way: the word comes before the end.
+        // A request that is under way: the word comes before the end, and the answer before both.
         let mut client = server.client();
         client
-            .send(b"GET /healthz HTTP/1.1\r\n")
+            .send(
+                b"POST /v1/sessions HTTP/1.1\r\nHost: authd\r\nContent-Type: application/json\r\n\
+                  Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+            )
             .expect("half a request");
+        let mut go_on = [0; 25];
+        client.socket().read_exact(&mut go_on).expect("a word");
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
         server.signal(Signal::TERM);
         let heard = manager.hears_news();
         assert!(heard.starts_with("STOPPING=1\n"), "{heard}");
-        client.send(b"Host: authd\r\n\r\n").expect("the rest");
+        client.send(b"{}").expect("the rest");
+        let answer = client.answer().expect("an answer");
+        answer.refused(400, "invalid_request");
         assert_eq!(server.ended().status.code(), Some(0));
     }
 }
@@ -98,7 +107,6 @@ fn a_full_disk_is_no_reason_to_be_started_anew() {
     fill(&home, "bob@example.org");
     let sign_in = json!({ "login": "bob@example.org", "password": PASSWORD });
     server.client().post("/v1/sessions", &sign_in).unavailable();
-    server.client().get("/readyz").unavailable();
 
     // What was said until now is read away first.
     let socket = &manager.socket;

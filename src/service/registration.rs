@@ -1,0 +1,174 @@
+//! Registrations that wait until their address is proven.
+//!
+//! Where verification is required there is no account before that. Until the link in the letter is followed, nobody holds
+//! the address, nor a name: so whoever registers with a stranger's address gains nothing by being first, and takes
+//! nothing away. Each registration carries the password that was chosen with it and has a link of its own; they
+//! do not void each other. The one whose letter is followed becomes the account, with *its* password, and the others of
+//! that address go.
+//!
+//! A row ends by being deleted: used up, which the row count decides, or outdated, or swept. Requests are counted in the
+//! same table.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Device;
+use super::account::Prepared;
+use super::error::unexpected;
+use crate::clock::Timestamp;
+use crate::ids::{InvitationKey, RegistrationKey};
+use crate::secret::Digest;
+use crate::store::{Broken, ReadTx, Tx, params};
+
+/// How long the link of a registration works from the moment that its secret is drawn.
+const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long one is kept at least: its letter tries to leave for a day, and its link works for another.
+const KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+/// Registrations of one address that an operator is shown: more than two days have room for who registers by hand.
+const MOST_LISTED: u32 = 20;
+
+/// A registration whose link was followed.
+pub(super) struct Waited {
+    pub email: String,
+    pub username: Option<String>,
+    pub name: Option<String>,
+    pub password_hash: String,
+    pub invitation: Option<InvitationKey>,
+    pub requested_at: Timestamp,
+}
+
+/// A registration as an operator sees it.
+pub(super) struct Waiting {
+    pub key: RegistrationKey,
+    pub email: String,
+    pub requested_at: Timestamp,
+    pub ip: IpAddr,
+}
+
+/// Notes a registration.
+pub(super) fn insert(
+    tx: &Tx<'_>,
+    new: &Prepared,
+    invitation: Option<InvitationKey>,
+    device: &Device,
+) -> Result<RegistrationKey, Broken> {
+    tx.row(
+        "INSERT INTO registration (email, email_key, username, name, password_hash, invitation_id, requested_at, ip, \
+         user_agent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+        params![
+            new.email,
+            new.email_key,
+            new.username.as_ref().map(|(username, _)| username),
+            new.name,
+            new.hash,
+            invitation,
+            tx.now,
+            device.ip,
+            device.user_agent,
+        ],
+        |row| row.get(0),
+    )?
+    .ok_or_else(|| unexpected("an insertion returned no row"))
+}
+
+/// How many were asked for with this address since `since`, and wait still.
+pub(super) fn count(tx: &ReadTx<'_>, email_key: &str, since: Timestamp) -> Result<u32, Broken> {
+    let count = tx.row(
+        "SELECT count(*) FROM registration WHERE email_key = ?1 AND requested_at > ?2",
+        params![email_key, since],
+        |row| row.get(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}
+
+/// Gives a registration the secret of its link, in the place of an earlier one. Returns until when that works; `None` if
+/// the registration is gone.
+pub(super) fn arm(
+    tx: &Tx<'_>,
+    key: RegistrationKey,
+    digest: Digest,
+) -> Result<Option<Timestamp>, Broken> {
+    tx.row(
+        "UPDATE registration SET digest = ?2, expires_at = ?3 WHERE id = ?1 RETURNING expires_at",
+        params![key, digest, tx.now.plus(LIFETIME)],
+        |row| row.get(0),
+    )
+}
+
+/// Until when the link of a registration works that has its secret; `None` if it works no more.
+pub(super) fn open_until(
+    tx: &ReadTx<'_>,
+    key: RegistrationKey,
+) -> Result<Option<Timestamp>, Broken> {
+    tx.row(
+        "SELECT expires_at FROM registration WHERE id = ?1 AND expires_at > ?2",
+        params![key, tx.now],
+        |row| row.get(0),
+    )
+}
+
+/// Whether a registration waits for this. Says nothing about a moment later: [`claim`] decides.
+pub(super) fn is_open(tx: &ReadTx<'_>, digest: Digest) -> Result<bool, Broken> {
+    let open = tx.row(
+        "SELECT 1 FROM registration WHERE digest = ?1 AND expires_at > ?2",
+        params![digest, tx.now],
+        |row| row.get::<i64>(0),
+    )?;
+    Ok(open.is_some())
+}
+
+/// Uses a registration up; `None` if its link did not work, or somebody was faster.
+pub(super) fn claim(tx: &Tx<'_>, digest: Digest) -> Result<Option<Waited>, Broken> {
+    tx.row(
+        "DELETE FROM registration WHERE digest = ?1 AND expires_at > ?2 \
+         RETURNING email, username, name, password_hash, invitation_id, requested_at",
+        params![digest, tx.now],
+        |row| {
+            Ok(Waited {
+                email: row.get(0)?,
+                username: row.get(1)?,
+                name: row.get(2)?,
+                password_hash: row.get(3)?,
+                invitation: row.get(4)?,
+                requested_at: row.get(5)?,
+            })
+        },
+    )
+}
+
+/// Drops all registrations of an address that has an account now.
+pub(super) fn drop_all(tx: &Tx<'_>, email_key: &str) -> Result<(), Broken> {
+    tx.run(
+        "DELETE FROM registration WHERE email_key = ?1",
+        params![email_key],
+    )?;
+    Ok(())
+}
+
+/// The registrations that wait with this address, newest first.
+pub(super) fn list(tx: &ReadTx<'_>, email_key: &str) -> Result<Vec<Waiting>, Broken> {
+    tx.rows(
+        "SELECT id, email, requested_at, ip FROM registration WHERE email_key = ?1 ORDER BY id DESC LIMIT ?2",
+        params![email_key, MOST_LISTED],
+        |row| {
+            Ok(Waiting {
+                key: row.get(0)?,
+                email: row.get(1)?,
+                requested_at: row.get(2)?,
+                ip: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// Deletes at most `limit` registrations that nobody followed up; returns how many.
+pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+    tx.run(
+        "DELETE FROM registration WHERE id IN \
+         (SELECT id FROM (SELECT id, requested_at, expires_at FROM registration ORDER BY id LIMIT ?3) AS oldest \
+          WHERE requested_at < ?1 AND (expires_at IS NULL OR expires_at <= ?2))",
+        params![tx.now.minus(KEPT), tx.now, limit],
+    )
+}

@@ -45,7 +45,8 @@ pub(super) struct Register {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
-    /// A new e-mail address; takes the current password.
+    /// A new e-mail address; takes the current password, and a confirmation at both addresses where mail is on. The present
+    /// one withdraws a change that waits.
     email: Option<String>,
     /// A new username.
     username: Option<String>,

@@ -12,7 +12,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::error::{invalid_token, unexpected};
 use super::event::{self, Entry, Kind};
-use super::{Actor, Authd, Code, Error, Event, EventQuery, throttle};
+use super::{Actor, Authd, Code, Error, Event, EventQuery, email_change, throttle};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey};
 use crate::secret::TagKey;
@@ -56,6 +56,9 @@ pub struct AccountDetails {
     /// The account.
     #[serde(flatten)]
     pub account: Account,
+    /// The address that it will have when that is confirmed at both; absent if no change waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_email: Option<String>,
     /// The names of the groups that it is in, sorted.
     pub groups: Vec<String>,
 }
@@ -177,6 +180,7 @@ pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, B
 /// Adds to an account what stands beside its row.
 pub(super) fn details(tx: &ReadTx<'_>, account: Loaded) -> Result<AccountDetails, Broken> {
     Ok(AccountDetails {
+        pending_email: email_change::pending(tx, account.key)?.map(|pending| pending.email),
         groups: groups(tx, account.key)?,
         account: account.shown,
     })

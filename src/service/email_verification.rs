@@ -13,6 +13,10 @@
 //! followed ([`registration`]). Then nobody learns by registering who has an account, either. With a taken address
 //! it is the same answer after the same work, and the owner of the account gets a letter (req 11).
 //!
+//! A new address is confirmed at both: at the new one that somebody reads mail there, at the present one that it is the
+//! owner who wishes it ([`email_change`]). The second confirmation, whichever it is, applies the change in its
+//! transaction. A taken address is told only where registering would tell it too.
+//!
 //! An operator hands out the same links without mail, to somebody of whom it is known by other means who they are.
 
 use std::net::IpAddr;
@@ -20,13 +24,17 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::json;
 
-use super::account::Prepared;
+use super::account::{Owner, Prepared};
+use super::email_change::{self, Side};
 use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::mailed_link::{self, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
 use super::outbox::Outbox;
-use super::{Authd, Code, Device, Error, NewAccount, Selector, account, invitation, registration};
+use super::{
+    Authd, Code, Device, Error, NewAccount, Selector, Verification, account, invitation,
+    registration,
+};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey};
 use crate::secret::{Digest, VerificationToken};
@@ -49,6 +57,13 @@ const REMINDER: Wish = Wish {
     command: "authd user reset-link",
 };
 
+/// A link that confirms something is looked for among these.
+const PROOFS: [Purpose; 3] = [
+    Purpose::EmailVerification,
+    Purpose::EmailChangePresent,
+    Purpose::EmailChangeNew,
+];
+
 /// What an address has to be proven for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,6 +72,10 @@ pub enum Proves {
     Address,
     /// The same of somebody who registered, and has the account from then on.
     Registration,
+    /// That the owner of an account wishes another address.
+    PresentAddress,
+    /// That the owner reads mail at that other one.
+    NewAddress,
 }
 
 /// A link that an operator hands out, and which proves an address.
@@ -77,7 +96,7 @@ pub struct VerificationLink {
 /// What is waiting for a certain token.
 #[derive(Clone, Copy)]
 enum Awaits {
-    Address,
+    Link(Purpose),
     Registration,
 }
 
@@ -93,28 +112,35 @@ impl Authd {
         self.request_link(WISH, email, device, unproven)
     }
 
-    /// Takes the token of such a link for the proof that it is: of an account's address, or of that of a registration,
-    /// which becomes an account with this. Nobody is signed in by it.
+    /// Takes the token of such a link for the proof that it is: of an account's address; of that of a registration, which
+    /// becomes an account with this; or of one side of a change of address, which is applied with the second. Nobody is
+    /// signed in by it.
     ///
     /// # Errors
     /// [`Code::InvalidVerificationToken`] if the link was used or replaced, is older than 24 hours or never existed.
-    /// [`Code::EmailTaken`] if the address of the registration has an account by now, and [`Code::InvalidInvitation`] if
-    /// the invitation that it came with was used or withdrawn: the registration waits on then.
+    /// [`Code::EmailTaken`] if another account has the address by now, and [`Code::InvalidInvitation`] if the invitation
+    /// that a registration came with was used or withdrawn: what was to be confirmed waits on then.
     pub fn confirm_email(&self, token: &str, device: &Device) -> Result<(), Error> {
         let digest = VerificationToken::read(token).ok_or_else(spent)?.digest();
         // Looked at first, so that what a stranger makes up costs no write; decided where it is used up.
         let awaits = self.store.read(|tx| awaits(tx, digest))?;
         let awaits = awaits.ok_or_else(spent)?;
-        let device = device.clone();
+        let (outbox, device) = (self.outbox(), device.clone());
         self.store.write(move |tx| match awaits {
-            Awaits::Address => confirm_address(tx, digest, &device),
+            Awaits::Link(Purpose::EmailChangePresent) => {
+                confirm_change(tx, outbox, digest, Side::Present, &device)
+            }
+            Awaits::Link(Purpose::EmailChangeNew) => {
+                confirm_change(tx, outbox, digest, Side::New, &device)
+            }
+            Awaits::Link(_) => confirm_address(tx, digest, &device),
             Awaits::Registration => open_account(tx, digest, &device),
         })
     }
 
     /// Makes the links that somebody waits for, for an operator to hand out; older ones of the same kind are void then.
-    /// `user` points at an account whose address is not proven, or is the address of registrations that wait: one link
-    /// for each, newest first.
+    /// `user` points at an account whose address is not proven or about to change, which takes two links; or is the
+    /// address of registrations that wait: one link for each, newest first.
     ///
     /// # Errors
     /// [`Code::NotFound`] if there is neither; [`Code::InvalidRequest`] if there is nothing to prove.
@@ -133,7 +159,7 @@ impl Authd {
     }
 }
 
-/// Has the letter sent that asks the owner of an account to prove a new address, where mail is on.
+/// Has the letter sent that asks the owner of a new account to prove its address, where mail is on.
 pub(super) fn ask(
     tx: &Tx<'_>,
     outbox: Outbox,
@@ -156,10 +182,7 @@ pub(super) fn await_proof(
     device: &Device,
 ) -> Result<(), Broken> {
     if let Some(owner) = account::owner_of(tx, &new.email_key)? {
-        return match outbox.is_on() && !owner.is_disabled {
-            true => mailed_link::send(tx, outbox, REMINDER, owner.key, device),
-            false => Ok(()),
-        };
+        return remind(tx, outbox, &owner, device);
     }
     if registration::count(tx, &new.email_key, tx.now.minus(PERIOD))? >= MOST_REQUESTS {
         return Ok(());
@@ -168,14 +191,84 @@ pub(super) fn await_proof(
     outbox.note_registration(tx, &new.email, waiting, device)
 }
 
-fn awaits(tx: &ReadTx<'_>, digest: Digest) -> Result<Option<Awaits>, Broken> {
-    if one_time_link::find(tx, Purpose::EmailVerification, digest)?.is_some() {
-        Ok(Some(Awaits::Address))
-    } else if registration::is_open(tx, digest)? {
-        Ok(Some(Awaits::Registration))
-    } else {
-        Ok(None)
+/// Gives an account another address, or has that wait for confirmation. Returns whether the account is another now.
+///
+/// # Errors
+/// [`Code::EmailTaken`], where no proof is required; [`Code::TooManyRequests`] for the fourth within an hour.
+pub(super) fn change_email(
+    tx: &Tx<'_>,
+    outbox: Outbox,
+    verification: Verification,
+    account: AccountKey,
+    email: &str,
+    email_key: &str,
+    device: &Device,
+) -> Result<bool, Error> {
+    let present = account::load(tx, account)?.shown.email;
+    if present.eq_ignore_ascii_case(email) {
+        // The same address, perhaps written in another way: it is as proven as it was, and nothing waits any more.
+        email_change::withdraw(tx, account)?;
+        for side in [Side::Present, Side::New] {
+            one_time_link::void(tx, account, purpose_of(side), "withdrawn")?;
+        }
+        tx.run(
+            "UPDATE account SET email = ?2 WHERE id = ?1",
+            params![account, email],
+        )?;
+        return Ok(present != email);
     }
+    let is_required = verification == Verification::Required;
+    if !is_required {
+        account::refuse_taken_email(tx, email_key, account)?;
+    }
+    if !outbox.is_on() && !is_required {
+        tx.run(
+            "UPDATE account SET email = ?2, email_key = ?3, email_verified_at = NULL WHERE id = ?1",
+            params![account, email, email_key],
+        )?;
+        one_time_link::void_all(tx, account, "email_changed")?;
+        return Ok(true);
+    }
+    let since = tx.now.minus(PERIOD);
+    let earlier = one_time_link::count_requests(tx, account, Purpose::EmailChangeNew, since)?;
+    if earlier >= MOST_REQUESTS {
+        return Err(Error::Later(Code::TooManyRequests, PERIOD.as_secs()));
+    }
+    email_change::request(tx, account, email, email_key)?;
+    let link = one_time_link::request(tx, account, Purpose::EmailChangePresent, Some(device))?;
+    outbox.note_link(tx, account, Topic::EmailChangePresent, link, device)?;
+    let link = one_time_link::request(tx, account, Purpose::EmailChangeNew, Some(device))?;
+    match account::owner_of(tx, email_key)? {
+        None => {
+            let topic = Topic::EmailChangeNew;
+            outbox.note_link_at(tx, account, email, topic, link, device)?;
+        }
+        // As if it were free, to whoever asks; without a letter there is nothing to confirm with.
+        Some(owner) => remind(tx, outbox, &owner, device)?,
+    }
+    Entry::of(Kind::EmailChangeRequested, account)
+        .device(device)
+        .detail(json!({ "to": email }))
+        .write(tx)?;
+    Ok(false)
+}
+
+/// Tells the owner of an account that somebody asked for one with its address.
+fn remind(tx: &Tx<'_>, outbox: Outbox, owner: &Owner, device: &Device) -> Result<(), Broken> {
+    match outbox.is_on() && !owner.is_disabled {
+        true => mailed_link::send(tx, outbox, REMINDER, owner.key, device),
+        false => Ok(()),
+    }
+}
+
+fn awaits(tx: &ReadTx<'_>, digest: Digest) -> Result<Option<Awaits>, Broken> {
+    for purpose in PROOFS {
+        if one_time_link::find(tx, purpose, digest)?.is_some() {
+            return Ok(Some(Awaits::Link(purpose)));
+        }
+    }
+    let waits = registration::is_open(tx, digest)?;
+    Ok(waits.then_some(Awaits::Registration))
 }
 
 fn confirm_address(tx: &Tx<'_>, digest: Digest, device: &Device) -> Result<(), Error> {
@@ -234,28 +327,89 @@ fn open_account(tx: &Tx<'_>, digest: Digest, device: &Device) -> Result<(), Erro
     Ok(entry.write(tx)?)
 }
 
+/// Confirms one side of a change of address, and applies it if that was the second.
+fn confirm_change(
+    tx: &Tx<'_>,
+    outbox: Outbox,
+    digest: Digest,
+    side: Side,
+    device: &Device,
+) -> Result<(), Error> {
+    let purpose = purpose_of(side);
+    let account = one_time_link::claim(tx, purpose, digest)?
+        .ok_or_else(spent)?
+        .account;
+    let pending = email_change::confirm(tx, account, side)?.ok_or_else(spent)?;
+    if !pending.is_complete() {
+        return Ok(());
+    }
+    account::refuse_taken_email(tx, &pending.email_key, account)?;
+    let old = account::load(tx, account)?.shown.email;
+    let applied = tx.run(
+        "UPDATE account SET email = ?2, email_key = ?3, email_verified_at = ?4 \
+         WHERE id = ?1 AND disabled_at IS NULL",
+        params![account, pending.email, pending.email_key, tx.now],
+    )?;
+    if applied == 0 {
+        return Err(spent());
+    }
+    // A link that is on its way to the old address must not open the account any more.
+    one_time_link::void_all(tx, account, "email_changed")?;
+    registration::drop_all(tx, &pending.email_key)?;
+    outbox.note_at(tx, account, &old, Topic::EmailChanged, Some(device))?;
+    Ok(Entry::of(Kind::EmailChanged, account)
+        .device(device)
+        .detail(json!({ "from": old, "to": pending.email }))
+        .write(tx)?)
+}
+
+const fn purpose_of(side: Side) -> Purpose {
+    match side {
+        Side::Present => Purpose::EmailChangePresent,
+        Side::New => Purpose::EmailChangeNew,
+    }
+}
+
 fn links_of_account(
     tx: &Tx<'_>,
     account: &account::Loaded,
 ) -> Result<Vec<VerificationLink>, Error> {
-    if account.shown.email_verified {
+    let present = &account.shown.email;
+    let mut links = Vec::new();
+    let mut print = |purpose, proves, email: &str| -> Result<(), Error> {
+        let link = one_time_link::request(tx, account.key, purpose, None)?;
+        let token = VerificationToken::from_bytes(tx.random());
+        let expires_at = one_time_link::arm(tx, link, purpose, token.digest())?
+            .ok_or_else(|| Error::not_found("open link"))?;
+        links.push(VerificationLink {
+            proves,
+            email: email.to_owned(),
+            asked_for: None,
+            token: token.reveal(),
+            expires_at,
+        });
+        Ok(())
+    };
+    if !account.shown.email_verified {
+        print(Purpose::EmailVerification, Proves::Address, present)?;
+    }
+    if let Some(pending) = email_change::pending(tx, account.key)? {
+        if !pending.present_confirmed {
+            let purpose = purpose_of(Side::Present);
+            print(purpose, Proves::PresentAddress, present)?;
+        }
+        if !pending.new_confirmed {
+            let purpose = purpose_of(Side::New);
+            print(purpose, Proves::NewAddress, &pending.email)?;
+        }
+    }
+    if links.is_empty() {
         return Err(Error::invalid("This address is confirmed already."));
     }
-    let purpose = Purpose::EmailVerification;
-    let link = one_time_link::request(tx, account.key, purpose, None)?;
-    let token = VerificationToken::from_bytes(tx.random());
-    let expires_at = one_time_link::arm(tx, link, purpose, token.digest())?
-        .ok_or_else(|| Error::not_found("open link"))?;
     Entry::of(Kind::EmailVerificationRequested, account.key)
         .detail(json!({ "by": "operator" }))
         .write(tx)?;
-    Ok(vec![VerificationLink {
-        proves: Proves::Address,
-        email: account.shown.email.clone(),
-        asked_for: None,
-        token: token.reveal(),
-        expires_at,
-    }])
+    Ok(links)
 }
 
 fn links_of_registrations(tx: &Tx<'_>, email_key: &str) -> Result<Vec<VerificationLink>, Error> {

@@ -18,6 +18,10 @@ pub(super) enum Topic {
     PasswordReset,
     /// It carries a link to prove the account's address.
     EmailVerification,
+    /// It carries a link that confirms a change of address, to the present one.
+    EmailChangePresent,
+    /// The same, to the new one.
+    EmailChangeNew,
     /// It carries a link that proves the address of somebody who registered, and makes the account.
     Registration,
     /// Somebody registered with the address of this account; it carries a link to choose a new password.
@@ -33,9 +37,11 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    const ALL: [Topic; 8] = [
+    const ALL: [Topic; 10] = [
         Topic::PasswordReset,
         Topic::EmailVerification,
+        Topic::EmailChangePresent,
+        Topic::EmailChangeNew,
         Topic::Registration,
         Topic::AlreadyRegistered,
         Topic::PasswordChanged,
@@ -49,6 +55,8 @@ impl Topic {
         match self {
             Topic::PasswordReset => "password_reset",
             Topic::EmailVerification => "email_verification",
+            Topic::EmailChangePresent => "email_change_present",
+            Topic::EmailChangeNew => "email_change_new",
             Topic::Registration => "registration",
             Topic::AlreadyRegistered => "already_registered",
             Topic::PasswordChanged => "password_changed",
@@ -71,6 +79,8 @@ pub(super) struct Occasion<'a> {
     pub issuer: &'a str,
     /// The address that the letter goes to.
     pub email: &'a str,
+    /// The address that the account is to have, where it is about that.
+    pub new_email: Option<&'a str>,
     /// When it happened.
     pub at: Timestamp,
     /// From where; `None` for an operator.
@@ -133,6 +143,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         topic,
         issuer,
         email,
+        new_email,
         at,
         ip,
         link,
@@ -186,6 +197,48 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                 ],
             }
         }
+        Topic::EmailChangePresent => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            let new_email = new_email.unwrap_or("another one");
+            Draft {
+                subject: format!("Confirm another e-mail address for your account at {host}"),
+                opening: vec![format!(
+                    "somebody who knows the password of your account {email} at {host} asked to change its address to \
+                     {new_email}. If that was you, this link confirms it from here; a letter to the new address has a \
+                     link of its own, and it takes both. This one works once, until {until}."
+                )],
+                link: Some((
+                    "Confirm the change",
+                    format!("{issuer}/verify?token={secret}"),
+                )),
+                closing: vec![
+                    format!("It was asked for {whence}, at {when}."),
+                    "If it was not you, do not confirm, and choose a new password now: that also puts an end to the \
+                     change."
+                        .to_owned(),
+                ],
+            }
+        }
+        Topic::EmailChangeNew => {
+            let (secret, until) = link.unwrap_or(("", *at));
+            Draft {
+                subject: format!("Confirm your new e-mail address for {host}"),
+                opening: vec![format!(
+                    "somebody asked to use the address {email} for an account at {host}. If that was you, this link \
+                     confirms that you read mail here; a letter to the present address of the account has a link of \
+                     its own, and it takes both. This one works once, until {until}."
+                )],
+                link: Some((
+                    "Confirm this address",
+                    format!("{issuer}/verify?token={secret}"),
+                )),
+                closing: vec![
+                    format!("It was asked for {whence}, at {when}."),
+                    "If it was not you, there is nothing to do: without this letter nobody can use your address here."
+                        .to_owned(),
+                ],
+            }
+        }
         Topic::Registration => {
             let (secret, until) = link.unwrap_or(("", *at));
             Draft {
@@ -212,7 +265,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
             Draft {
                 subject: format!("You have an account at {host} already"),
                 opening: vec![format!(
-                    "somebody registered at {host} with the address {email}, which has an account there already. If that \
+                    "somebody asked for an account at {host} with the address {email}, which has one already. If that \
                      was you, sign in; and if you forgot the password, this link lets you choose a new one. It works \
                      once, until {until}."
                 )],
@@ -221,7 +274,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/reset?token={secret}"),
                 )),
                 closing: vec![
-                    format!("The registration came {whence}, at {when}."),
+                    format!("It was asked for {whence}, at {when}."),
                     "If it was not you, there is nothing to do: your account is as it was, and whoever tried was not \
                      told that it is there."
                         .to_owned(),
@@ -393,6 +446,7 @@ mod tests {
             topic,
             issuer: "https://auth.example.org",
             email: "o'neil&co@example.org",
+            new_email: None,
             at: Timestamp::from_unix(1_800_000_000),
             ip: Some(IpAddr::from([192, 0, 2, 1])),
             link: Some(("ap_secret", Timestamp::from_unix(1_800_000_900))),

@@ -16,6 +16,7 @@ mod account;
 mod administration;
 mod client;
 mod doctors_pass;
+mod email_change;
 mod email_verification;
 mod epoch;
 mod error;

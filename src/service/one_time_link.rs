@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Device;
+use super::email_change;
 use super::error::unexpected;
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, LinkKey};
@@ -35,6 +36,10 @@ const MOST_LISTED: u32 = 100;
 pub(super) enum Purpose {
     PasswordReset,
     EmailVerification,
+    /// A change of address, at the present one.
+    EmailChangePresent,
+    /// The same, at the new one.
+    EmailChangeNew,
 }
 
 impl Purpose {
@@ -42,6 +47,8 @@ impl Purpose {
         match self {
             Purpose::PasswordReset => "password_reset",
             Purpose::EmailVerification => "email_verification",
+            Purpose::EmailChangePresent => "email_change_present",
+            Purpose::EmailChangeNew => "email_change_new",
         }
     }
 
@@ -49,7 +56,9 @@ impl Purpose {
     pub const fn lifetime(self) -> Duration {
         match self {
             Purpose::PasswordReset => RESET_LIFETIME,
-            Purpose::EmailVerification => VERIFICATION_LIFETIME,
+            Purpose::EmailVerification | Purpose::EmailChangePresent | Purpose::EmailChangeNew => {
+                VERIFICATION_LIFETIME
+            }
         }
     }
 }
@@ -78,11 +87,7 @@ pub(super) fn request(
     purpose: Purpose,
     device: Option<&Device>,
 ) -> Result<LinkKey, Broken> {
-    tx.run(
-        "UPDATE link SET ended_at = ?3, end_reason = 'replaced' \
-         WHERE account_id = ?1 AND purpose = ?2 AND ended_at IS NULL",
-        params![account, purpose.as_str(), tx.now],
-    )?;
+    void(tx, account, purpose, "replaced")?;
     tx.row(
         "INSERT INTO link (account_id, purpose, requested_at, ip, user_agent) VALUES (?1, ?2, ?3, ?4, ?5) \
          RETURNING id",
@@ -169,14 +174,30 @@ pub(super) fn claim(
     )
 }
 
-/// Makes all links of an account void, whatever they are for: its password or its address is another now, or nobody may
-/// sign in to it. What is left in a mailbox must not undo that.
+/// Makes all links of an account for one purpose void.
+pub(super) fn void(
+    tx: &Tx<'_>,
+    account: AccountKey,
+    purpose: Purpose,
+    reason: &str,
+) -> Result<(), Broken> {
+    tx.run(
+        "UPDATE link SET ended_at = ?3, end_reason = ?4 \
+         WHERE account_id = ?1 AND purpose = ?2 AND ended_at IS NULL",
+        params![account, purpose.as_str(), tx.now, reason],
+    )?;
+    Ok(())
+}
+
+/// Makes all links of an account void, whatever they are for, and drops a change of address that waits: its password or
+/// its address is another now, or nobody may sign in to it. What is left in a mailbox must not undo that, and
+/// somebody who had the old password must not keep a change in flight.
 pub(super) fn void_all(tx: &Tx<'_>, account: AccountKey, reason: &str) -> Result<(), Broken> {
     tx.run(
         "UPDATE link SET ended_at = ?2, end_reason = ?3 WHERE account_id = ?1 AND ended_at IS NULL",
         params![account, tx.now, reason],
     )?;
-    Ok(())
+    email_change::withdraw(tx, account)
 }
 
 /// How many links were asked for since `since`, not counting an operator's.

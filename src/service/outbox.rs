@@ -26,7 +26,7 @@ use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::{self, Occasion, Topic};
 use super::one_time_link::{self, Purpose};
-use super::{Authd, Device, Error, account, invitation, registration};
+use super::{Authd, Device, Error, account, email_change, invitation, registration};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey, LetterKey, LinkKey, RegistrationKey};
 use crate::mail::{Letter, Mailer, Undelivered};
@@ -50,6 +50,8 @@ const fn purpose_of(topic: Topic) -> Option<Purpose> {
     match topic {
         Topic::PasswordReset | Topic::AlreadyRegistered => Some(Purpose::PasswordReset),
         Topic::EmailVerification => Some(Purpose::EmailVerification),
+        Topic::EmailChangePresent => Some(Purpose::EmailChangePresent),
+        Topic::EmailChangeNew => Some(Purpose::EmailChangeNew),
         Topic::Registration
         | Topic::Invitation
         | Topic::PasswordChanged
@@ -135,6 +137,26 @@ impl Outbox {
     ) -> Result<(), Broken> {
         let note = Note {
             account: Some(account),
+            link: Some(link),
+            device: Some(device),
+            ..Note::default()
+        };
+        self.insert(tx, topic, &note)
+    }
+
+    /// Notes the same to an address that is not that of the account.
+    pub fn note_link_at(
+        self,
+        tx: &Tx<'_>,
+        account: AccountKey,
+        email: &str,
+        topic: Topic,
+        link: LinkKey,
+        device: &Device,
+    ) -> Result<(), Broken> {
+        let note = Note {
+            account: Some(account),
+            email: Some(email),
             link: Some(link),
             device: Some(device),
             ..Note::default()
@@ -252,7 +274,11 @@ impl Carried {
             Cargo::Link(Purpose::PasswordReset, _) => {
                 Carried::Reset(ResetToken::from_bytes(tx.random()))
             }
-            Cargo::Link(Purpose::EmailVerification, _) | Cargo::Registration(_) => {
+            Cargo::Link(
+                Purpose::EmailVerification | Purpose::EmailChangePresent | Purpose::EmailChangeNew,
+                _,
+            )
+            | Cargo::Registration(_) => {
                 Carried::Verification(VerificationToken::from_bytes(tx.random()))
             }
             Cargo::Invitation(_) => Carried::Invitation(InvitationToken::from_bytes(tx.random())),
@@ -468,6 +494,10 @@ fn take(
         params![key, due.attempts, tx.now.plus(pause_after(due.attempts))],
     )?;
     let email = addressee(tx, &due)?;
+    let pending = match (due.topic, due.account) {
+        (Topic::EmailChangePresent, Some(account)) => email_change::pending(tx, account)?,
+        _ => None,
+    };
     let secret = carried
         .as_ref()
         .map(|(carried, until)| (carried.reveal(), *until));
@@ -475,6 +505,7 @@ fn take(
         topic: due.topic,
         issuer,
         email: &email,
+        new_email: pending.as_ref().map(|pending| pending.email.as_str()),
         at: due.created_at,
         ip: due.ip,
         link: secret

@@ -46,7 +46,7 @@ pub struct SetupLink {
 /// Changes to an account by its owner; what is absent stays as it is, and an empty text takes away.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
-    /// A new e-mail address; takes the current password.
+    /// A new e-mail address; takes the current password, and confirmation at both addresses.
     pub email: Option<String>,
     /// A new username.
     pub username: Option<String>,
@@ -622,10 +622,13 @@ impl Authd {
         })
     }
 
-    /// Changes the account of whoever asks. A new e-mail address takes the current password (req 36).
+    /// Changes the account of whoever asks. A new e-mail address takes the current password (req 36), and waits until it is
+    /// confirmed at both addresses; where mail is off and no proof is required, it is taken at once. With the present
+    /// address a change that waits is withdrawn.
     ///
     /// # Errors
-    /// [`Code::WrongPassword`]; [`Code::EmailTaken`]; [`Code::UsernameTaken`]; [`Code::InvalidRequest`].
+    /// [`Code::WrongPassword`]; [`Code::EmailTaken`], where no proof is required; [`Code::UsernameTaken`];
+    /// [`Code::InvalidRequest`]; [`Code::TooManyRequests`] for the fourth new address within an hour.
     pub fn change_account(
         &self,
         actor: &Actor,
@@ -650,6 +653,7 @@ impl Authd {
             None => None,
         };
         let (actor, device, outbox) = (actor.clone(), device.clone(), self.outbox());
+        let verification = self.policy.verification;
         self.store.write(move |tx| {
             match proof {
                 Some(proof) => proof.require(tx)?,
@@ -657,24 +661,17 @@ impl Authd {
             }
             let account = actor.account_key;
             let mut changed = Vec::new();
-            if let Some((email, key)) = email {
-                account::refuse_taken_email(tx, &key, account)?;
-                let old = account::load(tx, account)?.shown.email;
-                tx.run(
-                    "UPDATE account SET email = ?2, email_key = ?3 WHERE id = ?1",
-                    params![account, email, key],
-                )?;
-                // The same address, written in another way, is as proven as it was.
-                if !old.eq_ignore_ascii_case(&email) {
-                    tx.run(
-                        "UPDATE account SET email_verified_at = NULL WHERE id = ?1",
-                        params![account],
-                    )?;
-                    // A link that is on its way to the old address must not open the account any more.
-                    one_time_link::void_all(tx, account, "email_changed")?;
-                    outbox.note_at(tx, account, &old, Topic::EmailChanged, Some(&device))?;
-                    email_verification::ask(tx, outbox, account, &device)?;
-                }
+            if let Some((email, key)) = &email
+                && email_verification::change_email(
+                    tx,
+                    outbox,
+                    verification,
+                    account,
+                    email,
+                    key,
+                    &device,
+                )?
+            {
                 changed.push("email");
             }
             if let Some(username) = username {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Authd, Error, event, invitation, one_time_link, refresh_token, registration, throttle,
+    Authd, Error, email_change, event, invitation, one_time_link, refresh_token, registration,
+    throttle,
 };
 use crate::clock::Standing;
 use crate::ids::SessionKey;
@@ -34,6 +35,8 @@ pub struct Swept {
     pub throttles: usize,
     /// One-time links that were asked for more than a week ago.
     pub links: usize,
+    /// Changes of address that nobody confirmed within two days.
+    pub email_changes: usize,
     /// Registrations that nobody confirmed within two days.
     pub registrations: usize,
     /// Invitations that were used, withdrawn or expired more than 30 days ago.
@@ -82,6 +85,7 @@ impl Authd {
             self.until_done(move |tx| event::sweep(tx, tx.now.minus(retention), LIMIT))?;
         swept.throttles = self.until_done(|tx| throttle::sweep(tx, LIMIT))?;
         swept.links = self.until_done(|tx| one_time_link::sweep(tx, LIMIT))?;
+        swept.email_changes = self.until_done(|tx| email_change::sweep(tx, LIMIT))?;
         swept.registrations = self.until_done(|tx| registration::sweep(tx, LIMIT))?;
         swept.invitations = self.until_done(|tx| invitation::sweep(tx, LIMIT))?;
         swept.seal_keys = self.store.write(refresh_token::sweep_seal_keys)?;

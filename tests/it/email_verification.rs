@@ -5,7 +5,9 @@ use std::thread;
 use authd::clock::Clock;
 use authd::entropy::Entropy;
 use authd::http::message::Method;
-use authd::service::{EventQuery, NewInvitation, Registration, Verification, begin_epoch};
+use authd::service::{
+    EventQuery, NewInvitation, Proves, Registration, Verification, VerificationLink, begin_epoch,
+};
 use authd::store::{Options, Role, Store};
 use serde_json::{Value, json};
 
@@ -47,6 +49,23 @@ fn shown(t: &Harness, device: &SignedIn) -> Value {
 fn is_verified(t: &Harness, name: &str) -> bool {
     let found = t.authd().find_account(&account(name)).expect("an account");
     found.account.email_verified
+}
+
+/// Asks for another address.
+fn change(t: &Harness, device: &SignedIn, to: &str) -> Answer {
+    let body = json!({ "email": to, "current_password": PASSWORD });
+    t.with_token(device, Method::Patch, "/v1/account")
+        .json(&body)
+        .send()
+}
+
+/// The tokens of the letters to the present and to the new address, and nothing else was sent.
+#[track_caller]
+fn both_links(t: &Harness, present: &str, new: &str) -> (String, String) {
+    let letters = t.mail();
+    let to: Vec<&str> = letters.iter().map(|letter| letter.to.as_str()).collect();
+    assert_eq!(to, [email(present), email(new)]);
+    (link_token(&letters[0]), link_token(&letters[1]))
 }
 
 /// The headers that an answer has whoever asks.
@@ -255,22 +274,21 @@ fn a_link_does_not_outlive_what_it_was_for() {
 }
 
 #[test]
-fn a_new_address_is_unproven_again() {
-    let t = open();
-    let ann = register(&t, "ann").issued();
+fn a_new_address_that_nobody_confirmed_is_unproven_again() {
+    let mut t = open();
+    register(&t, "ann").issued();
     assert_eq!(confirm(&t, &link_token(&t.mail()[0])).status, 204);
-    let change = |to: &str| {
-        let body = json!({ "email": to, "current_password": PASSWORD });
-        let answer = t.with_token(&ann, Method::Patch, "/v1/account").json(&body);
-        answer.send().gives(200)
-    };
-    assert_eq!(change("ANN@example.org")["email_verified"], true);
-    assert!(t.mail().is_empty());
-    assert_eq!(change(&email("eve"))["email_verified"], false);
-    let letters = t.mail();
-    let letter = letters.iter().find(|letter| letter.to == email("eve"));
-    assert_eq!(confirm(&t, &link_token(letter.expect("one"))).status, 204);
-    assert_eq!(shown(&t, &ann)["email_verified"], true);
+    t.restart_with(|terms| terms.policy.sends_mail = false);
+    let ann = t.sign_in("ann");
+    let told = change(&t, &ann, "ANN@example.org").gives(200);
+    assert_eq!(told["email_verified"], true);
+    let told = change(&t, &ann, &email("eve")).gives(200);
+    assert_eq!(
+        (&told["email"], &told["email_verified"]),
+        (&json!(email("eve")), &json!(false))
+    );
+    assert_eq!(told.get("pending_email"), None);
+    t.try_sign_in(LAPTOP, &email("eve"), PASSWORD).issued();
 }
 
 #[test] // CVE-2026-44166, CVE-2026-53516: whoever reads the mail gets the account, and whoever was first loses it
@@ -673,6 +691,8 @@ fn a_restore_forgets_who_waits() {
     ask(&t, &email("bob")).gives(202);
     let other = link_token(&t.mail()[0]);
     register(&t, "cid").gives(202);
+    let dan = t.sign_in("dan");
+    change(&t, &dan, &email("eve")).gives(200);
     let clock = Clock::manual(t.clock.wall()).0;
     t.stopped(|path| {
         let options = Options {
@@ -687,5 +707,269 @@ fn a_restore_forgets_who_waits() {
     is_spent(&t, &token);
     is_spent(&t, &other);
     assert!(t.mail().is_empty());
-    assert_eq!(t.number("SELECT count(*) FROM registration"), 0);
+    for table in ["registration", "email_change", "link"] {
+        assert_eq!(t.number(&format!("SELECT count(*) FROM {table}")), 0);
+    }
+}
+
+#[test] // req 36
+fn a_new_address_is_confirmed_at_both() {
+    // In either order.
+    for is_present_first in [true, false] {
+        let t = open();
+        let ann = t.sign_in("ann");
+        let told = change(&t, &ann, "Eve@example.org").gives(200);
+        assert_eq!(
+            (&told["email"], &told["pending_email"]),
+            (&json!(email("ann")), &json!("Eve@example.org"))
+        );
+        assert_eq!(shown(&t, &ann)["pending_email"], "Eve@example.org");
+        let letters = t.mail();
+        let to: Vec<&str> = letters.iter().map(|letter| letter.to.as_str()).collect();
+        assert_eq!(to, [&*email("ann"), "Eve@example.org"]);
+        // Whoever confirms at the present address sees what; the new one may be a stranger's, who learns of nobody.
+        assert!(
+            letters[0]
+                .text
+                .replace('\n', " ")
+                .contains("Eve@example.org")
+        );
+        for part in [&letters[1].text, &letters[1].html] {
+            assert!(!part.contains("ann@"), "{part}");
+        }
+        let (present, new) = (link_token(&letters[0]), link_token(&letters[1]));
+        let (first, second) = match is_present_first {
+            true => (present, new),
+            false => (new, present),
+        };
+
+        assert_eq!(confirm(&t, &first).status, 204);
+        assert_eq!(shown(&t, &ann)["email"], email("ann"));
+        is_spent(&t, &first);
+        assert_eq!(confirm(&t, &second).status, 204);
+        is_spent(&t, &second);
+        let told = shown(&t, &ann);
+        assert_eq!(
+            (
+                &told["email"],
+                &told["email_verified"],
+                told.get("pending_email")
+            ),
+            (&json!("Eve@example.org"), &json!(true), None)
+        );
+        let notice = t.mail();
+        assert_eq!((notice.len(), &notice[0].to), (1, &email("ann")));
+        assert!(!notice[0].text.contains("token="));
+        assert_eq!(
+            t.events("eve")[2..],
+            ["email_change_requested", "email_changed"]
+        );
+        t.try_sign_in(LAPTOP, &email("ann"), PASSWORD)
+            .refused("invalid_credentials");
+    }
+}
+
+#[test]
+fn a_change_waits_for_as_long_as_its_links_work() {
+    let t = open();
+    let ann = t.sign_in("ann");
+    change(&t, &ann, &email("eve")).gives(200);
+    let (present, new) = both_links(&t, "ann", "eve");
+    t.clock.advance(hours(24) - seconds(1));
+    assert_eq!(confirm(&t, &present).status, 204);
+    t.clock.advance(seconds(2));
+    is_spent(&t, &new);
+    assert_eq!(t.authd().sweep().expect("swept").email_changes, 0);
+    t.clock.advance(hours(24));
+    t.authd().housekeep().expect("a round");
+    assert_eq!(t.authd().sweep().expect("swept").email_changes, 1);
+    let found = t.authd().find_account(&account("ann")).expect("ann");
+    assert_eq!(found.pending_email, None);
+}
+
+#[test]
+fn a_newer_wish_takes_the_place_of_the_older_and_the_present_address_withdraws_it() {
+    let t = open();
+    let ann = t.sign_in("ann");
+    change(&t, &ann, &email("eve")).gives(200);
+    let (old_present, old_new) = both_links(&t, "ann", "eve");
+    assert_eq!(confirm(&t, &old_new).status, 204);
+    change(&t, &ann, &email("fay")).gives(200);
+    let (present, new) = both_links(&t, "ann", "fay");
+    is_spent(&t, &old_present);
+    // What was confirmed of the older one counts for nothing.
+    assert_eq!(confirm(&t, &present).status, 204);
+    assert_eq!(shown(&t, &ann)["email"], email("ann"));
+
+    let told = change(&t, &ann, &email("ann")).gives(200);
+    assert_eq!(told.get("pending_email"), None);
+    is_spent(&t, &new);
+    assert!(t.mail().is_empty());
+
+    change(&t, &ann, &email("gus")).gives(200);
+    t.mail();
+    let refused = t.unchanged(|| change(&t, &ann, &email("hal")));
+    assert_eq!(refused.refused("too_many_requests")["status"], 429);
+    t.clock.advance(hours(1));
+    let ann = t.refresh(&ann).issued();
+    change(&t, &ann, &email("hal")).gives(200);
+}
+
+#[test] // somebody who had the password must not keep a change in flight
+fn whatever_puts_a_thief_out_ends_the_change() {
+    type Story = fn(&Harness, &SignedIn);
+    let stories: [(&str, Story); 4] = [
+        ("a new password", |t, ann| {
+            t.change_password(ann, PASSWORD, NEW_PASSWORD).issued();
+        }),
+        ("a reset", |t, _| {
+            let token = t.mailed_reset("ann");
+            assert_eq!(t.reset(&token, NEW_PASSWORD).status, 204);
+        }),
+        ("an operator's password", |t, _| {
+            let done = t.authd().set_password(&account("ann"), NEW_PASSWORD, false);
+            done.expect("ann");
+        }),
+        ("disabling", |t, _| {
+            t.authd().disable_account(&account("ann")).expect("ann");
+            t.authd().enable_account(&account("ann")).expect("ann");
+        }),
+    ];
+    for (what, happens) in stories {
+        let t = open();
+        let ann = t.sign_in("ann");
+        change(&t, &ann, &email("eve")).gives(200);
+        let (present, new) = both_links(&t, "ann", "eve");
+        assert_eq!(confirm(&t, &new).status, 204, "{what}");
+        happens(&t, &ann);
+        is_spent(&t, &present);
+        let found = t.authd().find_account(&account("ann")).expect("ann");
+        assert_eq!(found.pending_email, None, "{what}");
+    }
+}
+
+#[test] // the links of the old address go with it
+fn a_change_voids_what_is_in_the_old_mailbox() {
+    let t = open();
+    let ann = t.sign_in("ann");
+    let reset = t.mailed_reset("ann");
+    ask(&t, &email("ann")).gives(202);
+    let proof = link_token(&t.mail()[0]);
+    change(&t, &ann, &email("eve")).gives(200);
+    let (present, new) = both_links(&t, "ann", "eve");
+    for token in [&present, &new] {
+        assert_eq!(confirm(&t, token).status, 204);
+    }
+    t.unchanged(|| t.reset(&reset, NEW_PASSWORD).refused("invalid_reset_token"));
+    is_spent(&t, &proof);
+    assert!(t.is_open(&ann));
+}
+
+#[test]
+fn an_address_that_was_taken_meanwhile_is_not_given_twice() {
+    let t = open();
+    let ann = t.sign_in("ann");
+    change(&t, &ann, &email("eve")).gives(200);
+    let (present, new) = both_links(&t, "ann", "eve");
+    assert_eq!(confirm(&t, &present).status, 204);
+    t.add("eve");
+    let refused = t.unchanged(|| confirm(&t, &new));
+    assert_eq!(refused.refused("email_taken")["status"], 409);
+    t.authd().delete_account(&account("eve")).expect("eve");
+    assert_eq!(confirm(&t, &new).status, 204);
+    assert_eq!(shown(&t, &ann)["email"], email("eve"));
+}
+
+#[test]
+fn two_who_race_for_one_address_do_not_both_get_it() {
+    let t = open();
+    let devices = ["ann", "bob"].map(|name| t.sign_in(name));
+    let links: Vec<(String, String)> = ["ann", "bob"]
+        .iter()
+        .zip(&devices)
+        .map(|(name, device)| {
+            change(&t, device, &email("eve")).gives(200);
+            both_links(&t, name, "eve")
+        })
+        .collect();
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let racers: Vec<_> = links
+            .iter()
+            .flat_map(|(present, new)| [present, new])
+            .map(|token| scope.spawn(|| confirm(&t, token).status))
+            .collect();
+        let answers = racers.into_iter().map(|racer| racer.join().expect("one"));
+        answers.collect()
+    });
+    let refused = statuses.iter().filter(|status| **status == 409).count();
+    let confirmed = statuses.iter().filter(|status| **status == 204).count();
+    assert_eq!((confirmed, refused), (3, 1), "{statuses:?}");
+    assert_eq!(
+        t.number("SELECT count(*) FROM account WHERE email_key = 'eve@example.org'"),
+        1
+    );
+}
+
+#[test] // req 11: nor does changing tell it
+fn asking_for_a_taken_address_tells_only_where_registering_would() {
+    let t = open();
+    let ann = t.sign_in("ann");
+    t.add("bob");
+    t.unchanged(|| change(&t, &ann, &email("bob")).refused("email_taken"));
+
+    let t = proven_first();
+    let ann = t.sign_in("ann");
+    t.add("bob");
+    let commits = || t.authd().statistics().commits;
+    let answers = ["bob", "new"].map(|name| {
+        let before = commits();
+        let answer = change(&t, &ann, &email(name));
+        let mut body = answer.gives(200);
+        assert_eq!(body["pending_email"], email(name));
+        body["pending_email"] = Value::Null;
+        (body, headers(&answer), commits() - before)
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].2, 1);
+    let letters = t.mail();
+    // The owner of the taken one is told, and nothing there confirms anything. What waited for it is replaced by now.
+    let to: Vec<&str> = letters.iter().map(|letter| letter.to.as_str()).collect();
+    assert_eq!(to, [email("bob"), email("ann"), email("new")]);
+    assert!(link_token(&letters[0]).starts_with("ap_"));
+}
+
+#[test] // where the present mailbox is lost, an operator is the way
+fn an_operator_hands_out_both_links_of_a_change() {
+    let t = Harness::with(|terms| {
+        terms.policy.verification = Verification::Required;
+        terms.policy.sends_mail = false;
+    });
+    let ann = t.sign_in("ann");
+    change(&t, &ann, &email("eve")).gives(200);
+    let links = || t.authd().verification_links("ann").expect("links");
+    let proves = |links: &[VerificationLink]| -> Vec<(Proves, String)> {
+        let told = links.iter().map(|link| (link.proves, link.email.clone()));
+        told.collect()
+    };
+    let first = links();
+    assert_eq!(
+        proves(&first),
+        [
+            (Proves::Address, email("ann")),
+            (Proves::PresentAddress, email("ann")),
+            (Proves::NewAddress, email("eve")),
+        ]
+    );
+    assert_eq!(confirm(&t, &first[1].token).status, 204);
+    let second = links();
+    assert_eq!(
+        proves(&second),
+        [
+            (Proves::Address, email("ann")),
+            (Proves::NewAddress, email("eve"))
+        ]
+    );
+    is_spent(&t, &first[2].token);
+    assert_eq!(confirm(&t, &second[1].token).status, 204);
+    assert_eq!(shown(&t, &ann)["email"], email("eve"));
 }

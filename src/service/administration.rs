@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::event::{self, Entry, Kind};
 use super::letter::Topic;
+use super::outbox::Note;
 use super::session::{self, Ended};
 use super::{
     Account, AccountDetails, Authd, Error, Event, NewAccount, Selector, account, group,
@@ -253,7 +254,7 @@ impl Authd {
             Entry::of(Kind::PasswordChanged, account)
                 .detail(json!({ "by": "operator" }))
                 .write(tx)?;
-            outbox.note(tx, account, Topic::PasswordChanged, None)?;
+            outbox.note(tx, Note::to(account, Topic::PasswordChanged))?;
             session::end_all(tx, account, None, Ended::PasswordChanged, None)
         })
     }

@@ -30,7 +30,7 @@ use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::mailed_link::{self, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
-use super::outbox::Outbox;
+use super::outbox::{Note, Outbox};
 use super::{
     Authd, Code, Device, Error, NewAccount, Selector, Verification, account, invitation,
     registration,
@@ -188,7 +188,7 @@ pub(super) fn await_proof(
         return Ok(());
     }
     let waiting = registration::insert(tx, new, invitation, device)?;
-    outbox.note_registration(tx, &new.email, waiting, device)
+    outbox.note(tx, Note::to_newcomer(&new.email, waiting).from(device))
 }
 
 /// Gives an account another address, or has that wait for confirmation. Returns whether the account is another now.
@@ -236,12 +236,17 @@ pub(super) fn change_email(
     }
     email_change::request(tx, account, email, email_key)?;
     let link = one_time_link::request(tx, account, Purpose::EmailChangePresent, Some(device))?;
-    outbox.note_link(tx, account, Topic::EmailChangePresent, link, device)?;
+    outbox.note(
+        tx,
+        Note::to(account, Topic::EmailChangePresent)
+            .with(link)
+            .from(device),
+    )?;
     let link = one_time_link::request(tx, account, Purpose::EmailChangeNew, Some(device))?;
     match account::owner_of(tx, email_key)? {
         None => {
-            let topic = Topic::EmailChangeNew;
-            outbox.note_link_at(tx, account, email, topic, link, device)?;
+            let letter = Note::to(account, Topic::EmailChangeNew).at(email);
+            outbox.note(tx, letter.with(link).from(device))?;
         }
         // As if it were free, to whoever asks; without a letter there is nothing to confirm with.
         Some(owner) => remind(tx, outbox, &owner, device)?,
@@ -356,7 +361,10 @@ fn confirm_change(
     // A link that is on its way to the old address must not open the account any more.
     one_time_link::void_all(tx, account, "email_changed")?;
     registration::drop_all(tx, &pending.email_key)?;
-    outbox.note_at(tx, account, &old, Topic::EmailChanged, Some(device))?;
+    outbox.note(
+        tx,
+        Note::to(account, Topic::EmailChanged).at(&old).from(device),
+    )?;
     Ok(Entry::of(Kind::EmailChanged, account)
         .device(device)
         .detail(json!({ "from": old, "to": pending.email }))

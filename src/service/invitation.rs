@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::error::unexpected;
 use super::event::{Entry, Kind};
+use super::outbox::Note;
 use super::{Authd, Code, Error, Registration, account, group};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, GroupKey, InvitationId, InvitationKey};
@@ -164,7 +165,7 @@ impl Authd {
                 )?
                 .ok_or_else(|| unexpected("an insertion returned no row"))?;
             if let Some(email) = invitation.email.as_deref().filter(|_| is_mailed) {
-                outbox.note_invitation(tx, email, key)?;
+                outbox.note(tx, Note::to_guest(email, key))?;
             }
             Entry::of_nobody(Kind::InvitationCreated)
                 .detail(json!({ "invitation": invitation.id, "group": invitation.group }))

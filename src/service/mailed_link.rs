@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::one_time_link::{self, Purpose};
-use super::outbox::Outbox;
+use super::outbox::{Note, Outbox};
 use super::throttle::{self, Subject};
 use super::{Authd, Code, Device, Error, account};
 use crate::ids::AccountKey;
@@ -89,6 +89,6 @@ pub(super) fn send(
         return Ok(());
     }
     let link = one_time_link::request(tx, account, wish.purpose, Some(device))?;
-    outbox.note_link(tx, account, wish.topic, link, device)?;
+    outbox.note(tx, Note::to(account, wish.topic).with(link).from(device))?;
     Entry::of(wish.event, account).device(device).write(tx)
 }

@@ -75,9 +75,10 @@ pub(super) struct Outbox {
     is_on: bool,
 }
 
-/// What a letter's row says beyond its topic.
-#[derive(Default)]
-struct Note<'a> {
+/// A letter that becomes due: what about, to whom, and what it carries.
+#[derive(Clone, Copy)]
+pub(super) struct Note<'a> {
+    topic: Topic,
     account: Option<AccountKey>,
     email: Option<&'a str>,
     link: Option<LinkKey>,
@@ -86,117 +87,78 @@ struct Note<'a> {
     device: Option<&'a Device>,
 }
 
+impl<'a> Note<'a> {
+    /// To the owner of an account.
+    pub fn to(account: AccountKey, topic: Topic) -> Note<'a> {
+        Note {
+            account: Some(account),
+            ..Note::about(topic)
+        }
+    }
+
+    /// To somebody who registered, and has no account yet.
+    pub fn to_newcomer(email: &'a str, registration: RegistrationKey) -> Note<'a> {
+        Note {
+            email: Some(email),
+            registration: Some(registration),
+            ..Note::about(Topic::Registration)
+        }
+    }
+
+    /// To somebody who is invited.
+    pub fn to_guest(email: &'a str, invitation: InvitationKey) -> Note<'a> {
+        Note {
+            email: Some(email),
+            invitation: Some(invitation),
+            ..Note::about(Topic::Invitation)
+        }
+    }
+
+    /// At an address that is not, or not any more, that of the account.
+    pub fn at(self, email: &'a str) -> Note<'a> {
+        Note {
+            email: Some(email),
+            ..self
+        }
+    }
+
+    /// With a link.
+    pub fn with(self, link: LinkKey) -> Note<'a> {
+        Note {
+            link: Some(link),
+            ..self
+        }
+    }
+
+    /// About something that was done from `device`, and not by an operator.
+    pub fn from(self, device: &'a Device) -> Note<'a> {
+        Note {
+            device: Some(device),
+            ..self
+        }
+    }
+
+    fn about(topic: Topic) -> Note<'a> {
+        Note {
+            topic,
+            account: None,
+            email: None,
+            link: None,
+            registration: None,
+            invitation: None,
+            device: None,
+        }
+    }
+}
+
 impl Outbox {
     /// Whether mail is on. Where it is not, a letter that is noted is none.
     pub fn is_on(self) -> bool {
         self.is_on
     }
 
-    /// Notes a letter to the owner of an account, about something that was done from `device`, or by an operator.
-    pub fn note(
-        self,
-        tx: &Tx<'_>,
-        account: AccountKey,
-        topic: Topic,
-        device: Option<&Device>,
-    ) -> Result<(), Broken> {
-        let note = Note {
-            account: Some(account),
-            device,
-            ..Note::default()
-        };
-        self.insert(tx, topic, &note)
-    }
-
-    /// Notes the same to an address that is not, or not any more, that of the account.
-    pub fn note_at(
-        self,
-        tx: &Tx<'_>,
-        account: AccountKey,
-        email: &str,
-        topic: Topic,
-        device: Option<&Device>,
-    ) -> Result<(), Broken> {
-        let note = Note {
-            account: Some(account),
-            email: Some(email),
-            device,
-            ..Note::default()
-        };
-        self.insert(tx, topic, &note)
-    }
-
-    /// Notes a letter that carries a link.
-    pub fn note_link(
-        self,
-        tx: &Tx<'_>,
-        account: AccountKey,
-        topic: Topic,
-        link: LinkKey,
-        device: &Device,
-    ) -> Result<(), Broken> {
-        let note = Note {
-            account: Some(account),
-            link: Some(link),
-            device: Some(device),
-            ..Note::default()
-        };
-        self.insert(tx, topic, &note)
-    }
-
-    /// Notes the same to an address that is not that of the account.
-    pub fn note_link_at(
-        self,
-        tx: &Tx<'_>,
-        account: AccountKey,
-        email: &str,
-        topic: Topic,
-        link: LinkKey,
-        device: &Device,
-    ) -> Result<(), Broken> {
-        let note = Note {
-            account: Some(account),
-            email: Some(email),
-            link: Some(link),
-            device: Some(device),
-            ..Note::default()
-        };
-        self.insert(tx, topic, &note)
-    }
-
-    /// Notes the letter to somebody who registered, and has no account yet.
-    pub fn note_registration(
-        self,
-        tx: &Tx<'_>,
-        email: &str,
-        registration: RegistrationKey,
-        device: &Device,
-    ) -> Result<(), Broken> {
-        let note = Note {
-            email: Some(email),
-            registration: Some(registration),
-            device: Some(device),
-            ..Note::default()
-        };
-        self.insert(tx, Topic::Registration, &note)
-    }
-
-    /// Notes a letter that carries an invitation to its address.
-    pub fn note_invitation(
-        self,
-        tx: &Tx<'_>,
-        email: &str,
-        invitation: InvitationKey,
-    ) -> Result<(), Broken> {
-        let note = Note {
-            email: Some(email),
-            invitation: Some(invitation),
-            ..Note::default()
-        };
-        self.insert(tx, Topic::Invitation, &note)
-    }
-
-    fn insert(self, tx: &Tx<'_>, topic: Topic, note: &Note<'_>) -> Result<(), Broken> {
+    /// Notes a letter.
+    pub fn note(self, tx: &Tx<'_>, note: Note<'_>) -> Result<(), Broken> {
         if !self.is_on {
             return Ok(());
         }
@@ -207,7 +169,7 @@ impl Outbox {
                 tx.random::<16>(),
                 note.account,
                 note.email,
-                topic.as_str(),
+                note.topic.as_str(),
                 note.link,
                 note.registration,
                 note.invitation,

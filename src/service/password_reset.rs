@@ -12,6 +12,7 @@ use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::mailed_link::Wish;
 use super::one_time_link::{self, Claimed, LinkRequest, Purpose};
+use super::outbox::Note;
 use super::session::{self, Ended};
 use super::{Authd, Code, Device, Error, Selector, account, throttle};
 use crate::clock::Timestamp;
@@ -136,7 +137,7 @@ impl Authd {
                 .device(&device)
                 .detail(json!({ "by": "reset link" }))
                 .write(tx)?;
-            outbox.note(tx, account, Topic::PasswordChanged, Some(&device))?;
+            outbox.note(tx, Note::to(account, Topic::PasswordChanged).from(&device))?;
             session::end_all(tx, account, None, Ended::PasswordReset, Some(&device))?;
             Ok(())
         })

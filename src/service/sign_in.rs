@@ -15,6 +15,7 @@ use super::account::{self, Prepared};
 use super::error::{invalid_token, unexpected};
 use super::event::{Entry, Kind};
 use super::letter::Topic;
+use super::outbox::Note;
 use super::scope::Scope;
 use super::session::{self, Ended, Grant, SignIn, Wanted};
 use super::throttle::{self, Subject};
@@ -371,12 +372,8 @@ impl Authd {
                     .device(&opening.device)
                     .write(tx)?;
                 one_time_link::void_all(tx, found.account, "password_changed")?;
-                outbox.note(
-                    tx,
-                    found.account,
-                    Topic::PasswordChanged,
-                    Some(&opening.device),
-                )?;
+                let letter = Note::to(found.account, Topic::PasswordChanged);
+                outbox.note(tx, letter.from(&opening.device))?;
             }
             let account = account::load(tx, found.account)?;
             begin_session(tx, account, &opening).map(Some)
@@ -437,7 +434,7 @@ impl Authd {
             Entry::of(Kind::PasswordChanged, account)
                 .device(&device)
                 .write(tx)?;
-            outbox.note(tx, account, Topic::PasswordChanged, Some(&device))?;
+            outbox.note(tx, Note::to(account, Topic::PasswordChanged).from(&device))?;
             session::end_all(
                 tx,
                 account,
@@ -530,7 +527,10 @@ impl Authd {
             throttle::record(tx, &tag_key, &whence)?;
             if let Some(found) = &found {
                 if throttle::is_news(failures) && !found.disabled {
-                    outbox.note(tx, found.account, Topic::ManyFailures, Some(&device))?;
+                    outbox.note(
+                        tx,
+                        Note::to(found.account, Topic::ManyFailures).from(&device),
+                    )?;
                 }
                 let cause = if found.disabled {
                     "the account is disabled"

@@ -15,8 +15,11 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::Result;
-use crate::seed::USER_AGENT;
 use crate::server;
+
+/// What the driver calls itself, and sessions were seeded with: a rotation by the same device is the ordinary one.
+pub const USER_AGENT: &str =
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 /// Threads of the driver. One is enough for rotations; `/healthz` takes two.
 const THREADS: usize = 2;

@@ -14,17 +14,13 @@ use authd::service::{
 use authd::store::{Options, Role, Store};
 
 use crate::Result;
-use crate::drive::Token;
+use crate::drive::{Token, USER_AGENT};
 
 /// Sessions of one account: as many as may be open at a time.
 const OF_ONE_ACCOUNT: u32 = 100;
 
 /// Enough callers that a commit carries many sign-ins.
 const THREADS: usize = 32;
-
-/// What the driver calls itself, now and later: a rotation by the same device is the ordinary one.
-pub const USER_AGENT: &str =
-    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 /// Makes the database at `db` with `count` sessions. Returns the refresh token of each.
 pub fn sessions(db: &Path, count: u32) -> Result<Vec<Token>> {

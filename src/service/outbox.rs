@@ -13,6 +13,9 @@
 //! A letter goes to the address that its account has when it leaves, unless the row names another: one that the account
 //! has no more, or not yet, or somebody who has none.
 //!
+//! An address that nobody has proven may be a stranger's, so it is not sent more than ten letters in a row, whatever they
+//! are about and whoever's account they come from; then none for an hour.
+//!
 //! Where mail is off, nothing is noted.
 
 use std::collections::HashMap;
@@ -26,6 +29,7 @@ use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::{self, Occasion, Topic};
 use super::one_time_link::{self, Purpose};
+use super::throttle::{self, Subject};
 use super::{Authd, Device, Error, account, email_change, invitation, registration};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey, LetterKey, LinkKey, RegistrationKey};
@@ -159,7 +163,7 @@ impl Outbox {
 
     /// Notes a letter.
     pub fn note(self, tx: &Tx<'_>, note: Note<'_>) -> Result<(), Broken> {
-        if !self.is_on {
+        if !self.is_on || is_too_much(tx, &note)? {
             return Ok(());
         }
         tx.run(
@@ -179,6 +183,31 @@ impl Outbox {
         )?;
         Ok(())
     }
+}
+
+/// Counts a letter that goes to an address which nobody has proven, and says whether it is one too many.
+fn is_too_much(tx: &Tx<'_>, note: &Note<'_>) -> Result<bool, Broken> {
+    let email = match (note.topic, note.email, note.account) {
+        // An operator's, and to one that has just confirmed the change.
+        (Topic::Invitation | Topic::EmailChanged, _, _) => return Ok(false),
+        (_, Some(email), _) => email.to_owned(),
+        (_, None, Some(account)) => {
+            let shown = account::load(tx, account)?.shown;
+            if shown.email_verified {
+                return Ok(false);
+            }
+            shown.email
+        }
+        (_, None, None) => return Err(unexpected("a letter is for nobody")),
+    };
+    let tag_key = super::tag_key(tx)?.ok_or_else(|| unexpected("the database was never served"))?;
+    let email_key = email.to_ascii_lowercase();
+    let addressee = Subject::Addressee(&email_key);
+    if throttle::blocked(tx, &tag_key, &addressee)?.is_some() {
+        return Ok(true);
+    }
+    throttle::record(tx, &tag_key, &addressee)?;
+    Ok(false)
 }
 
 /// What the secret in a letter is for.

@@ -37,6 +37,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The pause after each try once the limit is reached. A reset of the password ends it at once.
 const LOCK: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Letters that an address is sent before it has a pause of [`MEMORY`], if nobody has proven it: whoever registers, asks for
+/// links once more and chooses a new password gets fewer. It may be a stranger's, whom no account's limits protect:
+/// accounts are made and deleted, and have several causes for a letter each.
+const ADDRESSEE_LIMIT: u32 = 10;
+
 /// After this long without another failure, an address starts anew.
 const MEMORY: Duration = Duration::from_secs(60 * 60);
 
@@ -52,6 +57,8 @@ pub(super) enum Subject<'a> {
     Mail(IpAddr),
     /// An e-mail address that was asked about, known or not. It never waits: the row is what a known one costs.
     Asked(&'a str),
+    /// An e-mail address that letters go to and nobody has proven. It is every letter that is counted.
+    Addressee(&'a str),
 }
 
 impl Subject<'_> {
@@ -69,6 +76,7 @@ impl Subject<'_> {
                 let [a, b, ..] = key.subject(&format!("mail to {email}"));
                 Some(key.subject(&format!("asked {a} {b}")))
             }
+            Subject::Addressee(email) => Some(key.subject(&format!("letters to {email}"))),
             Subject::Address(ip) => Some(key.subject(&format!("address {}", network(*ip)?))),
             Subject::Registration(ip) => Some(key.subject(&format!("makes {}", network(*ip)?))),
             Subject::Mail(ip) => Some(key.subject(&format!("mails {}", network(*ip)?))),
@@ -78,6 +86,8 @@ impl Subject<'_> {
     fn pause_after(&self, failures: u32) -> Duration {
         let free = match self {
             Subject::Asked(_) => return Duration::ZERO,
+            Subject::Addressee(_) if failures >= ADDRESSEE_LIMIT => return MEMORY,
+            Subject::Addressee(_) => return Duration::ZERO,
             Subject::Address(_) | Subject::Registration(_) | Subject::Mail(_) => ADDRESS_FREE,
             _ if failures >= ACCOUNT_LIMIT => return LOCK,
             _ => ACCOUNT_FREE,

@@ -182,6 +182,52 @@ fn nobody_can_fill_a_mailbox_or_ask_for_everybody() {
     assert_eq!(answers[29], 429);
 }
 
+#[test] // what an account is allowed to be sent says nothing where a stranger makes one account after the other
+fn nobody_can_fill_the_mailbox_of_somebody_else_by_having_accounts() {
+    let t = open();
+    let to_victim = || {
+        let letters = t.mail();
+        let to_victim = letters.iter().filter(|letter| letter.to == email("victim"));
+        to_victim.count()
+    };
+    let mut sent = 0;
+    for _ in 0..3 {
+        let mut theirs = register(&t, "victim").issued();
+        sent += to_victim();
+        let (mut current, mut new) = (PASSWORD, NEW_PASSWORD);
+        for _ in 0..4 {
+            theirs = t.change_password(&theirs, current, new).issued();
+            (current, new) = (new, current);
+            sent += to_victim();
+        }
+        t.with_token(&theirs, Method::Delete, "/v1/account")
+            .json(&json!({ "current_password": current }))
+            .send();
+    }
+    for name in ["dan", "eve", "fay"] {
+        let theirs = register(&t, name).issued();
+        change(&t, &theirs, &email("victim")).gives(200);
+        sent += to_victim();
+    }
+    assert_eq!(sent, 10);
+    t.clock.advance(hours(1) + seconds(1));
+    register(&t, "victim").issued();
+    assert_eq!(to_victim(), 1);
+}
+
+#[test] // its owner has to hear of it each time
+fn whoever_has_proven_an_address_hears_of_everything() {
+    let t = open();
+    let mut ann = register(&t, "ann").issued();
+    assert_eq!(confirm(&t, &link_token(&t.mail()[0])).status, 204);
+    let (mut current, mut new) = (PASSWORD, NEW_PASSWORD);
+    for _ in 0..12 {
+        ann = t.change_password(&ann, current, new).issued();
+        (current, new) = (new, current);
+    }
+    assert_eq!(t.mail().len(), 12);
+}
+
 #[test] // CVE-2026-27946: the proof is a letter, and nothing that a request says
 fn nobody_can_say_of_themselves_that_they_are_verified() {
     let t = open();

@@ -26,11 +26,13 @@ use serde_json::json;
 
 use super::account::{Owner, Prepared};
 use super::email_change::{self, Side};
+use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::mailed_link::{self, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
 use super::outbox::{Note, Outbox};
+use super::throttle::{self, Subject};
 use super::{
     Authd, Code, Device, Error, NewAccount, Selector, Verification, account, invitation,
     registration,
@@ -194,7 +196,8 @@ pub(super) fn await_proof(
 /// Gives an account another address, or has that wait for confirmation. Returns whether the account is another now.
 ///
 /// # Errors
-/// [`Code::EmailTaken`], where no proof is required; [`Code::TooManyRequests`] for the fourth within an hour.
+/// [`Code::EmailTaken`], where no proof is required; [`Code::TooManyRequests`] for the fourth within an hour, and for an
+/// address of the network that has letters sent again and again.
 pub(super) fn change_email(
     tx: &Tx<'_>,
     outbox: Outbox,
@@ -234,6 +237,9 @@ pub(super) fn change_email(
     if earlier >= MOST_REQUESTS {
         return Err(Error::Later(Code::TooManyRequests, PERIOD.as_secs()));
     }
+    if outbox.is_on() {
+        count_sender(tx, device)?;
+    }
     email_change::request(tx, account, email, email_key)?;
     let link = one_time_link::request(tx, account, Purpose::EmailChangePresent, Some(device))?;
     outbox.note(
@@ -256,6 +262,19 @@ pub(super) fn change_email(
         .detail(json!({ "to": email }))
         .write(tx)?;
     Ok(false)
+}
+
+/// Counts whoever has a letter sent to an address that they typed. Who is signed in may have many accounts, and each would
+/// do for three strangers an hour.
+fn count_sender(tx: &Tx<'_>, device: &Device) -> Result<(), Error> {
+    let sender = Subject::Mail(device.ip);
+    let tag_key = super::tag_key(tx)?.ok_or_else(|| unexpected("the database was never served"))?;
+    if let Some(until) = throttle::blocked(tx, &tag_key, &sender)? {
+        let wait = until.since(tx.now).as_secs().max(1);
+        return Err(Error::Later(Code::TooManyRequests, wait));
+    }
+    throttle::record(tx, &tag_key, &sender)?;
+    Ok(())
 }
 
 /// Tells the owner of an account that somebody asked for one with its address.

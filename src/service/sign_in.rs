@@ -628,7 +628,8 @@ impl Authd {
     ///
     /// # Errors
     /// [`Code::WrongPassword`]; [`Code::EmailTaken`], where no proof is required; [`Code::UsernameTaken`];
-    /// [`Code::InvalidRequest`]; [`Code::TooManyRequests`] for the fourth new address within an hour.
+    /// [`Code::InvalidRequest`]; [`Code::TooManyRequests`] for the fourth new address within an hour, and for an address of
+    /// the network that has letters sent again and again.
     pub fn change_account(
         &self,
         actor: &Actor,

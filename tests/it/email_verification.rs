@@ -215,6 +215,23 @@ fn nobody_can_fill_the_mailbox_of_somebody_else_by_having_accounts() {
     assert_eq!(to_victim(), 1);
 }
 
+#[test] // an account for each would do otherwise
+fn nobody_can_write_to_everybody_by_having_accounts() {
+    let t = open();
+    let statuses: Vec<u16> = (0..30)
+        .map(|number| {
+            let name = format!("eve{number}");
+            let theirs = t.sign_in(&name);
+            change(&t, &theirs, &email(&format!("stranger{number}"))).status
+        })
+        .collect();
+    assert_eq!(statuses[19], 200);
+    assert_eq!(statuses[29], 429);
+    t.clock.advance(hours(1));
+    let theirs = t.sign_in("eve29");
+    change(&t, &theirs, &email("stranger")).gives(200);
+}
+
 #[test] // its owner has to hear of it each time
 fn whoever_has_proven_an_address_hears_of_everything() {
     let t = open();

@@ -31,7 +31,7 @@ use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::mailed_link::{self, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
-use super::outbox::{Note, Outbox};
+use super::outbox::{self, Note, Outbox};
 use super::throttle::{self, Subject};
 use super::{
     Authd, Code, Device, Error, NewAccount, Selector, Verification, account, invitation,
@@ -444,6 +444,7 @@ fn links_of_registrations(tx: &Tx<'_>, email_key: &str) -> Result<Vec<Verificati
     for waiting in registration::list(tx, email_key)? {
         let token = VerificationToken::from_bytes(tx.random());
         let armed = registration::arm(tx, waiting.key, token.digest())?;
+        outbox::forget_registration(tx, waiting.key)?;
         links.extend(armed.map(|expires_at| VerificationLink {
             proves: Proves::Registration,
             email: waiting.email,

@@ -540,6 +540,19 @@ fn carried(
     Ok(until.map(|until| (carried, until)))
 }
 
+/// Forgets the letter of a registration whose link an operator hands out: it would carry one that works no more, or make
+/// that of the operator void when it leaves.
+pub(super) fn forget_registration(
+    tx: &Tx<'_>,
+    registration: RegistrationKey,
+) -> Result<(), Broken> {
+    tx.run(
+        "DELETE FROM outbox WHERE registration_id = ?1",
+        params![registration],
+    )?;
+    Ok(())
+}
+
 fn forget(tx: &Tx<'_>, key: LetterKey) -> Result<usize, Broken> {
     tx.run("DELETE FROM outbox WHERE id = ?1", params![key])
 }

@@ -745,6 +745,23 @@ fn an_operator_sees_who_waits_and_hands_out_the_link_of_each() {
     is_spent(&t, &links[1].token);
 }
 
+#[test] // a letter that is late must not void what was handed out meanwhile, nor carry what that made void
+fn a_link_that_an_operator_handed_out_takes_the_place_of_a_letter_that_waits() {
+    for was_tried in [false, true] {
+        let t = proven_first();
+        t.post_office.refuse(false);
+        register(&t, "ann").gives(202);
+        if was_tried {
+            assert_eq!(t.mail().len(), 1);
+        }
+        let links = t.authd().verification_links(&email("ann"));
+        t.post_office.counter().refusal = None;
+        t.clock.advance(minutes(5));
+        assert!(t.mail().is_empty());
+        assert_eq!(confirm(&t, &links.expect("a link")[0].token).status, 204);
+    }
+}
+
 #[test] // I11
 fn a_restore_forgets_who_waits() {
     let mut t = proven_first();

@@ -239,7 +239,7 @@ CREATE TABLE invitation (
 -- Letters that have not left yet: for whom and what about. What stands in one is written when it leaves.
 CREATE TABLE outbox (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- Its Message-ID, the same at each try.
+    -- Its Message-ID, the same at each try; another if its link is another after a restart.
     public_id       BLOB NOT NULL CHECK (length(public_id) = 16),
     -- Whom it concerns; NULL for somebody who has no account yet.
     account_id      INTEGER REFERENCES account (id) ON DELETE CASCADE,

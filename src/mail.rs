@@ -243,7 +243,7 @@ impl fmt::Display for Author {
 /// A letter, ready to be sent. It has no `Debug`: what stands in it is for one reader.
 #[derive(Clone)]
 pub struct Letter {
-    /// Its name, the same each time that it is tried.
+    /// Its name, the same each time that the same text is tried.
     pub id: [u8; 16],
     /// When it was written.
     pub date: Timestamp,

@@ -461,7 +461,7 @@ fn take(
     let Some((key, due)) = row else {
         return Ok((None, None));
     };
-    let Some(due) = due else {
+    let Some(mut due) = due else {
         // A letter of another release, which nobody here can write.
         forget(tx, key)?;
         return Ok((Some(Taken::Dropped(key)), None));
@@ -480,9 +480,19 @@ fn take(
             }
         },
     };
+    if due.attempts > 1 && carried.is_some() && !kept.contains_key(&key) {
+        // Tried before a restart, with a link that is void now. Where that one arrived all the same, this must not be taken
+        // for its copy: another version has another name (RFC 5322 §3.6.4).
+        due.public_id = tx.random();
+    }
     tx.run(
-        "UPDATE outbox SET attempts = ?2, due_at = ?3 WHERE id = ?1",
-        params![key, due.attempts, tx.now.plus(pause_after(due.attempts))],
+        "UPDATE outbox SET attempts = ?2, due_at = ?3, public_id = ?4 WHERE id = ?1",
+        params![
+            key,
+            due.attempts,
+            tx.now.plus(pause_after(due.attempts)),
+            due.public_id
+        ],
     )?;
     let email = addressee(tx, &due)?;
     let pending = match (due.topic, due.account) {

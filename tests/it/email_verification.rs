@@ -688,14 +688,19 @@ fn a_letter_that_left_late_has_a_link_that_works() {
     let mut t = proven_first();
     t.post_office.refuse(false);
     register(&t, "ann").gives(202);
-    let first = link_token(&t.mail()[0]);
+    let tried = t.mail().remove(0);
+    let first = link_token(&tried);
     t.clock.advance(seconds(15));
-    assert_eq!(link_token(&t.mail()[0]), first);
+    let again = t.mail().remove(0);
+    assert_eq!((again.id, link_token(&again)), (tried.id, first.clone()));
     assert!(!format!("{:?}", t.dump()).contains(&first[3..]));
     t.post_office.counter().refusal = None;
     t.restart();
     t.clock.advance(seconds(30));
-    let sent = link_token(&t.mail()[0]);
+    let sent = t.mail().remove(0);
+    // Whoever got the first one all the same must not take this one for its copy.
+    assert_ne!(sent.id, tried.id);
+    let sent = link_token(&sent);
     is_spent(&t, &first);
     assert_eq!(confirm(&t, &sent).status, 204);
 

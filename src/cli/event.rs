@@ -54,6 +54,11 @@ impl Event {
 
 /// Shows the latest events and then each one that comes, until nobody reads along any more.
 fn look_on(authd: &Authd, query: &EventQuery, out: &Output) -> Result<(), Failure> {
+    // By what never changes: its address may, and that is what somebody looks on for.
+    let account = match &query.account {
+        Some(selector) => Some(Selector::Id(authd.find_account(selector)?.account.id)),
+        None => None,
+    };
     let mut news = authd.events(query)?;
     news.reverse();
     let mut last = 0;
@@ -67,6 +72,6 @@ fn look_on(authd: &Authd, query: &EventQuery, out: &Output) -> Result<(), Failur
         if news.is_empty() {
             thread::park_timeout(LOOK);
         }
-        news = authd.events_after(query.account.as_ref(), last)?;
+        news = authd.events_after(account.as_ref(), last)?;
     }
 }

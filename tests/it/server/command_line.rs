@@ -531,6 +531,31 @@ fn an_operator_looks_on_while_things_happen() {
     assert!(!programs.shown().contains("bob"), "{}", programs.shown());
 }
 
+#[test] // whoever takes an account over changes its address first
+fn somebody_who_is_looked_on_stays_in_sight_under_another_address() {
+    let home = Home::new();
+    let server = home.serve();
+    let ann = server.set_up("ann@example.org");
+    let watch = home.watch(&["event", "list", "--follow", "--user", "ann@example.org"]);
+    watch.shows("sign in");
+    let body = json!({ "email": "eve@example.org", "current_password": PASSWORD });
+    let bearer = format!("Bearer {}", ann.access);
+    let headers = [("Authorization", bearer.as_str())];
+    let mut client = server.client();
+    let changed = client.request("PATCH", "/v1/account", &headers, Some(&body));
+    changed.status(200);
+    watch.shows("account changed");
+    // The address is another's now, who is not looked on.
+    home.add_user("ann@example.org");
+    server.sign_in("ann@example.org", "phone");
+    client
+        .as_owner(&ann, "DELETE", "/v1/sessions/current")
+        .status(204);
+    let line = watch.shows("session ended");
+    assert!(line.contains("eve@example.org"), "{line}");
+    assert_eq!(watch.shown().matches("account created").count(), 1);
+}
+
 #[test] // what is locked, since when, by whom
 fn an_operator_sees_who_is_locked_and_who_tried() {
     let home = Home::new();

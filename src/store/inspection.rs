@@ -131,7 +131,12 @@ impl Looks {
 
 /// Who holds the lock.
 fn serving(lock: &Path) -> Result<Option<Serving>, OpenError> {
-    let mut file = match File::open(lock) {
+    let opened = fs::metadata(lock).and_then(|found| match found.is_file() {
+        true => File::open(lock),
+        // Opening a FIFO would wait for somebody to write to it.
+        false => Err(io::Error::other("it is not a file")),
+    });
+    let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(startup::refused(lock, "opening it", &error)),

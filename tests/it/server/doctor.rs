@@ -130,6 +130,13 @@ fn what_is_wrong_with_a_file_is_told_with_what_to_do() {
     spoiled(&sql(ahead));
     says(&home, "clock", "problem", "less than the file has seen");
 
+    // Nobody ever writes into that one.
+    let lock = home.path("authd.db.lock");
+    spoiled(&|_| fs::remove_file(&lock).expect("a lock"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &lock, rustix::fs::Mode::RWXU).expect("a FIFO");
+    says(&home, "database", "problem", "it is not a file");
+    fs::remove_file(&lock).expect("a FIFO");
+
     home.set("db = \"elsewhere/authd.db\"");
     says(&home, "database", "problem", "There is no directory");
     home.set("regsitration = \"open\"");

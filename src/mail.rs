@@ -188,13 +188,14 @@ fn read_host(text: &str) -> Option<bool> {
         .then(|| host == "localhost" || host.parse().is_ok_and(is_loopback))
 }
 
-/// `text` without the password, if it is a URL that has one: what is printed ends in bug reports.
+/// `text` without the password, if it is a URL that has one, or was meant to be: what is printed ends in bug reports,
+/// and what is printed most often has a slip of the pen in it.
 pub fn without_password(text: &str) -> String {
     let hidden = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let (user, host) = rest.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:***@{host}"))
+        let (before, host) = text.rsplit_once('@')?;
+        let user_at = before.find("://").map_or(0, |scheme| scheme + "://".len());
+        let (name, _) = before[user_at..].split_once(':')?;
+        Some(format!("{}{name}:***@{host}", &before[..user_at]))
     };
     hidden().unwrap_or_else(|| text.to_owned())
 }
@@ -500,6 +501,17 @@ mod tests {
             without_password("a \"x://u:p@q:r@h\" b"),
             "a \"x://u:***@h\" b"
         );
+        for slip in [
+            "smtp//ann:s3cret@host",
+            "smtp:/ann:s3cret@host",
+            "ann:s3cret@host",
+        ] {
+            let shown = without_password(slip);
+            assert!(
+                !shown.contains("s3cret") && shown.ends_with("@host"),
+                "{shown}"
+            );
+        }
         for plain in ["https://host:80", "ann@example.org", "x://ann@host", ""] {
             assert_eq!(without_password(plain), plain);
         }

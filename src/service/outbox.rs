@@ -13,6 +13,9 @@
 //! A letter goes to the address that its account has when it leaves, unless the row names another: one that the account
 //! has no more, or not yet, or somebody who has none.
 //!
+//! A notice takes the place of an older one about the same that still waits: a mail server that is down must not make
+//! the file grow.
+//!
 //! An address that nobody has proven may be a stranger's, so it is not sent more than ten letters in a row, whatever they
 //! are about and whoever's account they come from; then none for an hour.
 //!
@@ -165,6 +168,13 @@ impl Outbox {
     pub fn note(self, tx: &Tx<'_>, note: Note<'_>) -> Result<(), Broken> {
         if !self.is_on || is_too_much(tx, &note)? {
             return Ok(());
+        }
+        if let (Some(account), None, None) = (note.account, note.email, note.link) {
+            // News of the same kind that did not leave yet: what is told last is what counts, and one row is enough.
+            tx.run(
+                "DELETE FROM outbox WHERE account_id = ?1 AND purpose = ?2",
+                params![account, note.topic.as_str()],
+            )?;
         }
         tx.run(
             "INSERT INTO outbox (public_id, account_id, email, purpose, link_id, registration_id, invitation_id, ip, \

@@ -241,8 +241,8 @@ fn whoever_has_proven_an_address_hears_of_everything() {
     for _ in 0..12 {
         ann = t.change_password(&ann, current, new).issued();
         (current, new) = (new, current);
+        assert_eq!(t.mail().len(), 1);
     }
-    assert_eq!(t.mail().len(), 12);
 }
 
 #[test] // CVE-2026-27946: the proof is a letter, and nothing that a request says

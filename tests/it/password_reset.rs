@@ -452,6 +452,25 @@ fn every_change_of_password_is_told() {
     assert_eq!(t.mail().len(), 1);
 }
 
+#[test] // fault 20: a mail server that is down does not make the file grow
+fn news_that_waits_is_replaced_by_later_news() {
+    let t = Harness::new();
+    let mut ann = t.sign_in("ann");
+    t.post_office.refuse(false);
+    for _ in 0..3 {
+        ann = t.change_password(&ann, PASSWORD, NEW_PASSWORD).issued();
+        ann = t.change_password(&ann, NEW_PASSWORD, PASSWORD).issued();
+        t.mail();
+        t.clock.advance(minutes(5));
+        ann = t.refresh(&ann).issued();
+    }
+    assert_eq!(t.number("SELECT count(*) FROM outbox"), 1);
+    t.post_office.counter().refusal = None;
+    let letters = t.mail();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].subject.contains("was changed"));
+}
+
 #[test] // an owner hears of guesses, and guessing does not fill a mailbox
 fn many_failures_are_told_twice_at_most() {
     let t = Harness::new();

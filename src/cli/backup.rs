@@ -127,6 +127,7 @@ impl Restore {
             "accounts_missing": lost.map(|lost| lost.missing),
             "accounts_revived": lost.map(|lost| lost.revived),
             "accounts_enabled_again": lost.map(|lost| lost.enabled_again),
+            "accounts_in_group_again": lost.map(|lost| lost.in_group_again),
             "older_passwords": lost.map(|lost| lost.older_passwords),
             "epoch": begun.epoch,
             "signing_key": begun.kid,
@@ -204,6 +205,10 @@ fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clo
                 (
                     losses.enabled_again,
                     "disabled since and will not be disabled",
+                ),
+                (
+                    losses.in_group_again,
+                    "taken out of a group since and will be in it again",
                 ),
             ] {
                 if count > 0 {

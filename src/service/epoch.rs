@@ -59,6 +59,8 @@ pub struct Losses {
     pub older_passwords: u64,
     /// Accounts disabled since, which may sign in again.
     pub enabled_again: u64,
+    /// Accounts taken out of a group since, which are in it again.
+    pub in_group_again: u64,
 }
 
 /// A new epoch.
@@ -119,6 +121,8 @@ pub fn compare(present: &Store, backup: &Store) -> Result<Losses, Error> {
                 in_both += 1;
                 losses.older_passwords += u64::from(then.password_hash != now.password_hash);
                 losses.enabled_again += u64::from(now.is_disabled && !then.is_disabled);
+                let is_again = |group| !now.groups().any(|name| name == group);
+                losses.in_group_again += u64::from(then.groups().any(is_again));
             }
             Ok(())
         })?;
@@ -184,11 +188,19 @@ fn tell_owners(tx: &Tx<'_>) -> Result<u64, Broken> {
     Ok(ended)
 }
 
-/// What an account signs in with.
+/// What an account signs in with, and what apps let it do.
 struct Credentials {
     account: AccountId,
     password_hash: Option<String>,
     is_disabled: bool,
+    /// The names of its groups, with a space between them.
+    groups: String,
+}
+
+impl Credentials {
+    fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.split_ascii_whitespace()
+    }
 }
 
 fn credentials(
@@ -196,15 +208,21 @@ fn credentials(
     after: AccountKey,
 ) -> Result<Vec<(AccountKey, Credentials)>, Broken> {
     tx.rows(
-        "SELECT public_id, password_hash, disabled_at IS NOT NULL, id FROM account WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT public_id, password_hash, disabled_at IS NOT NULL, \
+             coalesce((SELECT group_concat(g.name, ' ') FROM membership m JOIN user_group g ON g.id = m.group_id \
+             WHERE m.account_id = account.id), ''), id \
+         FROM account WHERE id > ?1 ORDER BY id LIMIT ?2",
         params![after, STRETCH],
-        |row| Ok((row.get(3)?, from_row(row)?)),
+        |row| Ok((row.get(4)?, from_row(row)?)),
     )
 }
 
 fn credentials_of(tx: &ReadTx<'_>, account: AccountId) -> Result<Option<Credentials>, Broken> {
     tx.row(
-        "SELECT public_id, password_hash, disabled_at IS NOT NULL FROM account WHERE public_id = ?1",
+        "SELECT public_id, password_hash, disabled_at IS NOT NULL, \
+             coalesce((SELECT group_concat(g.name, ' ') FROM membership m JOIN user_group g ON g.id = m.group_id \
+             WHERE m.account_id = account.id), '') \
+         FROM account WHERE public_id = ?1",
         params![account],
         from_row,
     )
@@ -215,6 +233,7 @@ fn from_row(row: &Row<'_>) -> Result<Credentials, Broken> {
         account: row.get(0)?,
         password_hash: row.get(1)?,
         is_disabled: row.get(2)?,
+        groups: row.get(3)?,
     })
 }
 

@@ -151,6 +151,13 @@ fn what_is_lost_is_counted() {
     for name in ["ann", "bob", "cid", "dan"] {
         t.add(name);
     }
+    for group in ["staff", "guests"] {
+        t.authd().add_group(group).expect("a group");
+        t.authd().grant_group(group, &account("dan")).expect("one");
+    }
+    t.authd()
+        .grant_group("guests", &account("cid"))
+        .expect("one");
     let old = t.stopped(|path| {
         let old = path.with_file_name("old.db");
         fs::copy(path, &old).expect("a copy");
@@ -161,6 +168,9 @@ fn what_is_lost_is_counted() {
     t.authd()
         .set_password(&account("cid"), NEW_PASSWORD, false)
         .expect("one");
+    t.authd()
+        .revoke_group("staff", &account("dan"))
+        .expect("one");
     t.sign_in("eve");
     t.sign_in("fay");
     t.stopped(|path| {
@@ -169,6 +179,7 @@ fn what_is_lost_is_counted() {
         let lost = compare(&present, &backup).expect("a comparison");
         assert_eq!((lost.missing, lost.revived), (2, 1));
         assert_eq!((lost.older_passwords, lost.enabled_again), (1, 1));
+        assert_eq!(lost.in_group_again, 1);
         assert_eq!(compare(&backup, &backup).expect("one"), Default::default());
         let counted = contents(&present).expect("a count");
         assert_eq!((counted.accounts, counted.sessions), (5, 2));

@@ -214,6 +214,7 @@ CREATE TABLE registration (
     expires_at    INTEGER
 ) STRICT;
 CREATE INDEX registration_of_email ON registration (email_key, requested_at);
+CREATE INDEX registration_of_invitation ON registration (invitation_id) WHERE invitation_id IS NOT NULL;
 
 -- Invitations: who holds one may make an account, once.
 CREATE TABLE invitation (
@@ -259,3 +260,8 @@ CREATE TABLE outbox (
     CHECK (account_id IS NOT NULL OR email IS NOT NULL)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);
+-- For whoever deletes what a letter is about: without these each deletion reads every letter that waits.
+CREATE INDEX outbox_of_account ON outbox (account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX outbox_of_link ON outbox (link_id) WHERE link_id IS NOT NULL;
+CREATE INDEX outbox_of_registration ON outbox (registration_id) WHERE registration_id IS NOT NULL;
+CREATE INDEX outbox_of_invitation ON outbox (invitation_id) WHERE invitation_id IS NOT NULL;

@@ -17,7 +17,7 @@ mod serve;
 mod session;
 mod user;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -169,7 +169,8 @@ pub fn run() -> ExitCode {
         Err(Failure::Internal(text)) => (70, text),
         Err(Failure::Configuration(text)) => (78, text),
     };
-    eprintln!("authd: {text}");
+    // What can't be said is still told by the code.
+    let _ = writeln!(io::stderr(), "authd: {text}");
     ExitCode::from(code)
 }
 
@@ -321,6 +322,8 @@ fn log_to_stderr(format: LogFormat, level: LogLevel) {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(false)
+        // It would complain on standard error, where nothing can be written then, and panic over that.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     // Fails only where a program that embeds authd has a log of its own, which is then used.
     let _ = match format {

@@ -18,6 +18,7 @@
 //! **Where there is no going on.** After an I/O error, or on a damaged page, the process stops with one
 //! message ([`stop`]). Nobody has been answered then whose transaction was not safe before.
 
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -690,7 +691,8 @@ fn stop(why: &str) -> ! {
     if tracing::dispatcher::has_been_set() {
         tracing::error!("{message}");
     } else {
-        eprintln!("{message}");
+        // `eprintln!` would panic where it can't be said, and nothing would end.
+        let _ = writeln!(io::stderr(), "{message}");
     }
     std::process::exit(STOPPED)
 }

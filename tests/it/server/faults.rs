@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use crate::wire::{AUTHD, Home, PASSWORD, Ran, SignedIn, eventually, files_of, refresh_body};
+use crate::wire::{
+    AUTHD, Home, PASSWORD, Ran, Server, SignedIn, eventually, files_of, refresh_body,
+};
 
 /// A home with a database that was closed in order.
 fn home_at_rest() -> Home {
@@ -327,4 +329,17 @@ fn a_file_has_one_server_and_commands_work_beside_it() {
     server.kill();
     let server = home.serve();
     server.client().refreshed(&ann.refresh);
+}
+
+#[test] // fault 3: the log is often a file on the disk that is full
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let home = Home::new();
+    let mut command = home.command_under(&["sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]);
+    // So that each request has a line.
+    command.env("AUTHD_LOG_LEVEL", "debug");
+    let server = Server::start(command);
+    let ann = server.set_up("ann@example.org");
+    server.client().get("/readyz").status(200);
+    server.client().refreshed(&ann.refresh);
+    server.stop();
 }

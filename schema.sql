@@ -195,6 +195,17 @@ CREATE TABLE link (
 ) STRICT;
 CREATE INDEX link_of_account ON link (account_id, requested_at);
 
+-- What was asked for by e-mail address, whether or not anybody has it here: it costs the same, and tells nothing. Whose it
+-- is, is found out by whoever sends the mail, within a second.
+CREATE TABLE wish (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    email_key    TEXT NOT NULL,
+    purpose      TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    ip           BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
+    user_agent   TEXT NOT NULL
+) STRICT;
+
 -- Registrations whose address was not proven yet: the account is made when the link is followed. Until then nobody
 -- holds an address at which they do not read mail, nor a name. Each carries the password that was chosen with it.
 CREATE TABLE registration (

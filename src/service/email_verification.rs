@@ -29,7 +29,7 @@ use super::email_change::{self, Side};
 use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::Topic;
-use super::mailed_link::{self, MOST_REQUESTS, PERIOD, Wish};
+use super::mailed_link::{self, LinkLetter, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
 use super::outbox::{self, Note, Outbox};
 use super::throttle::{self, Subject};
@@ -43,20 +43,24 @@ use crate::secret::{Digest, VerificationToken};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// A link that proves the address of an account.
-const WISH: Wish = Wish {
+pub(super) const WISH: Wish = Wish {
+    letter: PROOF,
+    command: "authd user verify-link",
+    find: unproven,
+};
+
+const PROOF: LinkLetter = LinkLetter {
     purpose: Purpose::EmailVerification,
     topic: Topic::EmailVerification,
     event: Kind::EmailVerificationRequested,
-    command: "authd user verify-link",
 };
 
 /// What the owner of an account gets when somebody registers with its address: a link with which they get in, in case
 /// it was them and they forgot.
-const REMINDER: Wish = Wish {
+const REMINDER: LinkLetter = LinkLetter {
     purpose: Purpose::PasswordReset,
     topic: Topic::AlreadyRegistered,
     event: Kind::PasswordResetRequested,
-    command: "authd user reset-link",
 };
 
 /// A link that confirms something is looked for among these.
@@ -111,7 +115,7 @@ impl Authd {
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
     /// [`Code::TooManyRequests`] for an address of the network that asks again and again.
     pub fn request_email_verification(&self, email: &str, device: &Device) -> Result<(), Error> {
-        self.request_link(WISH, email, device, unproven)
+        self.request_link(WISH, email, device)
     }
 
     /// Takes the token of such a link for the proof that it is: of an account's address; of that of a registration, which
@@ -169,7 +173,7 @@ pub(super) fn ask(
     device: &Device,
 ) -> Result<(), Broken> {
     match outbox.is_on() {
-        true => mailed_link::send(tx, outbox, WISH, account, device),
+        true => mailed_link::send(tx, outbox, PROOF, account, device),
         false => Ok(()),
     }
 }

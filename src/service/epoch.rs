@@ -22,11 +22,12 @@ use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
 /// with their sessions.
-const EMPTIED: [&str; 7] = [
+const EMPTIED: [&str; 8] = [
     "DELETE FROM session",
     "DELETE FROM seal_key",
     "DELETE FROM outbox",
     "DELETE FROM link",
+    "DELETE FROM wish",
     "DELETE FROM email_change",
     "DELETE FROM registration",
     "DELETE FROM invitation",

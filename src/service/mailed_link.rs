@@ -1,8 +1,9 @@
 //! Asking for a link by mail.
 //!
-//! Asking reveals nothing: a known and an unknown address get the same answer after the same one commit, and the letter
-//! leaves later, on another thread (req 21). It goes to the address that is stored, never to the one that was typed
-//! (req 27). Asking changes nothing about the account either; only older links of the same kind are void then (req 24).
+//! Asking reveals nothing: for a known and an unknown address one row is written, the same, and whose address it is
+//! nobody asks before the answer has gone (req 21). Whoever sends the mail does, within a second, on another thread. The
+//! letter goes to the address that is stored, never to the one that was typed (req 27). Asking changes nothing about the
+//! account either; only older links of the same kind are void then (req 24).
 //!
 //! Who may be sent such a link is for the caller to say; how often, and what it costs, is the same for every kind.
 
@@ -14,8 +15,9 @@ use super::one_time_link::{self, Purpose};
 use super::outbox::{Note, Outbox};
 use super::throttle::{self, Subject};
 use super::{Authd, Code, Device, Error, account};
+use crate::clock::Timestamp;
 use crate::ids::AccountKey;
-use crate::store::{Broken, Tx};
+use crate::store::{Broken, ReadTx, Tx, params};
 
 /// Letters with a link of one kind that one account is sent within [`PERIOD`]: enough for somebody who looks in the wrong
 /// mailbox first, too few to fill one.
@@ -24,22 +26,38 @@ pub(super) const MOST_REQUESTS: u32 = 3;
 /// See [`MOST_REQUESTS`].
 pub(super) const PERIOD: Duration = Duration::from_secs(60 * 60);
 
-/// What somebody wishes to be sent.
+/// A letter with a link.
 #[derive(Clone, Copy)]
-pub(super) struct Wish {
+pub(super) struct LinkLetter {
     /// What the link opens.
     pub purpose: Purpose,
     /// What the letter says.
     pub topic: Topic,
     /// What it leaves among the account's events.
     pub event: Kind,
+}
+
+/// What somebody may wish to be sent.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    pub letter: LinkLetter,
     /// The command with which an operator does the same without mail.
     pub command: &'static str,
+    /// The account that has this e-mail address in its compared form, if it may be sent such a link.
+    pub find: fn(&Tx<'_>, &str) -> Result<Option<AccountKey>, Broken>,
+}
+
+/// A wish as it was noted.
+pub(super) struct Noted {
+    pub purpose: String,
+    email_key: String,
+    requested_at: Timestamp,
+    device: Device,
 }
 
 impl Authd {
-    /// Has a link sent to the account that `find` finds for this e-mail address, if it finds one and that was not sent
-    /// three within the last hour. Whether that is so, the answer does not tell.
+    /// Notes the wish for a link to the account with this e-mail address. Whether there is one, that may be sent it and
+    /// was not sent three within the last hour, is not asked here.
     ///
     /// # Errors
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
@@ -49,7 +67,6 @@ impl Authd {
         wish: Wish,
         email: &str,
         device: &Device,
-        find: fn(&Tx<'_>, &str) -> Result<Option<AccountKey>, Broken>,
     ) -> Result<(), Error> {
         if !self.policy.sends_mail {
             let command = wish.command;
@@ -63,16 +80,61 @@ impl Authd {
         let (_, email_key) = account::read_email(email)?;
         self.store
             .read(|tx| self.refuse_blocked_subject(tx, &Subject::Mail(device.ip)))?;
-        let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
+        let (tag_key, device) = (self.tag_key.clone(), device.clone());
         self.store.write(move |tx| {
             throttle::record(tx, &tag_key, &Subject::Mail(device.ip))?;
-            // One row for every address that is asked about, known or not: both cost a commit.
-            throttle::record(tx, &tag_key, &Subject::Asked(&email_key))?;
-            if let Some(account) = find(tx, &email_key)? {
-                send(tx, outbox, wish, account, &device)?;
-            }
+            tx.run(
+                "INSERT INTO wish (email_key, purpose, requested_at, ip, user_agent) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    email_key,
+                    wish.letter.purpose.as_str(),
+                    tx.now,
+                    device.ip,
+                    device.user_agent,
+                ],
+            )?;
             Ok(())
         })
+    }
+}
+
+/// Whether anything was asked for.
+pub(super) fn is_wished(tx: &ReadTx<'_>) -> Result<bool, Broken> {
+    let wished = tx.row("SELECT 1 FROM wish LIMIT 1", params![], |row| {
+        row.get::<i64>(0)
+    })?;
+    Ok(wished.is_some())
+}
+
+/// Takes at most `limit` wishes, the oldest first.
+pub(super) fn take(tx: &Tx<'_>, limit: u32) -> Result<Vec<Noted>, Broken> {
+    tx.rows(
+        "DELETE FROM wish WHERE id IN (SELECT id FROM wish ORDER BY id LIMIT ?1) \
+         RETURNING purpose, email_key, requested_at, ip, user_agent",
+        params![limit],
+        |row| {
+            Ok(Noted {
+                purpose: row.get(0)?,
+                email_key: row.get(1)?,
+                requested_at: row.get(2)?,
+                device: Device {
+                    ip: row.get(3)?,
+                    user_agent: row.get(4)?,
+                },
+            })
+        },
+    )
+}
+
+/// Notes the link that was wished for, if somebody has that address who may be sent it. A wish that is older than its
+/// link would be came before a long stop, and is not waited for any more.
+pub(super) fn grant(tx: &Tx<'_>, outbox: Outbox, wish: Wish, noted: &Noted) -> Result<(), Broken> {
+    if tx.now.since(noted.requested_at) >= wish.letter.purpose.lifetime() {
+        return Ok(());
+    }
+    match (wish.find)(tx, &noted.email_key)? {
+        Some(account) => send(tx, outbox, wish.letter, account, &noted.device),
+        None => Ok(()),
     }
 }
 
@@ -80,15 +142,15 @@ impl Authd {
 pub(super) fn send(
     tx: &Tx<'_>,
     outbox: Outbox,
-    wish: Wish,
+    letter: LinkLetter,
     account: AccountKey,
     device: &Device,
 ) -> Result<(), Broken> {
     let since = tx.now.minus(PERIOD);
-    if one_time_link::count_requests(tx, account, wish.purpose, since)? >= MOST_REQUESTS {
+    if one_time_link::count_requests(tx, account, letter.purpose, since)? >= MOST_REQUESTS {
         return Ok(());
     }
-    let link = one_time_link::request(tx, account, wish.purpose, Some(device))?;
-    outbox.note(tx, Note::to(account, wish.topic).with(link).from(device))?;
-    Entry::of(wish.event, account).device(device).write(tx)
+    let link = one_time_link::request(tx, account, letter.purpose, Some(device))?;
+    outbox.note(tx, Note::to(account, letter.topic).with(link).from(device))?;
+    Entry::of(letter.event, account).device(device).write(tx)
 }

@@ -38,6 +38,7 @@ mod sign_in;
 mod signing_key;
 mod sweep;
 mod throttle;
+mod wishes;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -140,7 +140,9 @@ pub(super) fn find(
 ) -> Result<Option<AccountKey>, Broken> {
     tx.row(
         "SELECT account_id FROM link \
-         WHERE digest = ?1 AND purpose = ?2 AND ended_at IS NULL AND expires_at > ?3",
+         WHERE digest = ?1 AND purpose = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+             AND NOT EXISTS (SELECT 1 FROM wish w JOIN account a ON a.email_key = w.email_key \
+                 WHERE a.id = link.account_id AND w.purpose = link.purpose)",
         params![digest, purpose.as_str(), tx.now],
         |row| row.get(0),
     )
@@ -154,7 +156,8 @@ pub(super) struct Claimed {
     pub is_mailed: bool,
 }
 
-/// Uses a link up; `None` if it did not work, or somebody was faster.
+/// Uses a link up; `None` if it did not work, or somebody was faster. One in whose place another was wished for works no
+/// more from then on, although it takes a moment until that other one is made.
 pub(super) fn claim(
     tx: &Tx<'_>,
     purpose: Purpose,
@@ -163,6 +166,8 @@ pub(super) fn claim(
     tx.row(
         "UPDATE link SET ended_at = ?3, end_reason = 'used' \
          WHERE digest = ?1 AND purpose = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+             AND NOT EXISTS (SELECT 1 FROM wish w JOIN account a ON a.email_key = w.email_key \
+                 WHERE a.id = link.account_id AND w.purpose = link.purpose) \
          RETURNING account_id, ip IS NOT NULL",
         params![digest, purpose.as_str(), tx.now],
         |row| {

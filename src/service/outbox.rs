@@ -352,6 +352,11 @@ impl Sender {
     /// # Errors
     /// Only those of the store. What a mail server says is logged, and the letter tried again.
     pub fn send_due(&mut self) -> Result<usize, Error> {
+        for _ in 0..ROUND {
+            if self.grant_wishes()? == 0 {
+                break;
+            }
+        }
         let mut sent = 0;
         for _ in 0..ROUND {
             let Some(taken) = self.take()? else { break };
@@ -367,6 +372,12 @@ impl Sender {
             self.settle(due, outcome)?;
         }
         Ok(sent)
+    }
+
+    fn grant_wishes(&self) -> Result<usize, Error> {
+        self.authd
+            .upgrade()
+            .map_or(Ok(0), |authd| authd.grant_wishes())
     }
 
     fn take(&mut self) -> Result<Option<Taken>, Error> {

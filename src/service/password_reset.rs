@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::event::{Entry, Kind};
 use super::letter::Topic;
-use super::mailed_link::Wish;
+use super::mailed_link::{LinkLetter, Wish};
 use super::one_time_link::{self, Claimed, LinkRequest, Purpose};
 use super::outbox::Note;
 use super::session::{self, Ended};
@@ -21,11 +21,14 @@ use crate::secret::ResetToken;
 use crate::store::{Broken, Tx, params};
 
 /// A link with which the owner of an account chooses a new password.
-const WISH: Wish = Wish {
-    purpose: Purpose::PasswordReset,
-    topic: Topic::PasswordReset,
-    event: Kind::PasswordResetRequested,
+pub(super) const WISH: Wish = Wish {
+    letter: LinkLetter {
+        purpose: Purpose::PasswordReset,
+        topic: Topic::PasswordReset,
+        event: Kind::PasswordResetRequested,
+    },
     command: "authd user reset-link",
+    find: may_be_sent,
 };
 
 /// A reset link that an operator hands out.
@@ -47,7 +50,7 @@ impl Authd {
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
     /// [`Code::TooManyRequests`] for an address of the network that asks again and again.
     pub fn request_password_reset(&self, email: &str, device: &Device) -> Result<(), Error> {
-        self.request_link(WISH, email, device, may_be_sent)
+        self.request_link(WISH, email, device)
     }
 
     /// Makes a reset link for an operator to hand out; older ones are void then.

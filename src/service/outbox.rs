@@ -16,8 +16,9 @@
 //! A notice takes the place of an older one about the same that still waits: a mail server that is down must not make
 //! the file grow.
 //!
-//! An address that nobody has proven may be a stranger's, so it is not sent more than ten letters in a row, whatever they
-//! are about and whoever's account they come from; then none for an hour.
+//! An address that nobody has proven may be a stranger's, so it is not sent more than ten letters with a link in a row,
+//! whatever they are about and whoever's account they come from; then none for an hour. Notices are counted apart, since
+//! whoever has letters sent must not keep an owner from hearing of a new password.
 //!
 //! Where mail is off, nothing is noted.
 
@@ -212,7 +213,10 @@ fn is_too_much(tx: &Tx<'_>, note: &Note<'_>) -> Result<bool, Broken> {
     };
     let tag_key = super::tag_key(tx)?.ok_or_else(|| unexpected("the database was never served"))?;
     let email_key = email.to_ascii_lowercase();
-    let addressee = Subject::Addressee(&email_key);
+    let addressee = match (note.link, note.registration) {
+        (None, None) => Subject::Notified(&email_key),
+        _ => Subject::Addressee(&email_key),
+    };
     if throttle::blocked(tx, &tag_key, &addressee)?.is_some() {
         return Ok(true);
     }

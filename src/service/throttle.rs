@@ -57,8 +57,11 @@ pub(super) enum Subject<'a> {
     Mail(IpAddr),
     /// An e-mail address that was asked about, known or not. It never waits: the row is what a known one costs.
     Asked(&'a str),
-    /// An e-mail address that letters go to and nobody has proven. It is every letter that is counted.
+    /// An e-mail address that letters with a link go to and nobody has proven. It is every letter that is counted.
     Addressee(&'a str),
+    /// The same of notices, which take a password or many guesses. Counted apart: letters that anybody can cause must not
+    /// use up what an owner has to hear.
+    Notified(&'a str),
 }
 
 impl Subject<'_> {
@@ -77,6 +80,7 @@ impl Subject<'_> {
                 Some(key.subject(&format!("asked {a} {b}")))
             }
             Subject::Addressee(email) => Some(key.subject(&format!("letters to {email}"))),
+            Subject::Notified(email) => Some(key.subject(&format!("notices to {email}"))),
             Subject::Address(ip) => Some(key.subject(&format!("address {}", network(*ip)?))),
             Subject::Registration(ip) => Some(key.subject(&format!("makes {}", network(*ip)?))),
             Subject::Mail(ip) => Some(key.subject(&format!("mails {}", network(*ip)?))),
@@ -86,8 +90,12 @@ impl Subject<'_> {
     fn pause_after(&self, failures: u32) -> Duration {
         let free = match self {
             Subject::Asked(_) => return Duration::ZERO,
-            Subject::Addressee(_) if failures >= ADDRESSEE_LIMIT => return MEMORY,
-            Subject::Addressee(_) => return Duration::ZERO,
+            Subject::Addressee(_) | Subject::Notified(_) => {
+                return match failures < ADDRESSEE_LIMIT {
+                    true => Duration::ZERO,
+                    false => MEMORY,
+                };
+            }
             Subject::Address(_) | Subject::Registration(_) | Subject::Mail(_) => ADDRESS_FREE,
             _ if failures >= ACCOUNT_LIMIT => return LOCK,
             _ => ACCOUNT_FREE,

@@ -204,12 +204,13 @@ fn nobody_can_fill_the_mailbox_of_somebody_else_by_having_accounts() {
             .json(&json!({ "current_password": current }))
             .send();
     }
-    for name in ["dan", "eve", "fay"] {
-        let theirs = register(&t, name).issued();
+    for number in 0..9 {
+        let theirs = register(&t, &format!("eve{number}")).issued();
         change(&t, &theirs, &email("victim")).gives(200);
         sent += to_victim();
     }
-    assert_eq!(sent, 10);
+    // Of those with a link, and of those without.
+    assert_eq!(sent, 10 + 10);
     t.clock.advance(hours(1) + seconds(1));
     register(&t, "victim").issued();
     assert_eq!(to_victim(), 1);
@@ -230,6 +231,28 @@ fn nobody_can_write_to_everybody_by_having_accounts() {
     t.clock.advance(hours(1));
     let theirs = t.sign_in("eve29");
     change(&t, &theirs, &email("stranger")).gives(200);
+}
+
+#[test] // an account that an operator made is unproven, and has an owner all the same
+fn a_stranger_who_asks_for_letters_does_not_keep_a_notice_from_leaving() {
+    let t = open();
+    t.add("ann");
+    let mut sent = 0;
+    for pause in [minutes(60), minutes(30)] {
+        for _ in 0..3 {
+            t.ask_for_reset(&email("ann"));
+            sent += t.mail().len();
+            ask(&t, &email("ann"));
+            sent += t.mail().len();
+        }
+        t.clock.advance(pause);
+    }
+    assert_eq!(sent, 10);
+    let ann = t.sign_in("ann");
+    t.change_password(&ann, PASSWORD, NEW_PASSWORD).issued();
+    let letters = t.mail();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].subject.contains("was changed"));
 }
 
 #[test] // its owner has to hear of it each time

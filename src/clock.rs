@@ -66,6 +66,20 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As people write it, to the minute: `21 November 2026, 01:16 UTC`.
+    pub fn in_words(self) -> String {
+        match OffsetDateTime::from_unix_timestamp(self.0) {
+            Ok(at) => {
+                let (date, hour, minute) = (at.date(), at.hour(), at.minute());
+                let (day, month, year) = (date.day(), date.month(), date.year());
+                format!("{day} {month} {year}, {hour:02}:{minute:02} UTC")
+            }
+            Err(_) => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC, to the second: `2026-11-21T01:16:52Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

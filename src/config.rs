@@ -819,7 +819,7 @@ fn warnings(config: &Config) -> Vec<String> {
     if waits && config.mail == Route::Off && config.registration != Registration::Closed {
         warnings.push(
             "verification is required and mail is off: whoever registers waits until `authd user verify-link` prints \
-             the link."
+             the link. `authd user list --waiting` shows who does."
                 .to_owned(),
         );
     }

@@ -15,7 +15,7 @@ use super::doctor::finding::{Finding, State, count};
 use crate::config::Setting;
 use crate::service::{
     Account, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
-    VerificationLink,
+    VerificationLink, WaitingRegistration,
 };
 
 /// How to answer.
@@ -74,6 +74,25 @@ impl Output {
                     account.last_at.to_string(),
                     or_dash(account.locked_until.as_ref()),
                     listed(&account.addresses),
+                ]
+            }),
+        )
+    }
+
+    pub fn waiting_registrations(&self, waiting: &[WaitingRegistration]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "waiting": waiting }));
+        }
+        self.table(
+            ["E-MAIL", "USERNAME", "NAME", "SINCE", "FROM", "LINK UNTIL"],
+            waiting.iter().map(|registration| {
+                [
+                    registration.email.clone(),
+                    or_dash(registration.username.as_ref()),
+                    or_dash(registration.name.as_ref()),
+                    registration.requested_at.to_string(),
+                    registration.ip.to_string(),
+                    or_dash(registration.expires_at.as_ref()),
                 ]
             }),
         )
@@ -368,10 +387,11 @@ fn detail_shown(detail: &Value) -> String {
         .iter()
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| {
-            let value = if value.is_object() {
-                detail_shown(value)
-            } else {
-                shown(value)
+            let value = match value {
+                // What is nested, as a device is, holds together.
+                Value::Object(_) => format!("({})", detail_shown(value)),
+                Value::String(word) if name == "reason" => word.replace('_', " "),
+                value => shown(value),
             };
             format!("{}: {value}", name.replace('_', " "))
         });

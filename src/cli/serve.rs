@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::manager::ServiceManager;
-use super::{Common, Failure, log_to_stderr, open_authd, open_store};
+use super::{Common, Failure, log_to_stderr, open_authd, open_store, output};
 use crate::clock::Standing;
 use crate::config::{Config, Loaded, PublicUrl, Source, Supervision};
 use crate::entropy::Entropy;
@@ -280,16 +280,17 @@ fn warn_of_clock(before: Standing, now: Standing) -> Standing {
 fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
     let url = config.public_url.as_str();
     let version = env!("CARGO_PKG_VERSION");
-    println!(
-        "authd {version} serves {url} on {listening}, from {}",
+    let first = format!(
+        "authd {version} serves {url} on {listening}, from {}\n",
         config.db.display()
     );
+    say(&first);
     let Some(link) = authd.open_setup()? else {
         return Ok(());
     };
     let password = suggest_password();
     let json = "-H 'Content-Type: application/json'";
-    println!(
+    let how_to_begin = format!(
         r#"
 There is no administrator yet. This link makes one, once:
 
@@ -300,20 +301,30 @@ Or paste these lines (to keep the account, put in your own address and password 
   pick() {{ sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
 
   # set up the first account
-  curl -s {url}/v1/setup {json} -d '{{"token":"{token}","email":"you@example.org","password":"{password}"}}'
+  curl -sS {url}/v1/setup {json} -d '{{"token":"{token}","email":"you@example.org","password":"{password}"}}'
 
   # sign in, refresh
-  answer=$(curl -s {url}/v1/sessions {json} -d '{{"login":"you@example.org","password":"{password}","device_name":"shell"}}'); echo "$answer"
-  answer=$(curl -s {url}/v1/sessions/refresh {json} -d "{{\"refresh_token\":\"$(echo "$answer" | pick refresh_token)\"}}"); echo "$answer"
+  answer=$(curl -sS {url}/v1/sessions {json} -d '{{"login":"you@example.org","password":"{password}","device_name":"shell"}}'); echo "$answer"
+  answer=$(curl -sS {url}/v1/sessions/refresh {json} -d "{{\"refresh_token\":\"$(echo "$answer" | pick refresh_token)\"}}"); echo "$answer"
 
   # list the sessions, and end them all
   token=$(echo "$answer" | pick access_token)
-  curl -s {url}/v1/sessions -H "Authorization: Bearer $token"
-  curl -s -X DELETE {url}/v1/sessions -H "Authorization: Bearer $token"
+  curl -sS {url}/v1/sessions -H "Authorization: Bearer $token"
+  curl -sS -X DELETE {url}/v1/sessions -H "Authorization: Bearer $token"
 "#,
         token = link.token,
     );
+    say(&how_to_begin);
     Ok(())
+}
+
+/// Says something at the start to whoever reads along. A server whose output nobody can take serves all the same.
+fn say(text: &str) {
+    if output::print(text.as_bytes()).is_err() {
+        tracing::warn!(
+            "standard output can't be written; `authd user setup-link` prints the set-up link"
+        );
+    }
 }
 
 /// A password for the printed lines: whoever pastes them as they are has a good one. 80 bits.

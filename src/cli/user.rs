@@ -28,6 +28,9 @@ pub(super) enum User {
         /// Only those that nobody can sign in to for now, after too many wrong passwords; and who tried
         #[arg(long, conflicts_with_all = ["after", "group"])]
         locked: bool,
+        /// Those that are no accounts yet: registrations that wait until their address is proven
+        #[arg(long, conflicts_with_all = ["after", "group", "locked"])]
+        waiting: bool,
     },
     /// Show an account
     Show(Which),
@@ -124,11 +127,15 @@ impl User {
                     authd.add_account(account, password.as_ref().map(|text| text.as_str()))?;
                 let mut shown = json!(made);
                 if password.is_none() {
-                    shown["password"] = json!("none yet: authd user set-password");
+                    shown["password"] =
+                        json!("none yet: `authd user reset-link` prints a link to choose one");
                 }
                 out.record(&shown)
             }
             User::List { locked: true, .. } => out.failures(&authd.locked_accounts()?),
+            User::List { waiting: true, .. } => {
+                out.waiting_registrations(&authd.waiting_registrations()?)
+            }
             User::List { after, group, .. } => {
                 let after = after.as_deref().map(Selector::read);
                 out.accounts(&authd.accounts(&AccountQuery { after, group })?)

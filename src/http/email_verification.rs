@@ -34,7 +34,7 @@ pub(super) fn explain(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::text(
         200,
         &format!(
-            "Confirm this e-mail address with this line:\n\n\
+            "Confirm what the letter is about with this line:\n\n\
              curl {issuer}/v1/email-verification/confirm -H 'Content-Type: application/json' \\\n  \
              -d '{{\"token\":\"{token}\"}}'\n\n\
              It works once, within 24 hours. If the letter that brought you here is about something that you did not \

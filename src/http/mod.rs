@@ -19,6 +19,7 @@ mod doctor;
 mod email_verification;
 mod error;
 mod events;
+mod front;
 mod health;
 mod keys;
 mod openapi;

@@ -6,7 +6,8 @@ use super::call::{Call, Guard, Route};
 use super::error::Problem;
 use super::message::{Method, Response};
 use super::{
-    accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
+    accounts, doctor, email_verification, events, front, health, keys, openapi, password_reset,
+    sessions,
 };
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
@@ -16,6 +17,15 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 /// Every route. The first that fits is taken, so `current` stands before `{id}`.
 pub const ROUTES: &[Route] = &[
+    Route {
+        method: Method::Get,
+        path: "/",
+        guard: Guard::Public(front::show),
+        summary: "What this is, and where a forgotten password leads, in plain text",
+        takes: None,
+        gives: (200, None),
+        refuses: &[],
+    },
     Route {
         method: Method::Get,
         path: "/setup",

@@ -32,6 +32,7 @@ use super::letter::Topic;
 use super::mailed_link::{self, LinkLetter, MOST_REQUESTS, PERIOD, Wish};
 use super::one_time_link::{self, Purpose};
 use super::outbox::{self, Note, Outbox};
+use super::registration::WaitingRegistration;
 use super::throttle::{self, Subject};
 use super::{
     Authd, Code, Device, Error, NewAccount, Selector, Verification, account, invitation,
@@ -62,6 +63,9 @@ const REMINDER: LinkLetter = LinkLetter {
     topic: Topic::AlreadyRegistered,
     event: Kind::PasswordResetRequested,
 };
+
+/// Registrations that one question lists.
+const MOST_WAITING: u32 = 1000;
 
 /// A link that confirms something is looked for among these.
 const PROOFS: [Purpose; 3] = [
@@ -142,6 +146,16 @@ impl Authd {
             Awaits::Link(_) => confirm_address(tx, digest, &device),
             Awaits::Registration => open_account(tx, digest, &device),
         })
+    }
+
+    /// The registrations that wait until their address is proven, newest first, at most 1,000, for an operator.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn waiting_registrations(&self) -> Result<Vec<WaitingRegistration>, Error> {
+        Ok(self
+            .store
+            .read(|tx| registration::list_all(tx, MOST_WAITING))?)
     }
 
     /// Makes the links that somebody waits for, for an operator to hand out; older ones of the same kind are void then.

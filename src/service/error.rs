@@ -113,11 +113,7 @@ impl fmt::Display for Error {
         match self {
             Error::No(_, detail) => f.write_str(detail),
             Error::Later(_, seconds) => {
-                write!(
-                    f,
-                    "Too many failed tries. Try again in {}.",
-                    Seconds(*seconds)
-                )
+                write!(f, "Too many tries. Try again in {}.", Seconds(*seconds))
             }
             Error::Unavailable(seconds) => {
                 let wait = Seconds(*seconds);

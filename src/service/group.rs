@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::error::unexpected;
 use super::event::{Entry, Kind};
-use super::{Account, Authd, Error, Selector, account};
+use super::{Account, Authd, Code, Error, Selector, account};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, GroupKey};
 use crate::store::{ReadTx, Tx, params};
@@ -152,7 +152,12 @@ pub(super) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
         params![name],
         |row| row.get(0),
     )?;
-    found.ok_or_else(|| Error::not_found("group"))
+    found.ok_or_else(|| {
+        Error::no(
+            Code::NotFound,
+            "There is no such group. `authd group list` shows those that there are, and `authd group add` makes one.",
+        )
+    })
 }
 
 /// Takes an account into a group, and says by what in an event. Returns whether it was not in it before.

@@ -119,7 +119,8 @@ pub fn trial(issuer: &str, to: &str, at: Timestamp, id: [u8; 16]) -> Letter {
     let draft = Draft {
         subject: format!("Mail from {} arrives", host_of(issuer)),
         opening: vec![format!(
-            "this is a trial: whoever runs {issuer} wanted to know, at {at}, whether its mail arrives. It does."
+            "this is a trial: whoever runs {issuer} wanted to know, at {}, whether its mail arrives. It does.",
+            at.in_words()
         )],
         link: None,
         closing: vec!["There is nothing to do.".to_owned()],
@@ -150,13 +151,14 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
     } = occasion;
     let host = host_of(issuer);
     let whence = match ip {
-        Some(ip) => format!("from the address {ip}"),
+        Some(ip) => format!("from the IP address {ip}"),
         None => "by whoever runs this server".to_owned(),
     };
-    let when = at.to_string();
+    let when = at.in_words();
     match topic {
         Topic::PasswordReset => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             Draft {
                 subject: format!("Choose a new password for {host}"),
                 opening: vec![
@@ -179,6 +181,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         }
         Topic::EmailVerification => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             Draft {
                 subject: format!("Confirm your e-mail address for {host}"),
                 opening: vec![format!(
@@ -199,6 +202,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         }
         Topic::EmailChangePresent => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             let new_email = new_email.unwrap_or("another one");
             Draft {
                 subject: format!("Confirm another e-mail address for your account at {host}"),
@@ -221,6 +225,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         }
         Topic::EmailChangeNew => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             Draft {
                 subject: format!("Confirm your new e-mail address for {host}"),
                 opening: vec![format!(
@@ -241,6 +246,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         }
         Topic::Registration => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             Draft {
                 subject: format!("Confirm your registration at {host}"),
                 opening: vec![format!(
@@ -254,20 +260,21 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                 )),
                 closing: vec![
                     format!("The registration came {whence}, at {when}."),
-                    "If it was not you, do not confirm: the account would have the password of somebody else. There is \
-                     nothing to do then, and nobody has your address here."
+                    "If it was not you, do not confirm: the account would have somebody else's password. Without this \
+                     link there is no account, and there is nothing for you to do."
                         .to_owned(),
                 ],
             }
         }
         Topic::AlreadyRegistered => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             Draft {
                 subject: format!("You have an account at {host} already"),
                 opening: vec![format!(
-                    "somebody asked for an account at {host} with the address {email}, which has one already. If that \
-                     was you, sign in; and if you forgot the password, this link lets you choose a new one. It works \
-                     once, until {until}."
+                    "somebody wanted to use the address {email} at {host}, where it has an account already. If that was \
+                     you, sign in; and if you forgot the password, this link lets you choose a new one. It works once, \
+                     until {until}."
                 )],
                 link: Some((
                     "Choose a new password",
@@ -300,8 +307,8 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
             subject: format!("Your account at {host} has another e-mail address"),
             opening: vec![
                 format!(
-                    "the e-mail address of your account at {host} was changed {whence}, at {when}. It was {email} until \
-                     then; letters about the account go to the new one from now on."
+                    "the e-mail address of your account at {host} is {email} no more: it was changed {whence}, at {when}. \
+                     Letters about the account go to the new one from now on."
                 ),
                 "If that was you, there is nothing to do.".to_owned(),
             ],
@@ -332,6 +339,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
         },
         Topic::Invitation => {
             let (secret, until) = link.unwrap_or(("", *at));
+            let until = until.in_words();
             Draft {
                 subject: format!("You are invited to {host}"),
                 opening: vec![format!(
@@ -459,7 +467,7 @@ mod tests {
         let link = "https://auth.example.org/reset?token=ap_secret";
         assert!(letter.text.contains(&format!("\n    {link}\n")));
         assert!(letter.html.contains(&format!("href=\"{link}\"")));
-        for part in ["2027-01-15T08:15:00Z", "192.0.2.1", "works once"] {
+        for part in ["15 January 2027, 08:15 UTC", "192.0.2.1", "works once"] {
             assert!(letter.text.replace('\n', " ").contains(part), "{part}");
             assert!(letter.html.contains(part), "{part}");
         }
@@ -472,7 +480,7 @@ mod tests {
         let link = "https://auth.example.org/register?invite=ap_secret";
         assert!(letter.text.contains(&format!("\n    {link}\n")));
         assert!(letter.html.contains(&format!("href=\"{link}\"")));
-        for part in ["2027-01-15T08:15:00Z", "works once"] {
+        for part in ["15 January 2027, 08:15 UTC", "works once"] {
             assert!(letter.text.replace('\n', " ").contains(part), "{part}");
             assert!(letter.html.contains(part), "{part}");
         }

@@ -62,6 +62,7 @@ pub use one_time_link::LinkRequest;
 pub use outbox::Sender;
 pub use password_reset::ResetLink;
 pub use refresh_token::FoundToken;
+pub use registration::WaitingRegistration;
 pub use session::{Ended, Session, SignIn, Wanted};
 pub use sign_in::{Profile, Registered, SetupLink};
 pub use signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};

@@ -12,6 +12,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::Device;
 use super::account::Prepared;
 use super::error::unexpected;
@@ -45,6 +47,23 @@ pub(super) struct Waiting {
     pub email: String,
     pub requested_at: Timestamp,
     pub ip: IpAddr,
+}
+
+/// A registration that waits, as an operator sees it who asks for all of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitingRegistration {
+    /// The address that has to be proven.
+    pub email: String,
+    /// The username that was asked for.
+    pub username: Option<String>,
+    /// What people call whoever registered.
+    pub name: Option<String>,
+    /// When it came.
+    pub requested_at: Timestamp,
+    /// From where.
+    pub ip: IpAddr,
+    /// Until when its link works; absent while there is none.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Notes a registration.
@@ -158,6 +177,24 @@ pub(super) fn list(tx: &ReadTx<'_>, email_key: &str) -> Result<Vec<Waiting>, Bro
                 email: row.get(1)?,
                 requested_at: row.get(2)?,
                 ip: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// All registrations that wait, newest first, at most `limit`.
+pub(super) fn list_all(tx: &ReadTx<'_>, limit: u32) -> Result<Vec<WaitingRegistration>, Broken> {
+    tx.rows(
+        "SELECT email, username, name, requested_at, ip, expires_at FROM registration ORDER BY id DESC LIMIT ?1",
+        params![limit],
+        |row| {
+            Ok(WaitingRegistration {
+                email: row.get(0)?,
+                username: row.get(1)?,
+                name: row.get(2)?,
+                requested_at: row.get(3)?,
+                ip: row.get(4)?,
+                expires_at: row.get(5)?,
             })
         },
     )

@@ -454,8 +454,9 @@ fn there_is_no_account_before_its_address_is_proven() {
     let letters = t.mail();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].to, "Ann@Example.org");
-    for part in [LAPTOP.ip, "2027-01-15T08:00:00Z"] {
-        assert!(letters[0].text.contains(part), "{}", letters[0].text);
+    for part in [LAPTOP.ip, "15 January 2027, 08:00 UTC"] {
+        let text = letters[0].text.replace('\n', " ");
+        assert!(text.contains(part), "{text}");
     }
     assert!(!letters[0].text.contains(LAPTOP.agent));
     let token = link_token(&letters[0]);
@@ -1080,4 +1081,25 @@ fn an_operator_hands_out_both_links_of_a_change() {
     is_spent(&t, &first[2].token);
     assert_eq!(confirm(&t, &second[1].token).status, 204);
     assert_eq!(shown(&t, &ann)["email"], email("eve"));
+}
+
+#[test] // with mail off an operator is the only one who can let them in
+fn an_operator_sees_who_waits() {
+    let t = proven_first();
+    assert!(
+        t.authd()
+            .waiting_registrations()
+            .expect("a list")
+            .is_empty()
+    );
+    for name in ["ann", "bob"] {
+        assert_eq!(register(&t, name).status, 202);
+    }
+    let waiting = t.authd().waiting_registrations().expect("a list");
+    let who: Vec<_> = waiting.iter().map(|one| one.email.clone()).collect();
+    assert_eq!(who, [email("bob"), email("ann")]);
+    assert_eq!(waiting[0].ip.to_string(), LAPTOP.ip);
+    assert_eq!(waiting[0].expires_at, None, "its letter has not left");
+    assert_eq!(confirm(&t, &link_token(&t.mail()[0])).status, 204);
+    assert_eq!(t.authd().waiting_registrations().expect("a list").len(), 1);
 }

@@ -479,7 +479,7 @@ fn a_letter_that_waits_carries_the_same_invitation() {
     let letters = t.mail();
     let second = mailed_token(&letters[0]);
     assert_ne!(first, second);
-    let end = START.plus(days(7)).to_string();
+    let end = START.plus(days(7)).in_words();
     assert!(letters[0].text.replace('\n', " ").contains(&end));
     refused(&t, "ann", &first);
     register(&t, "ann", &second).issued();

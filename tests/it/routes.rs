@@ -98,6 +98,7 @@ fn the_public_routes_are_these() {
     assert_eq!(
         public,
         [
+            "GET /",
             "GET /setup",
             "POST /v1/setup",
             "POST /v1/accounts",
@@ -219,7 +220,6 @@ fn what_is_not_a_path_is_not_found() {
     let ann = t.sign_in("ann");
     t.unchanged(|| {
         for odd in [
-            "/",
             "",
             "//v1/account",
             "/v1/account/",
@@ -670,4 +670,24 @@ fn a_full_disk_is_said_and_what_only_reads_goes_on() {
     t.restart_with(|terms| terms.max_size = None);
     t.try_sign_in(LAPTOP, "ann", PASSWORD).issued();
     assert_eq!(t.ask(Method::Get, "/readyz").send().status, 200);
+}
+
+#[test] // letters name the server's own address
+fn the_front_says_where_a_forgotten_password_leads() {
+    let t = Harness::new();
+    let front = t.ask(Method::Get, "/").send();
+    assert_eq!(front.status, 200);
+    assert!(
+        front
+            .text()
+            .contains(&format!("{ISSUER}/v1/password-reset")),
+        "{}",
+        front.text()
+    );
+    let t = Harness::with(|terms| terms.policy.sends_mail = false);
+    let front = t.ask(Method::Get, "/").send().text();
+    assert!(
+        front.contains("Whoever runs this server") && !front.contains("curl"),
+        "{front}"
+    );
 }

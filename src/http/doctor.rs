@@ -33,6 +33,8 @@ const FORWARDING: [&str; 6] = [
 /// What the server sees of a request.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Seen {
+    /// The public URL that the server has.
+    pub public_url: String,
     /// The other end of the connection.
     pub peer: IpAddr,
     /// The client, after trusted proxies.
@@ -56,7 +58,13 @@ pub(super) fn tell(call: &Call<'_>) -> Result<Response, Problem> {
             .collect()
     };
     let forwarding = FORWARDING.iter().map(|name| (*name, values(name)));
+    let public_url = call.authd.policy().issuer.clone();
+    let cookie = match public_url.starts_with("https://") {
+        true => SECURE_COOKIE,
+        false => COOKIE,
+    };
     let seen = Seen {
+        public_url,
         peer: request.peer,
         client: call.device.ip,
         trusted_proxies: call
@@ -70,10 +78,6 @@ pub(super) fn tell(call: &Call<'_>) -> Result<Response, Problem> {
             .map(|(name, values)| (name.to_owned(), values))
             .collect(),
         cookies: values("cookie"),
-    };
-    let cookie = match call.authd.policy().issuer.starts_with("https://") {
-        true => SECURE_COOKIE,
-        false => COOKIE,
     };
     Ok(Response::json(200, &seen).header("set-cookie", cookie))
 }

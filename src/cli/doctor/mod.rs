@@ -55,22 +55,21 @@ impl Doctor {
         let mut findings = settings::sources(&loaded);
         let inside = file::look(&loaded.config, &clock, &mut findings);
         findings.push(settings::memory(&loaded.config, loaded.memory));
-        findings.extend(settings::public_url(&loaded.config));
+        let asked = self.url.as_ref().map(|url| match &inside {
+            Some(inside) => proxy::look(&loaded.config, url, &inside.specimen, &clock),
+            None => proxy::Asked::without_a_database(),
+        });
+        let served = asked.as_ref().and_then(|asked| asked.served.as_ref());
+        findings.extend(match served {
+            Some(served) => settings::served_url(served, &loaded.config),
+            None => settings::public_url(&loaded.config),
+        });
         let examination = inside.as_ref().map(|inside| &inside.examination);
         findings.extend(settings::mail(&loaded.config, examination, clock.now()));
         if let Some(to) = &self.mail_to {
             findings.push(settings::trial(&loaded.config, to, &clock));
         }
-        if let Some(url) = &self.url {
-            findings.extend(match &inside {
-                Some(inside) => proxy::look(&loaded.config, url, &inside.specimen, &clock),
-                None => vec![Finding::problem(
-                    "way in",
-                    "without the server's database nothing can be asked of it",
-                    "Run it where the server's file is, with the server's settings.",
-                )],
-            });
-        }
+        findings.extend(asked.into_iter().flat_map(|asked| asked.findings));
         findings
     }
 }

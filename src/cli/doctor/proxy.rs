@@ -4,7 +4,7 @@
 //! Only the server's own eyes count. A header that is missing, or one that a client's word gets into, is found here
 //! before it is found by whoever shares an address with everybody else, or gets past the limit on guesses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -16,6 +16,9 @@ use crate::http::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen, read_hop};
 use crate::service;
 use crate::store::Specimen;
 
+/// Whether the address leads to this server at all.
+const WAY_IN: &str = "way in";
+
 /// An address that no client has (RFC 5737, TEST-NET-1): whoever comes from it has lied.
 const LIE: &str = "192.0.2.77";
 
@@ -23,9 +26,8 @@ const LIE: &str = "192.0.2.77";
 const TOO_LONG: usize = 20 * 1024;
 
 /// What nginx, Caddy and Traefik need to be told, so that the client's address and the host arrive.
-fn lines(config: &Config) -> String {
-    let upstream = config.listen;
-    let host = config.public_url.host();
+fn lines(upstream: SocketAddr, public_url: &PublicUrl) -> String {
+    let host = public_url.host();
     format!(
         "nginx, in the `location` that has `proxy_pass http://{upstream};`:\n\
          \x20   proxy_set_header Host $host;\n\
@@ -41,25 +43,72 @@ fn lines(config: &Config) -> String {
     )
 }
 
+/// What was found, and what the server says that its settings are, if it is the one that answered.
+pub(super) struct Asked {
+    pub findings: Vec<Finding>,
+    pub served: Option<Served>,
+}
+
+impl Asked {
+    /// Where there is none to make a pass of.
+    pub fn without_a_database() -> Asked {
+        Asked::nobody(Finding::problem(
+            WAY_IN,
+            "without the server's database nothing can be asked of it",
+            "Run it where the server's file is, with the server's settings.",
+        ))
+    }
+
+    /// No server of this file has answered.
+    fn nobody(why: Finding) -> Asked {
+        Asked {
+            findings: vec![why],
+            served: None,
+        }
+    }
+}
+
+/// The settings of a server that runs: its environment and its command line may say other things than those of whoever
+/// looks at it.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub public_url: PublicUrl,
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Served {
+    fn of(seen: &Seen) -> Result<Served, String> {
+        let networks = seen.trusted_proxies.iter();
+        Ok(Served {
+            public_url: PublicUrl::parse(&seen.public_url)?,
+            trusted_proxies: networks.filter_map(|text| text.parse().ok()).collect(),
+        })
+    }
+}
+
 /// Sends the requests and judges what is said of them.
-pub(super) fn look(
+pub(super) fn look(config: &Config, url: &PublicUrl, specimen: &Specimen, clock: &Clock) -> Asked {
+    ask_and_judge(config, url, specimen, clock).unwrap_or_else(Asked::nobody)
+}
+
+/// The same, or why there is no answer to judge.
+fn ask_and_judge(
     config: &Config,
     url: &PublicUrl,
     specimen: &Specimen,
     clock: &Clock,
-) -> Vec<Finding> {
-    const CHECK: &str = "way in";
+) -> Result<Asked, Finding> {
     let pass = match service::issue_doctors_pass(specimen, clock) {
         Ok(Some(pass)) => pass,
         Ok(None) => {
             let found = "the database was never served, so no server can answer";
-            return vec![Finding::problem(
-                CHECK,
+            return Err(Finding::problem(
+                WAY_IN,
                 found,
                 "Start `authd serve`, then try again.",
-            )];
+            ));
         }
-        Err(why) => return vec![Finding::refusal(CHECK, why.to_string())],
+        Err(why) => return Err(Finding::refusal(WAY_IN, why.to_string())),
     };
     let target = format!("{url}{DOCTOR_PATH}");
     let bearer = format!("Bearer {pass}");
@@ -69,39 +118,34 @@ pub(super) fn look(
         client.get(&target, &headers)
     };
 
-    let set_cookie = cookie(config);
-    let pair = set_cookie.split(';').next().unwrap_or_default();
-    let plain = match ask(&[("Cookie", pair)]) {
-        Ok(reply) => reply,
-        Err(why) => {
-            return vec![Finding::problem(
-                CHECK,
-                format!("{url} can't be reached from here: {why}"),
-                "See that its name leads here, that the proxy runs and its certificate is one that this machine trusts. \
-                 Where a network does not let a machine reach its own public address, an entry in /etc/hosts helps.",
-            )];
-        }
-    };
-    let seen = match read(&plain, url) {
-        Ok(seen) => seen,
-        Err(finding) => return vec![finding],
-    };
-    let mut findings = vec![Finding::ok(CHECK, format!("{url} leads to this server"))];
-    if *url != config.public_url {
+    // Which of them the server would set is not known before it has answered.
+    let both = format!("{}; {}", pair(SECURE_COOKIE), pair(COOKIE));
+    let plain = ask(&[("Cookie", &both)]).map_err(|why| {
+        Finding::problem(
+            WAY_IN,
+            format!("{url} can't be reached from here: {why}"),
+            "See that its name leads here, that the proxy runs and its certificate is one that this machine trusts. Where \
+             a network does not let a machine reach its own public address, an entry in /etc/hosts helps.",
+        )
+    })?;
+    let (seen, served) = read(&plain, url)?;
+    let mut findings = vec![Finding::ok(WAY_IN, format!("{url} leads to this server"))];
+    if *url != served.public_url {
         findings.push(Finding::warning(
-            CHECK,
-            format!("links and tokens say {}, and not {url}", config.public_url),
+            WAY_IN,
+            format!("links and tokens say {}, and not {url}", served.public_url),
             format!("public_url = \"{url}\""),
         ));
     }
-    findings.push(client_address(&seen, url, config));
+    let lines = lines(config.listen, &served.public_url);
+    findings.push(client_address(&seen, url, &lines));
     let lie = ask(&[
         ("X-Forwarded-For", LIE),
         ("X-Real-IP", LIE),
         ("Forwarded", "for=192.0.2.77;host=liar.invalid;proto=http"),
     ]);
     findings.push(match lie.map(|reply| read(&reply, url)) {
-        Ok(Ok(lied)) => spoofing(&lied, config),
+        Ok(Ok((lied, _))) => spoofing(&lied, &lines),
         Ok(Err(finding)) => Finding {
             check: "spoofing",
             ..finding
@@ -112,14 +156,17 @@ pub(super) fn look(
             "The proxy may refuse it, which is as well; see its log.",
         ),
     });
-    findings.push(host(&seen, url, config));
-    findings.push(cookies(&plain, &seen, set_cookie));
+    findings.push(host(&seen, url, &lines));
+    findings.push(cookies(&plain, &seen, cookie(&served.public_url)));
     let padding = "x".repeat(TOO_LONG);
     findings.push(long_head(
         ask(&[("X-Padding", &padding)]).map(|reply| reply.status),
     ));
     say_once(&mut findings);
-    findings
+    Ok(Asked {
+        findings,
+        served: Some(served),
+    })
 }
 
 /// The lines for a proxy are many, and the same whatever it does wrong.
@@ -137,34 +184,34 @@ fn say_once(findings: &mut [Finding]) {
 }
 
 /// What the server said, if it was this one.
-fn read(reply: &Reply, url: &PublicUrl) -> Result<Seen, Finding> {
-    const CHECK: &str = "way in";
+fn read(reply: &Reply, url: &PublicUrl) -> Result<(Seen, Served), Finding> {
     let status = reply.status;
-    if let Ok(seen) = serde_json::from_slice(&reply.body)
-        && status == 200
+    if status == 200
+        && let Ok(seen) = serde_json::from_slice(&reply.body)
+        && let Ok(served) = Served::of(&seen)
     {
-        return Ok(seen);
+        return Ok((seen, served));
     }
     Err(match (status, &reply.location) {
         (300..=399, Some(location)) => Finding::problem(
-            CHECK,
+            WAY_IN,
             format!("{url} redirects to {}", brief(location)),
             "Name the address that it leads to, and let public_url be that one.",
         ),
         (404, _) => Finding::problem(
-            CHECK,
+            WAY_IN,
             format!(
                 "{url} answers 404: something else answers there, or an authd with another database"
             ),
             "See which server the proxy leads to, and that `--db` names that server's file.",
         ),
         (502..=504, _) => Finding::problem(
-            CHECK,
+            WAY_IN,
             format!("{url} answers {status}: the proxy does not reach authd"),
             "See that `authd serve` runs, and that the proxy leads to the address where it listens.",
         ),
         _ => Finding::problem(
-            CHECK,
+            WAY_IN,
             format!("{url} answers {status}, and not as authd does"),
             "See which server the proxy leads to.",
         ),
@@ -172,7 +219,7 @@ fn read(reply: &Reply, url: &PublicUrl) -> Result<Seen, Finding> {
 }
 
 /// Whether the server learns who the client is.
-fn client_address(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
+fn client_address(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
     const CHECK: &str = "client address";
     let peer = seen.peer;
     let hops = seen.forwarding.get("x-forwarded-for");
@@ -188,7 +235,7 @@ fn client_address(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
                     "the proxy at {peer} sends {}, and authd reads X-Forwarded-For",
                     others.join(" and ")
                 ),
-                lines(config),
+                lines,
             );
         }
         // authd itself speaks no TLS.
@@ -196,7 +243,7 @@ fn client_address(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
             return Finding::problem(
                 CHECK,
                 format!("no X-Forwarded-For arrives: everybody has the proxy's address, {peer}"),
-                lines(config),
+                lines,
             );
         }
         return Finding::ok(CHECK, format!("{peer}, without a proxy"));
@@ -218,7 +265,7 @@ fn client_address(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
                 "X-Forwarded-For says {}, which is no address",
                 brief(&hops.join(", "))
             ),
-            lines(config),
+            lines,
         );
     }
     Finding::ok(
@@ -228,7 +275,7 @@ fn client_address(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
 }
 
 /// Whether a client's word on its own address gets through.
-fn spoofing(lied: &Seen, config: &Config) -> Finding {
+fn spoofing(lied: &Seen, lines: &str) -> Finding {
     const CHECK: &str = "spoofing";
     let lie: Option<IpAddr> = LIE.parse().ok();
     let hops = lied.forwarding.get("x-forwarded-for");
@@ -241,14 +288,14 @@ fn spoofing(lied: &Seen, config: &Config) -> Finding {
         return Finding::warning(
             CHECK,
             "a forged X-Forwarded-For gets through, and is not believed, since the proxy is not trusted",
-            lines(config),
+            lines,
         );
     }
     if last == lie {
         return Finding::problem(
             CHECK,
             "a forged X-Forwarded-For is believed: whoever sends one has any address, and no limit by address",
-            lines(config),
+            lines,
         );
     }
     // The proxy has put the true one behind it, and authd reads from the right. If that one is trusted itself, it is a
@@ -272,7 +319,7 @@ fn spoofing(lied: &Seen, config: &Config) -> Finding {
 }
 
 /// Whether the host that was asked for arrives.
-fn host(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
+fn host(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
     const CHECK: &str = "host";
     let authority = url.as_str().split_once("://").map_or("", |(_, rest)| rest);
     match seen.host.as_deref() {
@@ -284,7 +331,7 @@ fn host(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
                 "{} arrives instead of {authority}; links are right all the same, since they are made of public_url",
                 brief(host.unwrap_or("nothing"))
             ),
-            lines(config),
+            lines,
         ),
     }
 }
@@ -292,7 +339,7 @@ fn host(seen: &Seen, url: &PublicUrl, config: &Config) -> Finding {
 /// Whether cookies go to the client and back unchanged.
 fn cookies(reply: &Reply, seen: &Seen, set: &str) -> Finding {
     const CHECK: &str = "cookies";
-    let pair = set.split(';').next().unwrap_or_default();
+    let pair = pair(set);
     let name = pair.split('=').next().unwrap_or_default();
     let advice = "Take out what changes cookies: proxy_cookie_path, proxy_cookie_domain and proxy_cookie_flags of nginx, \
                   header_down of Caddy, customResponseHeaders of Traefik.";
@@ -308,7 +355,7 @@ fn cookies(reply: &Reply, seen: &Seen, set: &str) -> Finding {
             format!("the server sets `{set}`, and `{}` arrives", brief(given)),
             advice,
         ),
-        Some(_) if !seen.cookies.iter().any(|cookies| cookies.contains(pair)) => Finding::problem(
+        Some(_) if !arrives(pair, seen) => Finding::problem(
             CHECK,
             "what the client sends does not arrive at the server",
             advice,
@@ -318,6 +365,12 @@ fn cookies(reply: &Reply, seen: &Seen, set: &str) -> Finding {
             format!("arrive both ways as they are: {}", attributes(set)),
         ),
     }
+}
+
+/// Whether this name and value came, among others (RFC 6265 §4.2.1).
+fn arrives(pair: &str, seen: &Seen) -> bool {
+    let mut pairs = seen.cookies.iter().flat_map(|field| field.split(';'));
+    pairs.any(|given| given.trim() == pair)
 }
 
 /// Attributes have no order and no case (RFC 6265 §5.2).
@@ -337,15 +390,20 @@ fn is_same_cookie(given: &str, set: &str) -> bool {
     sorted(given) == sorted(set)
 }
 
+/// Name and value.
+fn pair(cookie: &str) -> &str {
+    cookie.split(';').next().unwrap_or_default()
+}
+
 fn attributes(cookie: &str) -> &str {
     cookie
         .split_once("; ")
         .map_or("", |(_, attributes)| attributes)
 }
 
-/// The cookie that the server sets, as its public URL lets it.
-fn cookie(config: &Config) -> &'static str {
-    match config.public_url.is_https() {
+/// The cookie that a server sets, as its public URL lets it.
+fn cookie(public_url: &PublicUrl) -> &'static str {
+    match public_url.is_https() {
         true => SECURE_COOKIE,
         false => COOKIE,
     }
@@ -392,22 +450,15 @@ fn brief(text: &str) -> String {
 mod tests {
     use super::super::finding::State;
     use super::*;
-    use crate::config::{self, Inputs};
 
     const URL: &str = "https://auth.example.com";
 
-    fn config() -> Config {
-        let flags = vec![("public_url", URL.to_owned())];
-        let inputs = Inputs {
-            flags,
-            ..Inputs::default()
-        };
-        config::load(inputs).unwrap().config
-    }
+    const LINES: &str = "the lines for nginx";
 
     /// What a server saw that trusts 10.0.0.0/8.
     fn seen(peer: &str, client: &str, forwarding: &[(&str, &str)]) -> Seen {
         Seen {
+            public_url: URL.to_owned(),
             peer: peer.parse().unwrap(),
             client: client.parse().unwrap(),
             trusted_proxies: vec!["10.0.0.0/8".to_owned()],
@@ -436,7 +487,7 @@ mod tests {
         const FOR: &str = "x-forwarded-for";
         let judged = |peer, client, forwarding: &[(&str, &str)]| {
             let url = PublicUrl::parse(URL).unwrap();
-            client_address(&seen(peer, client, forwarding), &url, &config())
+            client_address(&seen(peer, client, forwarding), &url, LINES)
         };
         let (proxy, client) = ("10.0.0.7", "203.0.113.9");
         is(&judged(proxy, client, &[(FOR, client)]), State::Ok, client);
@@ -467,7 +518,7 @@ mod tests {
     fn whose_word_gets_through() {
         const FOR: &str = "x-forwarded-for";
         let judged =
-            |peer, client, hops: &str| spoofing(&seen(peer, client, &[(FOR, hops)]), &config());
+            |peer, client, hops: &str| spoofing(&seen(peer, client, &[(FOR, hops)]), LINES);
         let (proxy, client) = ("10.0.0.7", "203.0.113.9");
         is(
             &judged(proxy, client, client),

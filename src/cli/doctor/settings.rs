@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 
 use super::finding::Finding;
+use super::proxy::Served;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Loaded, Source};
 use crate::entropy::Entropy;
@@ -124,14 +125,51 @@ pub(super) fn public_url(config: &Config) -> Vec<Finding> {
     }
     // Without TLS beyond this machine: the settings' own warning says so.
     if findings.is_empty() {
-        let proxies = match trusted.len() {
-            0 => "no proxy is trusted".to_owned(),
-            1 => format!("{} is trusted", trusted[0]),
-            count => format!("{count} proxies are trusted"),
-        };
+        let proxies = proxies(trusted);
         findings.push(Finding::ok(CHECK, format!("{url}, on {listen}; {proxies}")));
     }
     findings
+}
+
+/// The same of a server that was asked: where it listens need not be guessed at, since something was sent there.
+pub(super) fn served_url(served: &Served, config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "public URL";
+    let Served {
+        public_url: url,
+        trusted_proxies: trusted,
+    } = served;
+    let mut findings = Vec::new();
+    if *url != config.public_url {
+        findings.push(Finding::warning(
+            "settings",
+            format!(
+                "the server has public_url = \"{url}\", and this command \"{}\"",
+                config.public_url
+            ),
+            "Put what the server has in its environment or on its command line into authd.toml, so that both read it.",
+        ));
+    }
+    findings.push(match url.is_https() && trusted.is_empty() {
+        true => Finding::warning(
+            CHECK,
+            format!("authd speaks no TLS, so there is a proxy that does for {url}, and the server trusts none: everybody \
+                     has its address"),
+            "Put the proxy's address into trusted_proxies: trusted_proxies = [\"192.0.2.7\"]",
+        ),
+        false => Finding::ok(
+            CHECK,
+            format!("{url}; {}, as the server says", proxies(trusted)),
+        ),
+    });
+    findings
+}
+
+fn proxies(trusted: &[IpNet]) -> String {
+    match trusted {
+        [] => "no proxy is trusted".to_owned(),
+        [one] => format!("{one} is trusted"),
+        _ => format!("{} proxies are trusted", trusted.len()),
+    }
 }
 
 fn trusts(trusted: &[IpNet], ip: IpAddr) -> bool {
@@ -225,7 +263,7 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
 mod tests {
     use super::super::finding::{State, count};
     use super::*;
-    use crate::config::{self, Inputs};
+    use crate::config::{self, Inputs, PublicUrl};
 
     fn config(settings: &[(&'static str, &str)]) -> Config {
         let flags = settings
@@ -267,6 +305,28 @@ mod tests {
                 assert!(next.contains(words), "{finding:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_server_says_of_its_settings_is_believed() {
+        let served = |public_url: &str, trusted: &[&str]| Served {
+            public_url: PublicUrl::parse(public_url).unwrap(),
+            trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
+        };
+        let https = "https://auth.example.com";
+        let ours = config(&[("public_url", https)]);
+        // This command's own settings trust none.
+        let found = served_url(&served(https, &["127.0.0.1/32"]), &ours);
+        assert_eq!(count(&found, State::Ok), 1, "{found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let found = served_url(&served(https, &[]), &ours);
+        assert_eq!(count(&found, State::Warning), 1, "{found:?}");
+        let found = served_url(&served(https, &["127.0.0.1/32"]), &config(&[]));
+        let [differs, url] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!((differs.check, differs.state), ("settings", State::Warning));
+        assert_eq!(url.state, State::Ok);
     }
 
     #[test]

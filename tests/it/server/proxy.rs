@@ -180,6 +180,29 @@ fn over_tls_the_cookie_arrives_as_it_was_set() {
 }
 
 #[test]
+fn a_server_with_settings_of_its_own_is_judged_by_them() {
+    let tls = "ssl; ssl_certificate HOMEcertificate.pem; ssl_certificate_key HOMEkey.pem";
+    let (home, _server, _proxy, url) = behind("https", TRUSTED, tls, RIGHT);
+    // As where they stand in the environment of the server, and not in that of whoever looks.
+    home.set("");
+    let differs = [
+        &format!("the server has public_url = \"{url}\""),
+        "into authd.toml",
+    ];
+    says(&home, &url, "settings", "warning", &differs);
+    says(
+        &home,
+        &url,
+        "public URL",
+        "ok",
+        &["127.0.0.1/32 is trusted"],
+    );
+    says(&home, &url, "way in", "ok", &["leads to this server"]);
+    says(&home, &url, "cookies", "ok", &["Secure"]);
+    says(&home, &url, "client address", "ok", &[]);
+}
+
+#[test]
 fn a_proxy_that_changes_cookies_is_found_out() {
     let changes = format!("{RIGHT} proxy_cookie_path / /auth;");
     let (home, _server, _proxy, url) = behind("http", TRUSTED, "", &changes);

@@ -35,8 +35,8 @@ use super::outbox::{self, Note, Outbox};
 use super::registration::WaitingRegistration;
 use super::throttle::{self, Subject};
 use super::{
-    Authd, Code, Device, Error, NewAccount, Selector, Verification, account, invitation,
-    registration,
+    Authd, Code, Device, Error, NewAccount, Registration, Selector, Verification, account,
+    invitation, registration,
 };
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey};
@@ -129,12 +129,21 @@ impl Authd {
     /// # Errors
     /// [`Code::InvalidVerificationToken`] if the link was used or replaced, is older than 24 hours or never existed.
     /// [`Code::EmailTaken`] if another account has the address by now, and [`Code::InvalidInvitation`] if the invitation
-    /// that a registration came with was used or withdrawn: what was to be confirmed waits on then.
+    /// that a registration came with was used or withdrawn: what was to be confirmed waits on then, as it does with
+    /// [`Code::RegistrationClosed`], where registration was closed since.
     pub fn confirm_email(&self, token: &str, device: &Device) -> Result<(), Error> {
         let digest = VerificationToken::read(token).ok_or_else(spent)?.digest();
         // Looked at first, so that what a stranger makes up costs no write; decided where it is used up.
         let awaits = self.store.read(|tx| awaits(tx, digest))?;
         let awaits = awaits.ok_or_else(spent)?;
+        if matches!(awaits, Awaits::Registration)
+            && self.policy.registration == Registration::Closed
+        {
+            return Err(Error::no(
+                Code::RegistrationClosed,
+                "Registration was closed since you registered. Ask whoever runs this server for an account.",
+            ));
+        }
         let (outbox, device) = (self.outbox(), device.clone());
         self.store.write(move |tx| match awaits {
             Awaits::Link(Purpose::EmailChangePresent) => {

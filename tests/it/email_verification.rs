@@ -1103,3 +1103,15 @@ fn an_operator_sees_who_waits() {
     assert_eq!(confirm(&t, &link_token(&t.mail()[0])).status, 204);
     assert_eq!(t.authd().waiting_registrations().expect("a list").len(), 1);
 }
+
+#[test] // whoever closes the door means those on the doorstep, too
+fn nobody_gets_in_by_a_link_after_registration_was_closed() {
+    let mut t = proven_first();
+    assert_eq!(register(&t, "ann").status, 202);
+    let token = link_token(&t.mail()[0]);
+    t.restart_with(|terms| terms.policy.registration = Registration::Closed);
+    t.unchanged(|| confirm(&t, &token).refused("registration_closed"));
+    t.restart_with(|terms| terms.policy.registration = Registration::Open);
+    assert_eq!(confirm(&t, &token).status, 204);
+    t.try_sign_in(LAPTOP, &email("ann"), PASSWORD).issued();
+}

@@ -26,10 +26,22 @@ pub struct Examination {
     pub rolled_back_at: Option<Timestamp>,
     /// The keys that sign tokens, the oldest first, or what is wrong with them.
     pub signing_keys: Result<Vec<SigningKeyInfo>, String>,
-    /// Letters that wait to leave, and since when the oldest does.
-    pub letters: Option<(u64, Timestamp)>,
+    /// The letters that wait to leave, if any do.
+    pub letters: Option<Waiting>,
     /// When a letter was last given up, if that was within a week.
     pub letter_failed_at: Option<Timestamp>,
+}
+
+/// Letters that wait to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// How many they are.
+    pub count: u64,
+    /// Since when the oldest waits.
+    pub since: Timestamp,
+    /// How often one was tried of which a try is known to have failed; the most tried, and 0 if there is none. A first try
+    /// that is under way has not failed yet.
+    pub tries: u32,
 }
 
 /// Looks into `specimen`, whose schema must be of today. `clock` goes on from what is stored there. `None` if it was never
@@ -61,13 +73,11 @@ fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {
     let letter_failed_at = event::latest(tx, Kind::MailFailed)?;
     let is_recent = |at: &Timestamp| *at > tx.now.minus(RECENT);
     let signing_keys = signing_key::list(tx)?;
+    let letters = waiting(tx)?;
     tx.row(
-        "SELECT epoch, (SELECT count(*) FROM account), (SELECT count(*) FROM outbox), \
-         (SELECT min(created_at) FROM outbox) FROM server WHERE id = 1",
+        "SELECT epoch, (SELECT count(*) FROM account) FROM server WHERE id = 1",
         params![],
         |row| {
-            let oldest: Option<Timestamp> = row.get(3)?;
-            let waiting = row.get::<i64>(2)?.unsigned_abs();
             Ok(Examination {
                 epoch: row.get(0)?,
                 mark,
@@ -75,9 +85,28 @@ fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {
                 rolled_back_at: rolled_back_at
                     .filter(|at| restored_at.is_none_or(|since| *at > since)),
                 signing_keys,
-                letters: oldest.map(|oldest| (waiting, oldest)),
+                letters,
                 letter_failed_at: letter_failed_at.filter(is_recent),
             })
         },
     )
+}
+
+fn waiting(tx: &ReadTx<'_>) -> Result<Option<Waiting>, Broken> {
+    // A try is noted when it begins, with the time of the next one: whoever is due again, or was tried again, has failed.
+    let waiting = tx.row(
+        "SELECT count(*), min(created_at), max(attempts) FILTER (WHERE attempts > 1 OR due_at <= ?1) FROM outbox",
+        params![tx.now],
+        |row| {
+            let since: Option<Timestamp> = row.get(1)?;
+            let count = row.get::<i64>(0)?.unsigned_abs();
+            let tries = row.get::<Option<u32>>(2)?.unwrap_or(0);
+            Ok(since.map(|since| Waiting {
+                count,
+                since,
+                tries,
+            }))
+        },
+    )?;
+    Ok(waiting.flatten())
 }

@@ -54,7 +54,7 @@ pub use email_verification::{Proves, VerificationLink};
 pub use epoch::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use error::{Code, Error};
 pub use event::Event;
-pub use examination::{Examination, examine};
+pub use examination::{Examination, Waiting, examine};
 pub use group::Group;
 pub use inviting::{Invitation, Invited, NewInvitation};
 pub use letter::trial as trial_letter;

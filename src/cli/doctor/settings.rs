@@ -13,9 +13,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Loaded, Source};
 use crate::entropy::Entropy;
 use crate::mail::{Mailer, Route};
-use crate::service::{self, Examination};
+use crate::service::{self, Examination, Waiting};
 
-/// A letter that waits for longer was tried a few times.
+/// A letter that waits for longer has nobody who tries it, or a mail server that hangs.
 const SLOW: Duration = Duration::from_secs(10 * 60);
 
 /// Where they come from, and what about them should be known at each start.
@@ -197,13 +197,13 @@ pub(super) fn mail(
             "`authd serve` makes it, if it may. Otherwise make it, for the user that the server runs as.",
         ));
     }
-    let look = "The server's log says why (\"mail\"); `authd doctor --mail-to ADDRESS` tries.";
-    if let Some((waiting, since)) = examination.and_then(|found| found.letters)
-        && now.since(since) > SLOW
+    let look = "`authd doctor --mail-to ADDRESS` shows what the mail server says; the server's log has it too (\"mail\").";
+    if let Some(letters) = examination.and_then(|found| found.letters)
+        && (letters.tries > 0 || now.since(letters.since) > SLOW)
     {
         let found = match *route {
-            Route::Off => format!("{waiting} wait since {since}, and mail is off"),
-            _ => format!("{waiting} wait since {since}"),
+            Route::Off => format!("{}, and mail is off", wait(letters)),
+            _ => wait(letters),
         };
         findings.push(Finding::warning(CHECK, found, look));
     }
@@ -221,6 +221,27 @@ pub(super) fn mail(
         ));
     }
     findings
+}
+
+fn wait(letters: Waiting) -> String {
+    let Waiting {
+        count,
+        since,
+        tries,
+    } = letters;
+    let waits = match count {
+        1 => format!("1 letter waits since {since}"),
+        _ => format!("{count} letters wait, the oldest since {since}"),
+    };
+    let whose = match count {
+        1 => "",
+        _ => "one ",
+    };
+    match tries {
+        0 => waits,
+        1 => format!("{waits}, and {whose}was tried once"),
+        _ => format!("{waits}, and {whose}was tried {tries} times"),
+    }
 }
 
 /// The route, without what opening it would make: whoever looks makes no directory.

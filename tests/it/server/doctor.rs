@@ -160,6 +160,30 @@ fn settings_that_do_not_fit_the_machine_or_each_other_are_told() {
     says(&home, "settings", "warning", "without TLS");
 }
 
+#[test] // fault 20
+fn a_letter_that_could_not_be_sent_is_told_from_its_first_try() {
+    let home = Home::with("mail = \"dir:letters\"");
+    let server = home.serve();
+    server.set_up("ann@example.org");
+    server.stop();
+    let waits = |attempts: u32, due_at: &str| {
+        let sql = format!(
+            "DELETE FROM outbox; INSERT INTO outbox (public_id, email, purpose, created_at, attempts, due_at) \
+             SELECT randomblob(16), 'ann@example.org', 'invitation', clock_latest, {attempts}, {due_at} FROM server"
+        );
+        home.sql().execute_batch(&sql).expect("a letter");
+    };
+    fs::create_dir(home.path("letters")).ok();
+    waits(1, "clock_latest + 600");
+    says(&home, "mail", "ok", "dir:letters");
+    waits(1, "clock_latest");
+    says(&home, "mail", "warning", "1 letter waits since");
+    says(&home, "mail", "warning", "was tried once");
+    waits(3, "clock_latest + 600");
+    says(&home, "mail", "warning", "was tried 3 times");
+    says(&home, "mail", "warning", "--mail-to");
+}
+
 #[test]
 fn a_test_message_goes_out_at_once_and_the_answer_is_told() {
     let home = Home::new();

@@ -14,9 +14,10 @@
 //!
 //! Never in here: an address that was not checked where it came in, a password in what is printed, a retry.
 
+use std::error::Error;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ use std::time::{Duration, SystemTime};
 use lettre::address::Address;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{self, extension::ClientId};
 use lettre::{Message, SmtpTransport, Transport};
+use rustls::CertificateError;
 
 use crate::clock::Timestamp;
 
@@ -265,6 +267,33 @@ pub struct Undelivered {
     pub is_final: bool,
     /// For the log: what was said, without the letter.
     pub why: String,
+    /// What kind of failure it was, for whoever says what to do.
+    pub cause: Cause,
+}
+
+/// What kept a letter from leaving, as far as it can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// No such name, nobody listens there, or no answer came in time.
+    Unreachable,
+    /// Nobody whom this system trusts vouches for the certificate.
+    UnknownAuthority,
+    /// The certificate is for another name, or not for today.
+    WrongCertificate,
+    /// What answers speaks something else: TLS where plain text was expected, or the other way round.
+    OtherProtocol,
+    /// STARTTLS was wanted and is not offered.
+    NoStartTls,
+    /// The server wants STARTTLS first (RFC 3207 §4).
+    TlsWanted,
+    /// No way to sign in is offered that authd knows.
+    NoSignIn,
+    /// The server wants a sign-in (RFC 4954 §6: 530).
+    SignInWanted,
+    /// User or password are wrong (RFC 4954 §6: 535).
+    WrongPassword,
+    /// Something else, for which the server's words must do.
+    Other,
 }
 
 /// A route that is open.
@@ -337,6 +366,7 @@ impl Mailer {
                 store(path, letter, &message.formatted()).map_err(|error| Undelivered {
                     is_final: false,
                     why: format!("{}: {error}", path.display()),
+                    cause: Cause::Other,
                 })
             }
             Way::Server(transport) => {
@@ -344,6 +374,7 @@ impl Mailer {
                 let sent = transport.send(&message).map_err(|error| Undelivered {
                     is_final: error.is_permanent(),
                     why: told(&error),
+                    cause: cause(&error),
                 });
                 sent.map(|_| ())
             }
@@ -355,6 +386,7 @@ impl Mailer {
         let is_final = |error: &dyn std::error::Error| Undelivered {
             is_final: true,
             why: told(error),
+            cause: Cause::Other,
         };
         let to: Address = letter.to.parse().map_err(|error| is_final(&error))?;
         let seconds = Duration::from_secs(letter.date.as_unix().try_into().unwrap_or(0));
@@ -400,6 +432,44 @@ fn store(directory: &Path, letter: &Letter, bytes: &[u8]) -> std::io::Result<()>
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of what kind an error is, by its type and the server's code; by its words only where it has neither.
+fn cause(error: &smtp::Error) -> Cause {
+    let says = |words: &str| told(error).contains(words);
+    match error.status().map(u16::from) {
+        Some(530) if says("STARTTLS") => return Cause::TlsWanted,
+        Some(530) => return Cause::SignInWanted,
+        Some(535) => return Cause::WrongPassword,
+        Some(_) => return Cause::Other,
+        None => {}
+    }
+    let source = error.source().and_then(|source| source.downcast_ref());
+    let tls = source
+        .and_then(io::Error::get_ref)
+        .and_then(|inner| inner.downcast_ref());
+    match (tls, source) {
+        (Some(rustls::Error::InvalidCertificate(why)), _) => of_certificate(why),
+        (Some(rustls::Error::InvalidMessage(_)), _) => Cause::OtherProtocol,
+        (Some(_), _) => Cause::Other,
+        (None, Some(_)) => Cause::Unreachable,
+        (None, None) if error.is_client() && says("STARTTLS") => Cause::NoStartTls,
+        (None, None) if error.is_client() && says("authentication mechanism") => Cause::NoSignIn,
+        (None, None) if error.is_response() => Cause::OtherProtocol,
+        (None, None) => Cause::Other,
+    }
+}
+
+fn of_certificate(why: &CertificateError) -> Cause {
+    match why {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. }
+        | CertificateError::NotValidForName
+        | CertificateError::NotValidForNameContext { .. } => Cause::WrongCertificate,
+        _ => Cause::UnknownAuthority,
+    }
 }
 
 /// An error with its causes, on one line.

@@ -410,7 +410,7 @@ impl Sender {
             authd.store.write(move |tx| forget(tx, due.key))?;
             return Ok(());
         };
-        let Undelivered { is_final, why } = undelivered;
+        let Undelivered { is_final, why, .. } = undelivered;
         let (topic, attempt) = (due.topic.as_str(), due.attempts);
         if !is_final {
             tracing::warn!(

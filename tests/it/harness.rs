@@ -12,7 +12,7 @@ use authd::clock::{Clock, ManualClock, Timestamp};
 use authd::entropy::Entropy;
 use authd::http::message::{Method, Request};
 use authd::http::{App, Settings};
-use authd::mail::{self, Letter, Mailer, Undelivered};
+use authd::mail::{self, Cause, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{
     Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Sender, Session,
@@ -140,7 +140,11 @@ impl PostOffice {
     /// From here on takes nothing.
     pub fn refuse(&self, is_final: bool) {
         let why = "451 not now".to_owned();
-        self.counter().refusal = Some(Undelivered { is_final, why });
+        self.counter().refusal = Some(Undelivered {
+            is_final,
+            why,
+            cause: Cause::Other,
+        });
     }
 
     fn take(&self, letter: &Letter) -> Result<(), Undelivered> {

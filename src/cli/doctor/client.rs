@@ -36,6 +36,17 @@ pub(super) struct Reply {
     pub body: Vec<u8>,
 }
 
+/// What to do where nobody whom this system trusts vouches for a certificate.
+pub(super) fn how_to_trust() -> String {
+    let found = load_native_certs();
+    match found.errors.first() {
+        Some(error) if found.certs.is_empty() => {
+            format!("No authority is trusted, since the store can't be read: {error}. See SSL_CERT_FILE.")
+        }
+        _ => "Put its authority into the system's store, or name its file in SSL_CERT_FILE, for the server too.".to_owned(),
+    }
+}
+
 impl Client {
     pub fn new() -> Client {
         let trusted = load_native_certs().certs;

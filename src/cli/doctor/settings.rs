@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 
+use super::client::how_to_trust;
 use super::finding::Finding;
 use super::proxy::Served;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Loaded, Source};
 use crate::entropy::Entropy;
-use crate::mail::{Mailer, Route};
+use crate::mail::{Cause, Mailer, Route, Undelivered};
 use crate::service::{self, Examination, Waiting};
 
 /// A letter that waits for longer has nobody who tries it, or a mail server that hangs.
@@ -270,14 +271,40 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
         Err(refusal) => Finding::problem(
             CHECK,
             format!("{} did not take it, for {to}: {}", config.mail, refusal.why),
-            match refusal.is_final {
-                true => {
-                    "Trying again would get the same answer: see `mail`, `mail_from` and the address."
-                }
-                false => "It may pass; otherwise see `mail`: name, port, certificate and password.",
-            },
+            advice(&refusal),
         ),
     }
+}
+
+/// What to do about a letter that was not taken.
+fn advice(refusal: &Undelivered) -> String {
+    let text = match refusal.cause {
+        Cause::UnknownAuthority => return how_to_trust(),
+        Cause::Unreachable => {
+            "See host and port in `mail`, and whether a firewall is between. Port 465 takes smtps://, 587 and 25 smtp://."
+        }
+        Cause::WrongCertificate => {
+            "See that `mail` has the name that stands in the certificate, and that this is not out of date."
+        }
+        Cause::OtherProtocol => "Use smtp:// for port 587 or 25, smtps:// for 465.",
+        Cause::NoStartTls => {
+            "Use smtps://, if it speaks TLS on another port (465), or, on this machine only, ?tls=none."
+        }
+        Cause::TlsWanted => "Put ?tls=required at the end of `mail`.",
+        Cause::NoSignIn => {
+            "It offers no sign-in with a password on this connection. Many do so under TLS alone: ?tls=required or smtps://. \
+             If it wants none, take user and password out of `mail`."
+        }
+        Cause::SignInWanted => "It wants a sign-in: put user:password@ before the host in `mail`.",
+        Cause::WrongPassword => {
+            "User or password in `mail` is wrong (an @ in them is written %40)."
+        }
+        Cause::Other if refusal.is_final => {
+            "Trying again would get the same answer: see `mail`, `mail_from` and the address."
+        }
+        Cause::Other => "It may pass; otherwise see `mail`: name, port, certificate and password.",
+    };
+    text.to_owned()
 }
 
 #[cfg(test)]

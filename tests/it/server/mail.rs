@@ -9,8 +9,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::doctor::look;
 use crate::examples::python_with;
-use crate::wire::{AUTHD, Home, PASSWORD, Server, SignedIn, eventually};
+use crate::wire::{AUTHD, Home, PASSWORD, Ran, Server, SignedIn, eventually};
 
 const NEW_PASSWORD: &str = "seven brass kettles";
 
@@ -318,4 +319,44 @@ fn a_directory_takes_the_letters() {
         .client()
         .post("/v1/password-reset/confirm", &body)
         .status(204);
+}
+
+#[test]
+fn the_doctor_says_what_to_do_by_what_went_wrong() {
+    let home = Home::new();
+    let mail = MailServer::start(&home, &["take"]);
+    let port = mail.port;
+    let authority = home.path("authority.pem");
+    let says = |url: &str, trusted: &Path, words: &str| {
+        let arguments = ["doctor", "--json", "--mail-to", "ann@example.org"];
+        let mut command = home.command(AUTHD, &arguments);
+        command.env("AUTHD_MAIL", url).env("SSL_CERT_FILE", trusted);
+        let (_, told) = look(Ran::of(command, ""), "test message");
+        assert!(told.contains(words), "{url}: {told}");
+    };
+    says(&relay(&mail), &authority, "took it");
+    let missing = home.path("missing.pem");
+    says(&relay(&mail), &missing, "missing.pem");
+    let tls = "?tls=required";
+    let wrong = format!("smtp://authd:wrong@localhost:{port}{tls}");
+    says(&wrong, &authority, "(an @ in them is written %40)");
+    let nobody = format!("smtp://localhost:{port}{tls}");
+    says(&nobody, &authority, "It wants a sign-in");
+    says(
+        &format!("smtp://localhost:{port}"),
+        &authority,
+        "?tls=required",
+    );
+    let other = format!("smtp://authd:p%40ss%2Fword@127.0.0.1:{port}{tls}");
+    says(
+        &other,
+        &authority,
+        "the name that stands in the certificate",
+    );
+    let at_once = format!("smtps://localhost:{port}");
+    says(&at_once, &authority, "Use smtp:// for port 587");
+    let plain = format!("smtp://authd:p%40ss%2Fword@localhost:{port}");
+    says(&plain, &authority, "no sign-in with a password");
+    drop(mail);
+    says(&nobody, &authority, "See host and port");
 }

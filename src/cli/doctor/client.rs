@@ -31,9 +31,34 @@ pub(super) struct Reply {
     pub status: u16,
     /// Where it redirects to.
     pub location: Option<String>,
+    /// How whoever answers wants a client to say who it is (RFC 9110 §11.6.1).
+    pub challenge: Option<String>,
     /// The values of all `Set-Cookie` fields that are text.
     pub cookies: Vec<String>,
     pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    /// For people.
+    pub why: String,
+    /// The certificate is not one that this machine accepts.
+    pub is_of_certificate: bool,
+}
+
+impl NoAnswer {
+    fn of(error: &ureq::Error) -> NoAnswer {
+        let tls = match error {
+            ureq::Error::Rustls(error) => Some(error),
+            ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+            _ => None,
+        };
+        NoAnswer {
+            why: error.to_string(),
+            is_of_certificate: matches!(tls, Some(rustls::Error::InvalidCertificate(_))),
+        }
+    }
 }
 
 /// What to do where nobody whom this system trusts vouches for a certificate.
@@ -41,9 +66,12 @@ pub(super) fn how_to_trust() -> String {
     let found = load_native_certs();
     match found.errors.first() {
         Some(error) if found.certs.is_empty() => {
-            format!("No authority is trusted, since the store can't be read: {error}. See SSL_CERT_FILE.")
+            format!(
+                "No authority is trusted, since the store can't be read: {error}. See SSL_CERT_FILE."
+            )
         }
-        _ => "Put its authority into the system's store, or name its file in SSL_CERT_FILE, for the server too.".to_owned(),
+        _ => "Put its authority into the system's store, or name its file in SSL_CERT_FILE."
+            .to_owned(),
     }
 }
 
@@ -78,20 +106,21 @@ impl Client {
     /// GETs `url` with these headers.
     ///
     /// # Errors
-    /// Why there was no answer, or none that could be read, for people.
-    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, String> {
+    /// [`NoAnswer`], or none that could be read.
+    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, NoAnswer> {
         let mut request = self.0.get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut answer = request.call().map_err(|error| error.to_string())?;
+        let mut answer = request.call().map_err(|error| NoAnswer::of(&error))?;
         let body = answer.body_mut().with_config().limit(LARGEST_BODY);
-        let body = body.read_to_vec().map_err(|error| error.to_string())?;
+        let body = body.read_to_vec().map_err(|error| NoAnswer::of(&error))?;
         let text = |value: &ureq::http::HeaderValue| value.to_str().ok().map(str::to_owned);
         let headers = answer.headers();
         Ok(Reply {
             status: answer.status().as_u16(),
             location: headers.get("location").and_then(text),
+            challenge: headers.get("www-authenticate").and_then(text),
             cookies: headers
                 .get_all("set-cookie")
                 .iter()

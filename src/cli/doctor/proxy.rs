@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::client::{Client, Reply};
+use super::client::{Client, Reply, how_to_trust};
 use super::finding::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, PublicUrl};
@@ -120,13 +120,15 @@ fn ask_and_judge(
 
     // Which of them the server would set is not known before it has answered.
     let both = format!("{}; {}", pair(SECURE_COOKIE), pair(COOKIE));
-    let plain = ask(&[("Cookie", &both)]).map_err(|why| {
-        Finding::problem(
-            WAY_IN,
-            format!("{url} can't be reached from here: {why}"),
-            "See that its name leads here, that the proxy runs and its certificate is one that this machine trusts. Where \
-             a network does not let a machine reach its own public address, an entry in /etc/hosts helps.",
-        )
+    let plain = ask(&[("Cookie", &both)]).map_err(|none| {
+        let next = match none.is_of_certificate {
+            true => format!("See that the certificate is for this name and not out of date. {}", how_to_trust()),
+            false => "See that its name leads here, and that the proxy runs. Where a network does not let a machine reach \
+                      its own public address, an entry in /etc/hosts helps."
+                .to_owned(),
+        };
+        let found = format!("{url} can't be reached from here: {}", none.why);
+        Finding::problem(WAY_IN, found, next)
     })?;
     let (seen, served) = read(&plain, url)?;
     let mut findings = vec![Finding::ok(WAY_IN, format!("{url} leads to this server"))];
@@ -150,9 +152,9 @@ fn ask_and_judge(
             check: "spoofing",
             ..finding
         },
-        Err(why) => Finding::warning(
+        Err(none) => Finding::warning(
             "spoofing",
-            format!("a request with forged headers got no answer: {why}"),
+            format!("a request with forged headers got no answer: {}", none.why),
             "The proxy may refuse it, which is as well; see its log.",
         ),
     });
@@ -160,7 +162,9 @@ fn ask_and_judge(
     findings.push(cookies(&plain, &seen, cookie(&served.public_url)));
     let padding = "x".repeat(TOO_LONG);
     findings.push(long_head(
-        ask(&[("X-Padding", &padding)]).map(|reply| reply.status),
+        ask(&[("X-Padding", &padding)])
+            .map(|reply| reply.status)
+            .map_err(|none| none.why),
     ));
     say_once(&mut findings);
     Ok(Asked {
@@ -203,7 +207,14 @@ fn read(reply: &Reply, url: &PublicUrl) -> Result<(Seen, Served), Finding> {
             format!(
                 "{url} answers 404: something else answers there, or an authd with another database"
             ),
-            "See which server the proxy leads to, and that `--db` names that server's file.",
+            "See which server the proxy leads to, and that `--db` names that server's file; or the proxy passes only some \
+             paths, or takes Authorization away.",
+        ),
+        // authd itself answers this path 200 or 404.
+        (401, _) if reply.challenge.is_some() => Finding::problem(
+            WAY_IN,
+            format!("{url} answers 401: the proxy asks for a password of its own"),
+            "Except this host from that: authd looks at passwords itself, and at Authorization, which has room for one.",
         ),
         (502..=504, _) => Finding::problem(
             WAY_IN,
@@ -559,6 +570,7 @@ mod tests {
         let reply = |status, body: &str| Reply {
             status,
             location: Some("x".repeat(5000)),
+            challenge: None,
             cookies: Vec::new(),
             body: body.as_bytes().to_vec(),
         };

@@ -279,7 +279,7 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
 /// What to do about a letter that was not taken.
 fn advice(refusal: &Undelivered) -> String {
     let text = match refusal.cause {
-        Cause::UnknownAuthority => return how_to_trust(),
+        Cause::UnknownAuthority => return format!("{} The server needs the same.", how_to_trust()),
         Cause::Unreachable => {
             "See host and port in `mail`, and whether a firewall is between. Port 465 takes smtps://, 587 and 25 smtp://."
         }

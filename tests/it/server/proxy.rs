@@ -175,7 +175,7 @@ fn over_tls_the_cookie_arrives_as_it_was_set() {
         &url,
         "way in",
         "problem",
-        &["can't be reached", "ertificate"],
+        &["can't be reached", "SSL_CERT_FILE"],
     );
 }
 
@@ -236,6 +236,11 @@ fn a_way_that_leads_elsewhere_is_told() {
     };
     for (location, words) in [
         ("return 404;", "something else answers"),
+        ("return 404;", "takes Authorization away"),
+        (
+            "add_header WWW-Authenticate 'Basic realm=\"all\"' always; return 401;",
+            "Except this host from that",
+        ),
         (
             "return 301 https://elsewhere.example/;",
             "redirects to https://elsewhere.example/",

@@ -42,7 +42,7 @@ impl Authd {
     /// Makes a group, for an operator.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`](super::Code::InvalidRequest) for a name that is none, or that another group has, and
+    /// [`Code::InvalidRequest`] for a name that is none, or that another group has, and
     /// for the 1,001st group.
     pub fn add_group(&self, name: &str) -> Result<Group, Error> {
         let name = read_name(name)?;
@@ -93,7 +93,7 @@ impl Authd {
     /// Deletes a group, for an operator; nobody is in it any more. Returns how many accounts were.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`].
     pub fn delete_group(&self, name: &str) -> Result<usize, Error> {
         let name = name.to_owned();
         self.store.write(move |tx| {
@@ -110,8 +110,8 @@ impl Authd {
     /// Takes an account into a group, for an operator. Returns the account, and whether it was not in it before.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if there is no such group or account;
-    /// [`Code::InvalidRequest`](super::Code::InvalidRequest) for the 33rd group of an account.
+    /// [`Code::NotFound`] if there is no such group or account;
+    /// [`Code::InvalidRequest`] for the 33rd group of an account.
     pub fn grant_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
         let (name, account) = (name.to_owned(), account.clone());
         self.store.write(move |tx| {
@@ -125,7 +125,7 @@ impl Authd {
     /// Takes an account out of a group, for an operator. Returns the account, and whether it was in it.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if there is no such group or account.
+    /// [`Code::NotFound`] if there is no such group or account.
     pub fn revoke_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
         let (name, account) = (name.to_owned(), account.clone());
         self.store.write(move |tx| {

@@ -119,7 +119,7 @@ pub fn trial(issuer: &str, to: &str, at: Timestamp, id: [u8; 16]) -> Letter {
     let draft = Draft {
         subject: format!("Mail from {} arrives", host_of(issuer)),
         opening: vec![format!(
-            "this is a trial: whoever runs {issuer} wanted to know, at {}, whether its mail arrives. It does.",
+            "this is a trial: whoever runs {issuer} wanted to know, on {}, whether its mail arrives. It does.",
             at.in_words()
         )],
         link: None,
@@ -172,7 +172,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/reset?token={secret}"),
                 )),
                 closing: vec![
-                    format!("It was asked for {whence}, at {when}."),
+                    format!("It was asked for {whence}, on {when}."),
                     "If it was not you, there is nothing to do: your password is as it was, and without this letter \
                      nobody can change it in this way."
                         .to_owned(),
@@ -193,7 +193,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/verify?token={secret}"),
                 )),
                 closing: vec![
-                    format!("It was asked for {whence}, at {when}."),
+                    format!("It was asked for {whence}, on {when}."),
                     "If the account is not yours, do not confirm: whoever made it knows its password and you do not. To \
                      have it for yourself, ask for a new password there."
                         .to_owned(),
@@ -216,7 +216,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/verify?token={secret}"),
                 )),
                 closing: vec![
-                    format!("It was asked for {whence}, at {when}."),
+                    format!("It was asked for {whence}, on {when}."),
                     "If it was not you, do not confirm, and choose a new password now: that also puts an end to the \
                      change."
                         .to_owned(),
@@ -238,7 +238,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/verify?token={secret}"),
                 )),
                 closing: vec![
-                    format!("It was asked for {whence}, at {when}."),
+                    format!("It was asked for {whence}, on {when}."),
                     "If it was not you, there is nothing to do: without this letter nobody can use your address here."
                         .to_owned(),
                 ],
@@ -259,7 +259,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/verify?token={secret}"),
                 )),
                 closing: vec![
-                    format!("The registration came {whence}, at {when}."),
+                    format!("The registration came {whence}, on {when}."),
                     "If it was not you, do not confirm: the account would have somebody else's password. Without this \
                      link there is no account, and there is nothing for you to do."
                         .to_owned(),
@@ -281,7 +281,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
                     format!("{issuer}/reset?token={secret}"),
                 )),
                 closing: vec![
-                    format!("It was asked for {whence}, at {when}."),
+                    format!("It was asked for {whence}, on {when}."),
                     "If it was not you, there is nothing to do: your account is as it was, and whoever tried was not \
                      told that it is there."
                         .to_owned(),
@@ -292,7 +292,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
             subject: format!("Your password for {host} was changed"),
             opening: vec![
                 format!(
-                    "the password of your account {email} at {host} was changed {whence}, at {when}. Other devices \
+                    "the password of your account {email} at {host} was changed {whence}, on {when}. Other devices \
                      were signed out."
                 ),
                 "If that was you, there is nothing to do.".to_owned(),
@@ -307,7 +307,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
             subject: format!("Your account at {host} has another e-mail address"),
             opening: vec![
                 format!(
-                    "the e-mail address of your account at {host} is {email} no more: it was changed {whence}, at {when}. \
+                    "the e-mail address of your account at {host} is {email} no more: it was changed {whence}, on {when}. \
                      Letters about the account go to the new one from now on."
                 ),
                 "If that was you, there is nothing to do.".to_owned(),
@@ -324,7 +324,7 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
             opening: vec![
                 format!(
                     "somebody tries one wrong password after the other for your account {email} at {host}. The latest \
-                     try came {whence}, at {when}. Nobody got in."
+                     try came {whence}, on {when}. Nobody got in."
                 ),
                 "Further tries have to wait, and so does a sign-in of your own. Devices that are signed in stay so."
                     .to_owned(),

@@ -30,6 +30,8 @@ pub(super) enum Topic {
     PasswordChanged,
     /// The account has another address now; this goes to the one that it had.
     EmailChanged,
+    /// The account is gone; this goes to the address that it had.
+    AccountDeleted,
     /// Somebody presents wrong passwords, again and again.
     ManyFailures,
     /// It carries an invitation, to somebody who has no account yet.
@@ -37,7 +39,7 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    const ALL: [Topic; 10] = [
+    const ALL: [Topic; 11] = [
         Topic::PasswordReset,
         Topic::EmailVerification,
         Topic::EmailChangePresent,
@@ -46,6 +48,7 @@ impl Topic {
         Topic::AlreadyRegistered,
         Topic::PasswordChanged,
         Topic::EmailChanged,
+        Topic::AccountDeleted,
         Topic::ManyFailures,
         Topic::Invitation,
     ];
@@ -61,6 +64,7 @@ impl Topic {
             Topic::AlreadyRegistered => "already_registered",
             Topic::PasswordChanged => "password_changed",
             Topic::EmailChanged => "email_changed",
+            Topic::AccountDeleted => "account_deleted",
             Topic::ManyFailures => "many_failures",
             Topic::Invitation => "invitation",
         }
@@ -316,6 +320,22 @@ fn draft(occasion: &Occasion<'_>) -> Draft {
             closing: vec![
                 "If it was not you, somebody else has your account. Tell whoever runs this server now; and change the \
                  password of this mailbox too."
+                    .to_owned(),
+            ],
+        },
+        Topic::AccountDeleted => Draft {
+            subject: format!("Your account at {host} was deleted"),
+            opening: vec![
+                format!(
+                    "the account with the address {email} at {host} was deleted {whence}, on {when}, with all that belonged \
+                     to it. Whoever did so knew its password."
+                ),
+                "If that was you, there is nothing to do.".to_owned(),
+            ],
+            link: None,
+            closing: vec![
+                "If it was not you, tell whoever runs this server now: a backup may have it. And change the password of \
+                 this mailbox too."
                     .to_owned(),
             ],
         },

@@ -64,6 +64,7 @@ const fn purpose_of(topic: Topic) -> Option<Purpose> {
         | Topic::Invitation
         | Topic::PasswordChanged
         | Topic::EmailChanged
+        | Topic::AccountDeleted
         | Topic::ManyFailures => None,
     }
 }
@@ -102,6 +103,11 @@ impl<'a> Note<'a> {
             account: Some(account),
             ..Note::about(topic)
         }
+    }
+
+    /// To somebody whose account was just deleted.
+    pub fn to_former_owner(email: &'a str) -> Note<'a> {
+        Note::about(Topic::AccountDeleted).at(email)
     }
 
     /// To somebody who registered, and has no account yet.

@@ -715,13 +715,15 @@ impl Authd {
         device: &Device,
     ) -> Result<(), Error> {
         let proof = self.require_password(actor, Some(current_password), device)?;
+        let (outbox, device) = (self.outbox(), device.clone());
         self.store.write(move |tx| {
             proof.require(tx)?;
-            Ok(account::delete(
-                tx,
-                &proof.tag_key,
-                proof.actor.account_key,
-            )?)
+            let account = proof.actor.account_key;
+            let email = account::load(tx, account)?.shown.email;
+            account::delete(tx, &proof.tag_key, account)?;
+            // Letters of the account have gone with it: this is the one that tells of whatever was done before.
+            outbox.note(tx, Note::to_former_owner(&email).from(&device))?;
+            Ok(())
         })
     }
 }

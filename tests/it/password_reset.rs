@@ -471,6 +471,23 @@ fn news_that_waits_is_replaced_by_later_news() {
     assert!(letters[0].subject.contains("was changed"));
 }
 
+#[test] // whoever takes an account along must not take the news of it along as well
+fn the_end_of_an_account_is_told() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    let body = json!({ "current_password": PASSWORD });
+    let delete = t
+        .with_token(&ann, Method::Delete, "/v1/account")
+        .json(&body);
+    delete.send().gives(204);
+    let letters = t.mail();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].to, email("ann"));
+    assert!(letters[0].subject.contains("was deleted"));
+    assert!(letters[0].text.contains(LAPTOP.ip), "{}", letters[0].text);
+    assert!(t.mail().is_empty());
+}
+
 #[test] // an owner hears of guesses, and guessing does not fill a mailbox
 fn many_failures_are_told_twice_at_most() {
     let t = Harness::new();

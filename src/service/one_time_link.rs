@@ -179,7 +179,7 @@ pub(super) fn claim(
     )
 }
 
-/// Makes all links of an account for one purpose void.
+/// Makes all links of an account for one purpose void, and forgets wishes for one that were not granted yet.
 pub(super) fn void(
     tx: &Tx<'_>,
     account: AccountKey,
@@ -191,16 +191,24 @@ pub(super) fn void(
          WHERE account_id = ?1 AND purpose = ?2 AND ended_at IS NULL",
         params![account, purpose.as_str(), tx.now, reason],
     )?;
+    tx.run(
+        "DELETE FROM wish WHERE email_key = (SELECT email_key FROM account WHERE id = ?1) AND purpose = ?2",
+        params![account, purpose.as_str()],
+    )?;
     Ok(())
 }
 
-/// Makes all links of an account void, whatever they are for, and drops a change of address that waits: its password or
-/// its address is another now, or nobody may sign in to it. What is left in a mailbox must not undo that, and
-/// somebody who had the old password must not keep a change in flight.
+/// Makes all links of an account void, whatever they are for, with the wishes for one and a change of address that waits:
+/// its password or its address is another now, or nobody may sign in to it. What is left in a mailbox, or on its way
+/// there, must not undo that, and somebody who had the old password must not keep a change in flight.
 pub(super) fn void_all(tx: &Tx<'_>, account: AccountKey, reason: &str) -> Result<(), Broken> {
     tx.run(
         "UPDATE link SET ended_at = ?2, end_reason = ?3 WHERE account_id = ?1 AND ended_at IS NULL",
         params![account, tx.now, reason],
+    )?;
+    tx.run(
+        "DELETE FROM wish WHERE email_key = (SELECT email_key FROM account WHERE id = ?1)",
+        params![account],
     )?;
     email_change::withdraw(tx, account)
 }

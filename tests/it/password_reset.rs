@@ -126,6 +126,26 @@ fn a_new_request_voids_the_old_link_and_changes_nothing_else() {
     assert_eq!(t.reset(&new, NEW_PASSWORD).status, 204);
 }
 
+#[test] // what was asked for before a new password must not open the account after it
+fn a_new_password_ends_what_was_asked_for_and_not_looked_at_yet() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.ask_for_reset(&email("ann"));
+    t.change_password(&ann, PASSWORD, NEW_PASSWORD).issued();
+    let letters = t.mail();
+    assert_eq!(letters.len(), 1);
+    assert!(!letters[0].text.contains("?token="), "{}", letters[0].text);
+}
+
+#[test] // the later of two takes the place of the earlier, also where the earlier waits for the mail
+fn a_link_of_an_operator_takes_the_place_of_what_was_asked_for_before() {
+    let t = with_ann();
+    t.ask_for_reset(&email("ann"));
+    let link = t.authd().reset_link(&account("ann")).expect("a link");
+    assert!(t.mail().is_empty());
+    assert_eq!(t.reset(&link.token, NEW_PASSWORD).status, 204);
+}
+
 #[test] // req 24: a letter whose link is void before it leaves is not sent
 fn two_requests_before_the_mail_leaves_are_one_letter() {
     let t = with_ann();

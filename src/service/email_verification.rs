@@ -26,7 +26,6 @@ use serde_json::json;
 
 use super::account::{Owner, Prepared};
 use super::email_change::{self, Side};
-use super::error::unexpected;
 use super::event::{Entry, Kind};
 use super::letter::Topic;
 use super::mailed_link::{self, LinkLetter, MOST_REQUESTS, PERIOD, Wish};
@@ -295,11 +294,8 @@ pub(super) fn change_email(
 /// do for three strangers an hour.
 fn count_sender(tx: &Tx<'_>, device: &Device) -> Result<(), Error> {
     let sender = Subject::Mail(device.ip);
-    let tag_key = super::tag_key(tx)?.ok_or_else(|| unexpected("the database was never served"))?;
-    if let Some(until) = throttle::blocked(tx, &tag_key, &sender)? {
-        let wait = until.since(tx.now).as_secs().max(1);
-        return Err(Error::Later(Code::TooManyRequests, wait));
-    }
+    let tag_key = super::present_tag_key(tx)?;
+    throttle::refuse_blocked(tx, &tag_key, &sender)?;
     throttle::record(tx, &tag_key, &sender)?;
     Ok(())
 }
@@ -474,8 +470,8 @@ fn links_of_registrations(tx: &Tx<'_>, email_key: &str) -> Result<Vec<Verificati
         outbox::forget_registration(tx, waiting.key)?;
         links.extend(armed.map(|expires_at| VerificationLink {
             proves: Proves::Registration,
-            email: waiting.email,
-            asked_for: Some((waiting.requested_at, waiting.ip)),
+            email: waiting.shown.email,
+            asked_for: Some((waiting.shown.requested_at, waiting.shown.ip)),
             token: token.reveal(),
             expires_at,
         }));

@@ -79,7 +79,7 @@ impl Authd {
         }
         let (_, email_key) = account::read_email(email)?;
         self.store
-            .read(|tx| self.refuse_blocked_subject(tx, &Subject::Mail(device.ip)))?;
+            .read(|tx| throttle::refuse_blocked(tx, &self.tag_key, &Subject::Mail(device.ip)))?;
         let (tag_key, device) = (self.tag_key.clone(), device.clone());
         self.store.write(move |tx| {
             throttle::record(tx, &tag_key, &Subject::Mail(device.ip))?;

@@ -277,6 +277,11 @@ fn tag_key(tx: &crate::store::ReadTx<'_>) -> Result<Option<TagKey>, Broken> {
     )
 }
 
+/// The tag key of a database that is served, for what has no [`Authd`] at hand.
+fn present_tag_key(tx: &crate::store::ReadTx<'_>) -> Result<TagKey, Broken> {
+    tag_key(tx)?.ok_or_else(|| error::unexpected("the database was never served"))
+}
+
 /// Makes the server row, its keys and the built-in client, unless another process was faster.
 fn first_start(store: &Store, clock: &Clock) -> Result<TagKey, Broken> {
     let minted = signing_key::Minted::new()?;

@@ -217,7 +217,7 @@ fn is_too_much(tx: &Tx<'_>, note: &Note<'_>) -> Result<bool, Broken> {
         }
         (_, None, None) => return Err(unexpected("a letter is for nobody")),
     };
-    let tag_key = super::tag_key(tx)?.ok_or_else(|| unexpected("the database was never served"))?;
+    let tag_key = super::present_tag_key(tx)?;
     let email_key = email.to_ascii_lowercase();
     let addressee = match (note.link, note.registration) {
         (None, None) => Subject::Notified(&email_key),
@@ -395,16 +395,18 @@ impl Sender {
             return Ok(None);
         };
         // A look that costs no commit: most of the time nothing waits.
-        if !authd.store.read(is_due)? {
+        let Some(key) = authd.store.read(next_due)? else {
             return Ok(None);
-        }
+        };
         let issuer = authd.policy.issuer.clone();
-        let kept = self.kept.clone();
-        let (taken, carried) = authd.store.write(move |tx| take(tx, &issuer, &kept))?;
-        if let (Some(Taken::Letter(_, due)), Some(carried)) = (&taken, carried) {
-            self.kept.insert(due.key, carried);
+        let kept = self.kept.get(&key).cloned();
+        let (taken, carried) = authd
+            .store
+            .write(move |tx| take(tx, key, &issuer, kept.as_ref()))?;
+        if let Some(carried) = carried {
+            self.kept.insert(key, carried);
         }
-        Ok(taken)
+        Ok(Some(taken))
     }
 
     fn settle(&mut self, due: Due, outcome: Result<(), Undelivered>) -> Result<(), Error> {
@@ -449,26 +451,27 @@ fn pause_after(attempts: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-fn is_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
-    let due = tx.row(
-        "SELECT 1 FROM outbox WHERE due_at <= ?1 LIMIT 1",
+/// The letter that is due for the longest time.
+fn next_due(tx: &ReadTx<'_>) -> Result<Option<LetterKey>, Broken> {
+    tx.row(
+        "SELECT id FROM outbox WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
         params![tx.now],
-        |row| row.get::<i64>(0),
-    )?;
-    Ok(due.is_some())
+        |row| row.get(0),
+    )
 }
 
-/// Takes the letter that is due for the longest time, and notes when it would be tried next. With it comes the secret that
-/// it carries, if it carries one.
+/// Takes a letter that is due, and notes when it would be tried next. With it comes the secret that it carries, if it
+/// carries one: `kept` is that of the earlier tries.
 fn take(
     tx: &Tx<'_>,
+    key: LetterKey,
     issuer: &str,
-    kept: &HashMap<LetterKey, Carried>,
-) -> Result<(Option<Taken>, Option<Carried>), Broken> {
+    kept: Option<&Carried>,
+) -> Result<(Taken, Option<Carried>), Broken> {
     let row = tx.row(
         "SELECT id, public_id, account_id, email, purpose, link_id, registration_id, invitation_id, ip, created_at, \
-         attempts FROM outbox WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
-        params![tx.now],
+         attempts FROM outbox WHERE id = ?1",
+        params![key],
         |row| {
             let topic: String = row.get(4)?;
             let due = Topic::read(&topic).map(|topic| {
@@ -486,32 +489,29 @@ fn take(
                     attempts: row.get::<u32>(10)? + 1,
                 })
             });
-            Ok((row.get(0)?, due.transpose()?))
+            due.transpose()
         },
     )?;
-    let Some((key, due)) = row else {
-        return Ok((None, None));
-    };
-    let Some(mut due) = due else {
-        // A letter of another release, which nobody here can write.
+    let Some(mut due) = row.flatten() else {
+        // It went since it was found; or is one of another release, which nobody here can write.
         forget(tx, key)?;
-        return Ok((Some(Taken::Dropped(key)), None));
+        return Ok((Taken::Dropped(key), None));
     };
     if tx.now.since(due.created_at) >= lifetime(due.topic) {
         give_up(tx, &due, "it could not be sent in time")?;
-        return Ok((Some(Taken::Dropped(key)), None));
+        return Ok((Taken::Dropped(key), None));
     }
     let carried = match Cargo::of(&due)? {
         None => None,
-        Some(cargo) => match carried(tx, cargo, kept.get(&key))? {
+        Some(cargo) => match carried(tx, cargo, kept)? {
             Some(carried) => Some(carried),
             None => {
                 forget(tx, key)?;
-                return Ok((Some(Taken::Dropped(key)), None));
+                return Ok((Taken::Dropped(key), None));
             }
         },
     };
-    if due.attempts > 1 && carried.is_some() && !kept.contains_key(&key) {
+    if due.attempts > 1 && carried.is_some() && kept.is_none() {
         // Tried before a restart, with a link that is void now. Where that one arrived all the same, this must not be taken
         // for its copy: another version has another name (RFC 5322 §3.6.4).
         due.public_id = tx.random();
@@ -553,7 +553,7 @@ fn take(
         html: written.html,
     };
     let carried = carried.map(|(carried, _)| carried);
-    Ok((Some(Taken::Letter(Box::new(letter), due)), carried))
+    Ok((Taken::Letter(Box::new(letter), due), carried))
 }
 
 /// Where a letter goes.

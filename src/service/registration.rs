@@ -20,7 +20,7 @@ use super::error::unexpected;
 use crate::clock::Timestamp;
 use crate::ids::{InvitationKey, RegistrationKey};
 use crate::secret::Digest;
-use crate::store::{Broken, ReadTx, Tx, params};
+use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// How long the link of a registration works from the moment that its secret is drawn.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,15 +41,13 @@ pub(super) struct Waited {
     pub requested_at: Timestamp,
 }
 
-/// A registration as an operator sees it.
+/// A registration that waits, with its row, inside a transaction.
 pub(super) struct Waiting {
     pub key: RegistrationKey,
-    pub email: String,
-    pub requested_at: Timestamp,
-    pub ip: IpAddr,
+    pub shown: WaitingRegistration,
 }
 
-/// A registration that waits, as an operator sees it who asks for all of them.
+/// A registration that waits, as an operator sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct WaitingRegistration {
     /// The address that has to be proven.
@@ -169,34 +167,20 @@ pub(super) fn drop_all(tx: &Tx<'_>, email_key: &str) -> Result<(), Broken> {
 /// The registrations that wait with this address, newest first.
 pub(super) fn list(tx: &ReadTx<'_>, email_key: &str) -> Result<Vec<Waiting>, Broken> {
     tx.rows(
-        "SELECT id, email, requested_at, ip FROM registration WHERE email_key = ?1 ORDER BY id DESC LIMIT ?2",
+        "SELECT id, email, username, name, requested_at, ip, expires_at FROM registration WHERE email_key = ?1 \
+         ORDER BY id DESC LIMIT ?2",
         params![email_key, MOST_LISTED],
-        |row| {
-            Ok(Waiting {
-                key: row.get(0)?,
-                email: row.get(1)?,
-                requested_at: row.get(2)?,
-                ip: row.get(3)?,
-            })
-        },
+        from_row,
     )
 }
 
 /// All registrations that wait, newest first, at most `limit`.
 pub(super) fn list_all(tx: &ReadTx<'_>, limit: u32) -> Result<Vec<WaitingRegistration>, Broken> {
     tx.rows(
-        "SELECT email, username, name, requested_at, ip, expires_at FROM registration ORDER BY id DESC LIMIT ?1",
+        "SELECT id, email, username, name, requested_at, ip, expires_at FROM registration \
+         ORDER BY id DESC LIMIT ?1",
         params![limit],
-        |row| {
-            Ok(WaitingRegistration {
-                email: row.get(0)?,
-                username: row.get(1)?,
-                name: row.get(2)?,
-                requested_at: row.get(3)?,
-                ip: row.get(4)?,
-                expires_at: row.get(5)?,
-            })
-        },
+        |row| Ok(from_row(row)?.shown),
     )
 }
 
@@ -208,4 +192,18 @@ pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
           WHERE requested_at < ?1 AND (expires_at IS NULL OR expires_at <= ?2))",
         params![tx.now.minus(KEPT), tx.now, limit],
     )
+}
+
+fn from_row(row: &Row<'_>) -> Result<Waiting, Broken> {
+    Ok(Waiting {
+        key: row.get(0)?,
+        shown: WaitingRegistration {
+            email: row.get(1)?,
+            username: row.get(2)?,
+            name: row.get(3)?,
+            requested_at: row.get(4)?,
+            ip: row.get(5)?,
+            expires_at: row.get(6)?,
+        },
+    })
 }

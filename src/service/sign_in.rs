@@ -232,7 +232,7 @@ impl Authd {
         // where the invitation is used up, and by the unique index. Without an invitation nobody learns what is taken.
         let (_, email_key) = account::read_email(&account.email)?;
         let asked = self.store.read(|tx| {
-            self.refuse_blocked_subject(tx, &Subject::Registration(device.ip))?;
+            throttle::refuse_blocked(tx, &self.tag_key, &Subject::Registration(device.ip))?;
             let invitation = match invitation {
                 Some(digest) => Some(invitation::find(tx, digest, &email_key)?),
                 None => None,
@@ -488,23 +488,9 @@ impl Authd {
         device: &Device,
     ) -> Result<(), Error> {
         for subject in subjects(found, login, device) {
-            self.refuse_blocked_subject(tx, &subject)?;
+            throttle::refuse_blocked(tx, &self.tag_key, &subject)?;
         }
         Ok(())
-    }
-
-    pub(super) fn refuse_blocked_subject(
-        &self,
-        tx: &ReadTx<'_>,
-        subject: &Subject<'_>,
-    ) -> Result<(), Error> {
-        match throttle::blocked(tx, &self.tag_key, subject)? {
-            None => Ok(()),
-            Some(until) => Err(Error::Later(
-                Code::TooManyRequests,
-                until.since(tx.now).as_secs().max(1),
-            )),
-        }
     }
 
     /// Commits a failure. What cannot be counted must not be answered either: guessing would be free as long as the

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::{Code, Error};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::TagKey;
@@ -191,6 +192,24 @@ pub(super) fn waiting(tx: &ReadTx<'_>, key: &TagKey) -> Result<Vec<AccountKey>, 
         filed.is_some_and(|filed| waiting.contains(&filed))
     });
     Ok(accounts)
+}
+
+/// Refuses `subject` as long as it has to wait.
+///
+/// # Errors
+/// [`Code::TooManyRequests`], with the time that is left.
+pub(super) fn refuse_blocked(
+    tx: &ReadTx<'_>,
+    key: &TagKey,
+    subject: &Subject<'_>,
+) -> Result<(), Error> {
+    match blocked(tx, key, subject)? {
+        None => Ok(()),
+        Some(until) => Err(Error::Later(
+            Code::TooManyRequests,
+            until.since(tx.now).as_secs().max(1),
+        )),
+    }
 }
 
 /// Counts a failure. Returns how many that makes in a row; 0 for what is not counted.

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Device;
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
+use crate::service::Device;
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// Events of one kind that an account keeps: somebody who signs in all day must not fill the disk, nor somebody with a

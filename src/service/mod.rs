@@ -11,34 +11,17 @@
 //! Never in here: the wire (no status codes, no headers), the clock or chance of the system, SQL that only one
 //! engine understands, a token in a column.
 
-mod access_token;
 mod account;
-mod administration;
-mod client;
-mod doctors_pass;
-mod email_change;
-mod email_verification;
-mod epoch;
+mod authentication;
+mod delivery;
 mod error;
 mod event;
-mod examination;
-mod group;
-mod invitation;
-mod inviting;
-mod letter;
-mod mailed_link;
-mod one_time_link;
-mod outbox;
-mod password_reset;
-mod refresh_token;
-mod registration;
-mod scope;
+mod operations;
+mod recovery;
 mod session;
-mod sign_in;
-mod signing_key;
-mod sweep;
+mod sign_up;
 mod throttle;
-mod wishes;
+mod token;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -46,27 +29,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use access_token::{Claims, JwkSet};
+pub use account::groups::Group;
 pub use account::{Account, AccountDetails, NewAccount, Selector};
-pub use administration::{AccountQuery, EventQuery, Failures};
-pub use doctors_pass::issue as issue_doctors_pass;
-pub use email_verification::{Proves, VerificationLink};
-pub use epoch::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
+pub use authentication::{Profile, Registered, SetupLink};
+pub use delivery::message::trial as trial_letter;
+pub use delivery::one_time_link::LinkRequest;
+pub use delivery::outbox::Sender;
 pub use error::{Code, Error};
 pub use event::Event;
-pub use examination::{Examination, Waiting, examine};
-pub use group::Group;
-pub use inviting::{Invitation, Invited, NewInvitation};
-pub use letter::trial as trial_letter;
-pub use one_time_link::LinkRequest;
-pub use outbox::Sender;
-pub use password_reset::ResetLink;
-pub use refresh_token::FoundToken;
-pub use registration::WaitingRegistration;
+pub use operations::accounts::{AccountQuery, EventQuery, Failures};
+pub use operations::doctor_pass::issue as issue_doctors_pass;
+pub use operations::health::{Examination, Waiting, examine};
+pub use operations::restore::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
+pub use operations::sweep::Swept;
+pub use recovery::email_verification::{Proves, VerificationLink};
+pub use recovery::password_reset::ResetLink;
 pub use session::{Ended, Session, SignIn, Wanted};
-pub use sign_in::{Profile, Registered, SetupLink};
-pub use signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
-pub use sweep::Swept;
+pub use sign_up::inviting::{Invitation, Invited, NewInvitation};
+pub use sign_up::registration::WaitingRegistration;
+pub use token::access::{Claims, JwkSet};
+pub use token::refresh::FoundToken;
+pub use token::signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
 
 use crate::clock::{Clock, Standing};
 use crate::entropy::Entropy;
@@ -164,7 +147,7 @@ pub struct Authd {
     hasher: Hasher,
     policy: Policy,
     tag_key: TagKey,
-    keys: signing_key::KeyRing,
+    keys: token::signing_key::KeyRing,
     /// Whether a token was presented that is newer than the file.
     has_gone_back: AtomicBool,
 }
@@ -187,7 +170,7 @@ impl Authd {
             Some(tag_key) => tag_key,
             None => first_start(&store, &clock)?,
         };
-        let keys = signing_key::KeyRing::load(&store)?;
+        let keys = token::signing_key::KeyRing::load(&store)?;
         Ok(Arc::new(Authd {
             store,
             clock,
@@ -284,7 +267,7 @@ fn present_tag_key(tx: &crate::store::ReadTx<'_>) -> Result<TagKey, Broken> {
 
 /// Makes the server row, its keys and the built-in client, unless another process was faster.
 fn first_start(store: &Store, clock: &Clock) -> Result<TagKey, Broken> {
-    let minted = signing_key::Minted::new()?;
+    let minted = token::signing_key::Minted::new()?;
     let mark = clock.mark();
     store.write(move |tx| {
         if let Some(made) = tag_key(tx)? {
@@ -296,7 +279,7 @@ fn first_start(store: &Store, clock: &Clock) -> Result<TagKey, Broken> {
              VALUES (1, 1, ?1, ?2, ?3, ?4)",
             crate::store::params![&key, mark.latest, mark.confirmed, tx.now],
         )?;
-        client::create_first_party(tx)?;
+        session::client::create_first_party(tx)?;
         minted.insert(tx, tx.now)?;
         Ok(key)
     })

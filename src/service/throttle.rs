@@ -13,10 +13,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Code, Error};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::TagKey;
+use crate::service::{Code, Error};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// Failures on one account before it answers slowly: a person who looks for the right password.

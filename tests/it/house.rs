@@ -171,7 +171,7 @@ fn each_outside_thing_is_named_in_one_place() {
             "src/http/server.rs src/http/framing.rs",
         ),
         (&["argon2"], "src/password/"),
-        (&["aws_lc_rs"], "src/service/signing_key.rs"),
+        (&["aws_lc_rs"], "src/service/token/signing_key.rs"),
         (&["rand"], "src/entropy.rs"),
         (&["blake3"], "src/secret.rs"),
         (&["lettre"], "src/mail.rs"),

@@ -18,21 +18,23 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::unexpected;
-use super::event::{Entry, Kind};
-use super::scope::Scope;
-use super::session::{self, Ended, Grant, Session};
-use super::{Authd, Code, Device, Error, account, client};
 use crate::clock::Timestamp;
 use crate::ids::{
     AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, SealKeyKey, SessionId,
     SessionKey,
 };
 use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret, agent_key};
+use crate::service::account;
+use crate::service::error::unexpected;
+use crate::service::event::{Entry, Kind};
+use crate::service::session::client;
+use crate::service::session::scope::Scope;
+use crate::service::session::{self, Ended, Grant, Session};
+use crate::service::{Authd, Code, Device, Error};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// How often one generation may be replayed: far above what a crowd of tabs or an eager retry loop needs.
-pub(super) const MOST_REPLAYS: u32 = 128;
+pub(in crate::service) const MOST_REPLAYS: u32 = 128;
 
 /// How long a retry with the same `Idempotency-Key` is served: a laptop that slept over the answer.
 const RETRY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
@@ -580,7 +582,7 @@ fn end(tx: &Tx<'_>, family: &Family, reason: Ended) -> Result<(), Broken> {
 }
 
 /// Begins a family in a session; its first token has generation 1.
-pub(super) fn begin(
+pub(in crate::service) fn begin(
     tx: &Tx<'_>,
     session: SessionKey,
     client: ClientKey,
@@ -607,7 +609,7 @@ pub(super) fn begin(
 }
 
 /// Whether there is a seal key whose windows are over.
-pub(super) fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
+pub(in crate::service) fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
     let due: Option<i64> = tx.row(
         "SELECT id FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2) LIMIT 1",
         params![last_use(tx, ORDINARY_WINDOW), last_use(tx, RETRY_WINDOW)],
@@ -617,7 +619,7 @@ pub(super) fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
 }
 
 /// Deletes seal keys when the longest window that they served is over; returns how many.
-pub(super) fn sweep_seal_keys(tx: &Tx<'_>) -> Result<usize, Broken> {
+pub(in crate::service) fn sweep_seal_keys(tx: &Tx<'_>) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2)",
         params![last_use(tx, ORDINARY_WINDOW), last_use(tx, RETRY_WINDOW)],

@@ -11,10 +11,10 @@ use crate::store::{Broken, Tx, params};
 pub const FIRST_PARTY: &str = "authd";
 
 /// The row of the built-in client: the first one, made with the file.
-pub(super) const FIRST_PARTY_KEY: ClientKey = ClientKey::from_row(1);
+pub(in crate::service) const FIRST_PARTY_KEY: ClientKey = ClientKey::from_row(1);
 
 /// Makes the built-in client.
-pub(super) fn create_first_party(tx: &Tx<'_>) -> Result<(), Broken> {
+pub(in crate::service) fn create_first_party(tx: &Tx<'_>) -> Result<(), Broken> {
     tx.run(
         "INSERT INTO client (id, client_id, name, created_at) VALUES (?1, ?2, 'authd', ?3)",
         params![FIRST_PARTY_KEY, FIRST_PARTY, tx.now],

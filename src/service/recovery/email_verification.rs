@@ -24,26 +24,28 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::json;
 
-use super::account::{Owner, Prepared};
-use super::email_change::{self, Side};
-use super::event::{Entry, Kind};
-use super::letter::Topic;
-use super::mailed_link::{self, LinkLetter, MOST_REQUESTS, PERIOD, Wish};
-use super::one_time_link::{self, Purpose};
-use super::outbox::{self, Note, Outbox};
-use super::registration::WaitingRegistration;
-use super::throttle::{self, Subject};
-use super::{
-    Authd, Code, Device, Error, NewAccount, Registration, Selector, Verification, account,
-    invitation, registration,
-};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey};
 use crate::secret::{Digest, VerificationToken};
+use crate::service::account;
+use crate::service::account::pending_email::{self, Side};
+use crate::service::account::{Owner, Prepared};
+use crate::service::delivery::mailed_link::{self, LinkLetter, MOST_REQUESTS, PERIOD, Wish};
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::one_time_link::{self, Purpose};
+use crate::service::delivery::outbox::{self, Note, Outbox};
+use crate::service::event::{Entry, Kind};
+use crate::service::sign_up::invitation;
+use crate::service::sign_up::registration;
+use crate::service::sign_up::registration::WaitingRegistration;
+use crate::service::throttle::{self, Subject};
+use crate::service::{
+    Authd, Code, Device, Error, NewAccount, Registration, Selector, Verification,
+};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// A link that proves the address of an account.
-pub(super) const WISH: Wish = Wish {
+pub(in crate::service) const WISH: Wish = Wish {
     letter: PROOF,
     command: "authd user verify-link",
     find: unproven,
@@ -188,7 +190,7 @@ impl Authd {
 }
 
 /// Has the letter sent that asks the owner of a new account to prove its address, where mail is on.
-pub(super) fn ask(
+pub(in crate::service) fn ask(
     tx: &Tx<'_>,
     outbox: Outbox,
     account: AccountKey,
@@ -202,7 +204,7 @@ pub(super) fn ask(
 
 /// Lets a registration wait for the proof of its address; or, if there is an account with that already, has its owner
 /// told. Nobody gets more than three such letters an hour; beyond that nothing is noted.
-pub(super) fn await_proof(
+pub(in crate::service) fn await_proof(
     tx: &Tx<'_>,
     outbox: Outbox,
     new: &Prepared,
@@ -224,7 +226,7 @@ pub(super) fn await_proof(
 /// # Errors
 /// [`Code::EmailTaken`], where no proof is required; [`Code::TooManyRequests`] for the fourth within an hour, and for an
 /// address of the network that has letters sent again and again.
-pub(super) fn change_email(
+pub(in crate::service) fn change_email(
     tx: &Tx<'_>,
     outbox: Outbox,
     verification: Verification,
@@ -236,7 +238,7 @@ pub(super) fn change_email(
     let present = account::load(tx, account)?.shown.email;
     if present.eq_ignore_ascii_case(email) {
         // The same address, perhaps written in another way: it is as proven as it was, and nothing waits any more.
-        email_change::withdraw(tx, account)?;
+        pending_email::withdraw(tx, account)?;
         for side in [Side::Present, Side::New] {
             one_time_link::void(tx, account, purpose_of(side), "withdrawn")?;
         }
@@ -266,7 +268,7 @@ pub(super) fn change_email(
     if outbox.is_on() {
         count_sender(tx, device)?;
     }
-    email_change::request(tx, account, email, email_key)?;
+    pending_email::request(tx, account, email, email_key)?;
     let link = one_time_link::request(tx, account, Purpose::EmailChangePresent, Some(device))?;
     outbox.note(
         tx,
@@ -294,7 +296,7 @@ pub(super) fn change_email(
 /// do for three strangers an hour.
 fn count_sender(tx: &Tx<'_>, device: &Device) -> Result<(), Error> {
     let sender = Subject::Mail(device.ip);
-    let tag_key = super::present_tag_key(tx)?;
+    let tag_key = crate::service::present_tag_key(tx)?;
     throttle::refuse_blocked(tx, &tag_key, &sender)?;
     throttle::record(tx, &tag_key, &sender)?;
     Ok(())
@@ -386,7 +388,7 @@ fn confirm_change(
     let account = one_time_link::claim(tx, purpose, digest)?
         .ok_or_else(spent)?
         .account;
-    let pending = email_change::confirm(tx, account, side)?.ok_or_else(spent)?;
+    let pending = pending_email::confirm(tx, account, side)?.ok_or_else(spent)?;
     if !pending.is_complete() {
         return Ok(());
     }
@@ -443,7 +445,7 @@ fn links_of_account(
     if !account.shown.email_verified {
         print(Purpose::EmailVerification, Proves::Address, present)?;
     }
-    if let Some(pending) = email_change::pending(tx, account.key)? {
+    if let Some(pending) = pending_email::pending(tx, account.key)? {
         if !pending.present_confirmed {
             let purpose = purpose_of(Side::Present);
             print(purpose, Proves::PresentAddress, present)?;

@@ -9,26 +9,27 @@
 
 use std::time::Duration;
 
-use super::event::{Entry, Kind};
-use super::letter::Topic;
-use super::one_time_link::{self, Purpose};
-use super::outbox::{Note, Outbox};
-use super::throttle::{self, Subject};
-use super::{Authd, Code, Device, Error, account};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
+use crate::service::account;
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::one_time_link::{self, Purpose};
+use crate::service::delivery::outbox::{Note, Outbox};
+use crate::service::event::{Entry, Kind};
+use crate::service::throttle::{self, Subject};
+use crate::service::{Authd, Code, Device, Error};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// Letters with a link of one kind that one account is sent within [`PERIOD`]: enough for somebody who looks in the wrong
 /// mailbox first, too few to fill one.
-pub(super) const MOST_REQUESTS: u32 = 3;
+pub(in crate::service) const MOST_REQUESTS: u32 = 3;
 
 /// See [`MOST_REQUESTS`].
-pub(super) const PERIOD: Duration = Duration::from_secs(60 * 60);
+pub(in crate::service) const PERIOD: Duration = Duration::from_secs(60 * 60);
 
 /// A letter with a link.
 #[derive(Clone, Copy)]
-pub(super) struct LinkLetter {
+pub(in crate::service) struct LinkLetter {
     /// What the link opens.
     pub purpose: Purpose,
     /// What the letter says.
@@ -39,7 +40,7 @@ pub(super) struct LinkLetter {
 
 /// What somebody may wish to be sent.
 #[derive(Clone, Copy)]
-pub(super) struct Wish {
+pub(in crate::service) struct Wish {
     pub letter: LinkLetter,
     /// The command with which an operator does the same without mail.
     pub command: &'static str,
@@ -48,7 +49,7 @@ pub(super) struct Wish {
 }
 
 /// A wish as it was noted.
-pub(super) struct Noted {
+pub(in crate::service) struct Noted {
     pub purpose: String,
     email_key: String,
     requested_at: Timestamp,
@@ -62,7 +63,7 @@ impl Authd {
     /// # Errors
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
     /// [`Code::TooManyRequests`] for an address of the network that asks again and again.
-    pub(super) fn request_link(
+    pub(in crate::service) fn request_link(
         &self,
         wish: Wish,
         email: &str,
@@ -99,7 +100,7 @@ impl Authd {
 }
 
 /// Whether anything was asked for.
-pub(super) fn is_wished(tx: &ReadTx<'_>) -> Result<bool, Broken> {
+pub(in crate::service) fn is_wished(tx: &ReadTx<'_>) -> Result<bool, Broken> {
     let wished = tx.row("SELECT 1 FROM wish LIMIT 1", params![], |row| {
         row.get::<i64>(0)
     })?;
@@ -107,7 +108,7 @@ pub(super) fn is_wished(tx: &ReadTx<'_>) -> Result<bool, Broken> {
 }
 
 /// Takes at most `limit` wishes, the oldest first.
-pub(super) fn take(tx: &Tx<'_>, limit: u32) -> Result<Vec<Noted>, Broken> {
+pub(in crate::service) fn take(tx: &Tx<'_>, limit: u32) -> Result<Vec<Noted>, Broken> {
     tx.rows(
         "DELETE FROM wish WHERE id IN (SELECT id FROM wish ORDER BY id LIMIT ?1) \
          RETURNING purpose, email_key, requested_at, ip, user_agent",
@@ -128,7 +129,12 @@ pub(super) fn take(tx: &Tx<'_>, limit: u32) -> Result<Vec<Noted>, Broken> {
 
 /// Notes the link that was wished for, if somebody has that address who may be sent it. A wish that is older than its
 /// link would be came before a long stop, and is not waited for any more.
-pub(super) fn grant(tx: &Tx<'_>, outbox: Outbox, wish: Wish, noted: &Noted) -> Result<(), Broken> {
+pub(in crate::service) fn grant(
+    tx: &Tx<'_>,
+    outbox: Outbox,
+    wish: Wish,
+    noted: &Noted,
+) -> Result<(), Broken> {
     if tx.now.since(noted.requested_at) >= wish.letter.purpose.lifetime() {
         return Ok(());
     }
@@ -139,7 +145,7 @@ pub(super) fn grant(tx: &Tx<'_>, outbox: Outbox, wish: Wish, noted: &Noted) -> R
 }
 
 /// Notes a link and the letter that carries it, unless the account was sent enough of them.
-pub(super) fn send(
+pub(in crate::service) fn send(
     tx: &Tx<'_>,
     outbox: Outbox,
     letter: LinkLetter,

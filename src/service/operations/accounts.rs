@@ -8,17 +8,18 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::json;
 
-use super::event::{self, Entry, Kind};
-use super::letter::Topic;
-use super::outbox::Note;
-use super::session::{self, Ended};
-use super::{
-    Account, AccountDetails, Authd, Error, Event, NewAccount, Selector, account, group,
-    one_time_link, throttle,
-};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::TagKey;
+use crate::service::account;
+use crate::service::account::groups;
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::one_time_link;
+use crate::service::delivery::outbox::Note;
+use crate::service::event::{self, Entry, Kind};
+use crate::service::session::{self, Ended};
+use crate::service::throttle;
+use crate::service::{Account, AccountDetails, Authd, Error, Event, NewAccount, Selector};
 use crate::store::{Broken, ReadTx, params};
 
 /// Accounts that one question lists.
@@ -73,8 +74,8 @@ impl Authd {
     /// Makes an account, for an operator. Without a password nobody can sign in to it yet.
     ///
     /// # Errors
-    /// [`Code::WeakPassword`](super::Code::WeakPassword); [`Code::EmailTaken`](super::Code::EmailTaken);
-    /// [`Code::UsernameTaken`](super::Code::UsernameTaken); [`Code::InvalidRequest`](super::Code::InvalidRequest).
+    /// [`Code::WeakPassword`](crate::service::Code::WeakPassword); [`Code::EmailTaken`](crate::service::Code::EmailTaken);
+    /// [`Code::UsernameTaken`](crate::service::Code::UsernameTaken); [`Code::InvalidRequest`](crate::service::Code::InvalidRequest).
     pub fn add_account(
         &self,
         account: NewAccount,
@@ -87,7 +88,7 @@ impl Authd {
     /// At most 1,000 accounts in the order of their making, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if there is no such account to begin after, or no such group.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account to begin after, or no such group.
     pub fn accounts(&self, query: &AccountQuery) -> Result<Vec<Account>, Error> {
         self.store.read(|tx| {
             let after = match &query.after {
@@ -106,7 +107,7 @@ impl Authd {
                             a.disabled_at, a.created_at \
                      FROM membership m JOIN account a ON a.id = m.account_id \
                      WHERE m.group_id = ?3 AND m.account_id > ?1 ORDER BY m.account_id LIMIT ?2",
-                    params![after, MOST_LISTED, group::select(tx, name)?],
+                    params![after, MOST_LISTED, groups::select(tx, name)?],
                     account::from_row,
                 ),
             }?;
@@ -117,7 +118,7 @@ impl Authd {
     /// One account, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
     pub fn find_account(&self, selector: &Selector) -> Result<AccountDetails, Error> {
         self.store.read(|tx| {
             let found = account::select(tx, selector)?;
@@ -129,7 +130,7 @@ impl Authd {
     /// many sessions that ended.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
     pub fn disable_account(&self, selector: &Selector) -> Result<(Account, usize), Error> {
         let selector = selector.clone();
         self.store.write(move |tx| {
@@ -150,7 +151,7 @@ impl Authd {
     /// Lets a disabled account sign in again. Its old sessions stay ended.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
     pub fn enable_account(&self, selector: &Selector) -> Result<Account, Error> {
         let selector = selector.clone();
         self.store.write(move |tx| {
@@ -170,7 +171,7 @@ impl Authd {
     /// when it was locked, if it was.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
     pub fn unlock_account(
         &self,
         selector: &Selector,
@@ -191,7 +192,7 @@ impl Authd {
     /// The failed sign-ins of an account since somebody last signed in to it, for an operator; `None` if there are none.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
     pub fn failures(&self, selector: &Selector) -> Result<Option<Failures>, Error> {
         self.store.read(|tx| {
             let account = account::select(tx, selector)?;
@@ -217,7 +218,7 @@ impl Authd {
     /// Deletes an account with its sessions and events, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
     pub fn delete_account(&self, selector: &Selector) -> Result<Account, Error> {
         let (selector, tag_key) = (selector.clone(), self.tag_key.clone());
         self.store.write(move |tx| {
@@ -231,7 +232,7 @@ impl Authd {
     /// sessions that ended.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound); [`Code::WeakPassword`](super::Code::WeakPassword).
+    /// [`Code::NotFound`](crate::service::Code::NotFound); [`Code::WeakPassword`](crate::service::Code::WeakPassword).
     pub fn set_password(
         &self,
         selector: &Selector,
@@ -262,7 +263,7 @@ impl Authd {
     /// What happened after the event `after`, oldest first, at most [`EventQuery::MOST`], for an operator who looks on.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if the account that is asked about does not exist.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if the account that is asked about does not exist.
     pub fn events_after(
         &self,
         account: Option<&Selector>,
@@ -280,7 +281,7 @@ impl Authd {
     /// Lists what happened, newest first.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if the account that is asked about does not exist.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if the account that is asked about does not exist.
     pub fn events(&self, query: &EventQuery) -> Result<Vec<Event>, Error> {
         let limit = query.limit.clamp(1, EventQuery::MOST);
         let before = query.before.unwrap_or(i64::MAX);

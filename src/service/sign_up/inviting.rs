@@ -9,13 +9,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::unexpected;
-use super::event::{Entry, Kind};
-use super::outbox::Note;
-use super::{Authd, Code, Error, Registration, account, group};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationId};
 use crate::secret::InvitationToken;
+use crate::service::account;
+use crate::service::account::groups;
+use crate::service::delivery::outbox::Note;
+use crate::service::error::unexpected;
+use crate::service::event::{Entry, Kind};
+use crate::service::{Authd, Code, Error, Registration};
 use crate::store::{Broken, ReadTx, Row, params};
 
 /// Invitations that are open at a time: a list that an operator still reads, and no more than a script can lose.
@@ -119,7 +121,7 @@ impl Authd {
             if let Some(key) = &email_key {
                 account::refuse_taken_email(tx, key, AccountKey::from_row(0))?;
             }
-            let group_key = group.as_deref().map(|name| group::select(tx, name)).transpose()?;
+            let group_key = group.as_deref().map(|name| groups::select(tx, name)).transpose()?;
             if count_open(tx)? >= MOST_OPEN {
                 return Err(Error::invalid(format!(
                     "There are {MOST_OPEN} open invitations already. Withdraw some, or wait until they expire."

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use super::event::{self, Kind};
-use super::{Error, SigningKeyInfo, signing_key};
 use crate::clock::{Clock, Mark, Timestamp};
+use crate::service::event::{self, Kind};
+use crate::service::token::signing_key;
+use crate::service::{Error, SigningKeyInfo};
 use crate::store::{Broken, ReadTx, Specimen, params};
 
 /// Letters that failed longer ago than this are history.

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::event::{Entry, Kind};
-use super::{Code, Error, group};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, GroupKey, InvitationId, InvitationKey};
 use crate::secret::{Digest, InvitationToken};
+use crate::service::account::groups;
+use crate::service::event::{Entry, Kind};
+use crate::service::{Code, Error};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// How long one is kept when it has ended, so that an operator sees who came with it.
@@ -23,7 +24,7 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Gives a mailed invitation its secret, in the place of an earlier one. Returns until when it works; `None` if it has
 /// ended.
-pub(super) fn arm(
+pub(in crate::service) fn arm(
     tx: &Tx<'_>,
     invitation: InvitationKey,
     digest: Digest,
@@ -37,7 +38,7 @@ pub(super) fn arm(
 }
 
 /// Until when an invitation works; `None` if it works no more.
-pub(super) fn open_until(
+pub(in crate::service) fn open_until(
     tx: &ReadTx<'_>,
     invitation: InvitationKey,
 ) -> Result<Option<Timestamp>, Broken> {
@@ -49,21 +50,25 @@ pub(super) fn open_until(
 }
 
 /// Reads an invitation from outside: what is looked for of it.
-pub(super) fn read(token: &str) -> Result<Digest, Error> {
+pub(in crate::service) fn read(token: &str) -> Result<Digest, Error> {
     let token = InvitationToken::read(token).ok_or_else(refused)?;
     Ok(token.digest())
 }
 
 /// An invitation that works.
 #[derive(Clone, Copy)]
-pub(super) struct Open {
+pub(in crate::service) struct Open {
     pub key: InvitationKey,
     /// Whether a letter carries it: whoever holds it reads mail at its address.
     pub is_mailed: bool,
 }
 
 /// Finds an invitation that works for this address. Says nothing about a moment later: [`claim`] decides.
-pub(super) fn find(tx: &ReadTx<'_>, digest: Digest, email_key: &str) -> Result<Open, Error> {
+pub(in crate::service) fn find(
+    tx: &ReadTx<'_>,
+    digest: Digest,
+    email_key: &str,
+) -> Result<Open, Error> {
     let open = tx.row(
         "SELECT id, is_mailed FROM invitation WHERE digest = ?1 AND ended_at IS NULL AND expires_at > ?2 \
              AND (email_key IS NULL OR email_key = ?3)",
@@ -80,7 +85,7 @@ pub(super) fn find(tx: &ReadTx<'_>, digest: Digest, email_key: &str) -> Result<O
 
 /// Uses an invitation up for an account that was made in this transaction, and gives it what comes with that. It must
 /// have worked `as_of` the registration, which may have waited since.
-pub(super) fn claim(
+pub(in crate::service) fn claim(
     tx: &Tx<'_>,
     invitation: InvitationKey,
     account: AccountKey,
@@ -107,13 +112,13 @@ pub(super) fn claim(
     }
     // The group may have been deleted since: the invitation is one without a group then.
     if let Some(group) = group {
-        group::grant(tx, group, account, "invitation")?;
+        groups::grant(tx, group, account, "invitation")?;
     }
     Ok(())
 }
 
 /// Deletes at most `limit` invitations that ended long ago; returns how many.
-pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+pub(in crate::service) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM invitation WHERE id IN \
          (SELECT id FROM invitation WHERE coalesce(ended_at, expires_at) < ?1 LIMIT ?2)",

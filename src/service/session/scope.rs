@@ -7,8 +7,9 @@
 //! Every word that this server knows is an entry of [`Word`]. One that it does not know is refused, and not left out: an
 //! app that misspells a word would otherwise find out only by what its tokens lack.
 
-use super::{Code, Error, account};
 use crate::ids::AccountKey;
+use crate::service::account;
+use crate::service::{Code, Error};
 use crate::store::{Broken, ReadTx};
 
 /// Longest scope that is read, in bytes: every known word many times over.
@@ -37,7 +38,7 @@ impl Word {
 
 /// What was asked for: some of the known words, each once and in their order. Empty is nothing in particular.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Scope(Vec<Word>);
+pub(in crate::service) struct Scope(Vec<Word>);
 
 impl Scope {
     /// Reads a scope from outside: words with one space between them (RFC 6749 §3.3). An empty one is none (§3.2).
@@ -95,7 +96,7 @@ impl Scope {
 
 /// What an access token tells because of its scope; what is absent has no claim.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Disclosure {
+pub(in crate::service) struct Disclosure {
     /// The scope itself.
     pub scope: Option<String>,
     /// The names of the account's groups, sorted.

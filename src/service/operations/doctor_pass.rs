@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::{Authd, Error};
 use crate::clock::Clock;
 use crate::secret::TagKey;
+use crate::service::{Authd, Error};
 use crate::store::{Specimen, params};
 
 /// How long a pass is good for: as long as a few requests take.

@@ -10,11 +10,12 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::unexpected;
-use super::event::{Entry, Kind};
-use super::{Account, Authd, Code, Error, Selector, account};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, GroupKey};
+use crate::service::account;
+use crate::service::error::unexpected;
+use crate::service::event::{Entry, Kind};
+use crate::service::{Account, Authd, Code, Error, Selector};
 use crate::store::{ReadTx, Tx, params};
 
 /// Groups of one account. Their names travel in access tokens, and a token has to fit into one header line of every
@@ -146,7 +147,7 @@ impl Authd {
 }
 
 /// The group of this name.
-pub(super) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
+pub(in crate::service) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
     let found = tx.row(
         "SELECT id FROM user_group WHERE name = ?1",
         params![name],
@@ -161,7 +162,7 @@ pub(super) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
 }
 
 /// Takes an account into a group, and says by what in an event. Returns whether it was not in it before.
-pub(super) fn grant(
+pub(in crate::service) fn grant(
     tx: &Tx<'_>,
     group: GroupKey,
     account: AccountKey,

@@ -2,8 +2,10 @@
 //!
 //! A request notes a wish and is answered; here, on the thread that sends the mail, is found out whose address it is.
 
-use super::mailed_link::{self, Wish};
-use super::{Authd, Error, email_verification, password_reset};
+use crate::service::delivery::mailed_link::{self, Wish};
+use crate::service::recovery::email_verification;
+use crate::service::recovery::password_reset;
+use crate::service::{Authd, Error};
 
 /// Wishes that one transaction looks at.
 const BATCH: u32 = 50;
@@ -13,7 +15,7 @@ const KNOWN: [Wish; 2] = [password_reset::WISH, email_verification::WISH];
 
 impl Authd {
     /// Notes the links, and the letters that carry them, for the oldest 50 wishes that wait. Returns how many that were.
-    pub(super) fn grant_wishes(&self) -> Result<usize, Error> {
+    pub(in crate::service) fn grant_wishes(&self) -> Result<usize, Error> {
         // A look that costs no commit: most of the time nobody wishes for anything.
         if !self.store.read(mailed_link::is_wished)? {
             return Ok(0);

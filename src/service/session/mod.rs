@@ -6,6 +6,9 @@
 //!
 //! When a session was last used is what its first-party family's row says, so that a rotation need not write here.
 
+pub mod client;
+pub mod scope;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,13 +16,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::{invalid_token, unexpected};
-use super::event::{Entry, Kind};
-use super::scope::Disclosure;
-use super::{Account, Actor, Authd, Device, Error, Selector, account, client};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, AgentKey, SessionId, SessionKey};
 use crate::secret::{RefreshToken, agent_key};
+use crate::service::account;
+use crate::service::error::{invalid_token, unexpected};
+use crate::service::event::{Entry, Kind};
+use crate::service::session::scope::Disclosure;
+use crate::service::{Account, Actor, Authd, Device, Error, Selector};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// Open sessions of one account. Beyond that the one that was unused longest ends: a script that signs in at every
@@ -58,7 +62,7 @@ pub struct Session {
 
 /// A session with its row, inside a transaction.
 #[derive(Clone, Debug)]
-pub(super) struct Loaded {
+pub(in crate::service) struct Loaded {
     pub shown: Session,
     /// When its refresh token expires, unless it is used before.
     pub refresh_until: Timestamp,
@@ -75,10 +79,10 @@ pub struct Wanted<'a> {
 
 /// What a transaction hands out: a refresh token, whose it is, and what the access token may tell. That is signed outside.
 pub struct Grant {
-    pub(super) token: RefreshToken,
-    pub(super) session: Loaded,
-    pub(super) account: account::Loaded,
-    pub(super) disclosure: Disclosure,
+    pub(in crate::service) token: RefreshToken,
+    pub(in crate::service) session: Loaded,
+    pub(in crate::service) account: account::Loaded,
+    pub(in crate::service) disclosure: Disclosure,
 }
 
 /// The answer to a sign-in and to a refresh.
@@ -155,8 +159,8 @@ impl Authd {
     /// Names the device of one of the actor's sessions; `None` takes the name away.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if it is not an open session of the actor's;
-    /// [`Code::InvalidRequest`](super::Code::InvalidRequest) if the name is too long or not plain text.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if it is not an open session of the actor's;
+    /// [`Code::InvalidRequest`](crate::service::Code::InvalidRequest) if the name is too long or not plain text.
     pub fn name_session(
         &self,
         actor: &Actor,
@@ -180,7 +184,7 @@ impl Authd {
     /// Ends one of the actor's sessions.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if it is not an open session of the actor's.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if it is not an open session of the actor's.
     pub fn end_session(
         &self,
         actor: &Actor,
@@ -215,7 +219,7 @@ impl Authd {
     /// The open sessions of an account, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if there is no such account.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account.
     pub fn sessions_of(&self, account: &Selector) -> Result<Vec<Session>, Error> {
         let idle = self.policy.session_idle_lifetime;
         self.store.read(|tx| {
@@ -227,7 +231,7 @@ impl Authd {
     /// Ends one session of an account, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if there is no such account, or no such open session of it.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account, or no such open session of it.
     pub fn revoke_session(&self, account: &Selector, session: SessionId) -> Result<(), Error> {
         let key = self.store.read(|tx| account::select(tx, account))?.key;
         self.end_one(key, session, Ended::Operator, None)
@@ -236,7 +240,7 @@ impl Authd {
     /// Ends all sessions of an account, for an operator. Returns how many.
     ///
     /// # Errors
-    /// [`Code::NotFound`](super::Code::NotFound) if there is no such account.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account.
     pub fn revoke_sessions(&self, account: &Selector) -> Result<usize, Error> {
         let account = account.clone();
         self.store.write(move |tx| {
@@ -273,7 +277,7 @@ impl Authd {
     }
 
     /// Signs the access token of a grant, outside of any transaction.
-    pub(super) fn issue(&self, grant: Grant) -> Result<SignIn, Error> {
+    pub(in crate::service) fn issue(&self, grant: Grant) -> Result<SignIn, Error> {
         let now = self.clock.now();
         let scope = grant.disclosure.scope.clone();
         let access_token =
@@ -292,14 +296,14 @@ impl Authd {
 }
 
 /// The answer to "is this session open, and whose is it?"
-pub(super) struct Open {
+pub(in crate::service) struct Open {
     pub session: SessionKey,
     pub account: AccountKey,
     pub account_id: AccountId,
 }
 
 /// Finds a session that has neither ended nor expired, of an account that is not disabled.
-pub(super) fn find_open(
+pub(in crate::service) fn find_open(
     tx: &ReadTx<'_>,
     id: SessionId,
     idle: Duration,
@@ -318,7 +322,7 @@ pub(super) fn find_open(
 
 /// Asks once more, where something is written, whether the actor's session is open: it may have ended while a password
 /// was hashed.
-pub(super) fn require_open(tx: &ReadTx<'_>, actor: &Actor) -> Result<(), Error> {
+pub(in crate::service) fn require_open(tx: &ReadTx<'_>, actor: &Actor) -> Result<(), Error> {
     let open: Option<i64> = tx.row(
         "SELECT 1 FROM session s JOIN account a ON a.id = s.account_id \
          WHERE s.id = ?1 AND s.account_id = ?2 AND s.ended_at IS NULL AND a.disabled_at IS NULL",
@@ -329,7 +333,11 @@ pub(super) fn require_open(tx: &ReadTx<'_>, actor: &Actor) -> Result<(), Error> 
 }
 
 /// Loads a session by its row, in whatever state it is.
-pub(super) fn load(tx: &ReadTx<'_>, key: SessionKey, idle: Duration) -> Result<Loaded, Broken> {
+pub(in crate::service) fn load(
+    tx: &ReadTx<'_>,
+    key: SessionKey,
+    idle: Duration,
+) -> Result<Loaded, Broken> {
     tx.row(
         "SELECT s.public_id, s.device_name, f.ip, u.text, s.created_at, f.rotated_at, s.expires_at, s.id \
          FROM session s \
@@ -343,7 +351,11 @@ pub(super) fn load(tx: &ReadTx<'_>, key: SessionKey, idle: Duration) -> Result<L
 }
 
 /// Ends a session and all its families. Returns how many families that ended; 0 if it had ended before.
-pub(super) fn end(tx: &Tx<'_>, session: SessionKey, reason: Ended) -> Result<usize, Broken> {
+pub(in crate::service) fn end(
+    tx: &Tx<'_>,
+    session: SessionKey,
+    reason: Ended,
+) -> Result<usize, Broken> {
     let ended = tx.run(
         "UPDATE session SET ended_at = ?2, end_reason = ?3 WHERE id = ?1 AND ended_at IS NULL",
         params![session, tx.now, reason.as_str()],
@@ -358,7 +370,7 @@ pub(super) fn end(tx: &Tx<'_>, session: SessionKey, reason: Ended) -> Result<usi
 }
 
 /// Ends all sessions of an account, or all but `kept`, and says so in one event. Returns how many.
-pub(super) fn end_all(
+pub(in crate::service) fn end_all(
     tx: &Tx<'_>,
     account: AccountKey,
     kept: Option<SessionKey>,
@@ -389,7 +401,7 @@ pub(super) fn end_all(
 
 /// Remembers what a device calls itself, and that it was seen today. Where there are too many texts the one that was
 /// unseen longest goes: those who use it have none in the lists until their next refresh on another day.
-pub(super) fn intern_agent(tx: &Tx<'_>, device: &Device) -> Result<AgentKey, Broken> {
+pub(in crate::service) fn intern_agent(tx: &Tx<'_>, device: &Device) -> Result<AgentKey, Broken> {
     let key = agent_key(&device.user_agent);
     tx.run(
         "INSERT INTO user_agent (id, text, seen_at) VALUES (?1, ?2, ?3) \
@@ -410,7 +422,7 @@ pub(super) fn intern_agent(tx: &Tx<'_>, device: &Device) -> Result<AgentKey, Bro
 }
 
 /// Reads a device's name from input: plain text, trimmed, at most [`DEVICE_NAME_LENGTH`] characters.
-pub(super) fn device_name(name: Option<&str>) -> Result<Option<String>, Error> {
+pub(in crate::service) fn device_name(name: Option<&str>) -> Result<Option<String>, Error> {
     let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
@@ -423,7 +435,7 @@ pub(super) fn device_name(name: Option<&str>) -> Result<Option<String>, Error> {
 }
 
 /// Ends the sessions that were unused longest, so that one more fits.
-pub(super) fn make_room(tx: &Tx<'_>, account: AccountKey) -> Result<(), Error> {
+pub(in crate::service) fn make_room(tx: &Tx<'_>, account: AccountKey) -> Result<(), Error> {
     let surplus: Vec<(SessionKey, SessionId)> = tx.rows(
         "SELECT s.id, s.public_id FROM session s \
          JOIN refresh_family f ON f.session_id = s.id AND f.client_id = ?2 AND f.revoked_at IS NULL \

@@ -24,10 +24,11 @@ use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::error::unexpected;
-use super::event::{Entry, Kind};
-use super::{Authd, Error, OpenError, access_token};
 use crate::clock::Timestamp;
+use crate::service::error::unexpected;
+use crate::service::event::{Entry, Kind};
+use crate::service::token::access;
+use crate::service::{Authd, Error, OpenError};
 use crate::store::{Broken, ReadTx, Store, Tx, params};
 
 /// The one algorithm of access tokens (RFC 7518 §3.4).
@@ -77,7 +78,7 @@ pub struct SigningKeyInfo {
 }
 
 /// One key pair, ready for use.
-pub(super) struct SigningKey {
+pub(in crate::service) struct SigningKey {
     pair: EcdsaKeyPair,
     header: String,
     jwk: Jwk,
@@ -89,7 +90,7 @@ pub(super) struct SigningKey {
 type Keys = Arc<[Arc<SigningKey>]>;
 
 /// All keys of the file, in memory.
-pub(super) struct KeyRing {
+pub(in crate::service) struct KeyRing {
     loaded: RwLock<Loaded>,
 }
 
@@ -101,7 +102,7 @@ struct Loaded {
 }
 
 /// A key that was made and is not written yet.
-pub(super) struct Minted {
+pub(in crate::service) struct Minted {
     kid: String,
     pkcs8: Zeroizing<Vec<u8>>,
 }
@@ -115,7 +116,7 @@ impl SigningKey {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
             .map_err(|error| format!("a stored key cannot be read ({error})"))?;
         let jwk = Jwk::of(&pair)?;
-        let header = json!({ "typ": access_token::TYPE, "alg": ES256, "kid": jwk.kid }).to_string();
+        let header = json!({ "typ": access::TYPE, "alg": ES256, "kid": jwk.kid }).to_string();
         let header = URL_SAFE_NO_PAD.encode(header);
         Ok(SigningKey {
             pair,
@@ -300,7 +301,7 @@ impl Authd {
 
     /// Housekeeping: makes the next key when the newest has signed for its time, and deletes those that nobody
     /// needs any more. Returns whether anything changed.
-    pub(super) fn tend_signing_keys(&self) -> Result<bool, Error> {
+    pub(in crate::service) fn tend_signing_keys(&self) -> Result<bool, Error> {
         let lifetime = self.policy.signing_key_lifetime;
         let keys = self.keys.current(&self.store)?;
         let now = self.clock.now();
@@ -327,7 +328,9 @@ impl Authd {
 }
 
 /// All keys of a file, the oldest first, or what is wrong with them.
-pub(super) fn list(tx: &ReadTx<'_>) -> Result<Result<Vec<SigningKeyInfo>, String>, Broken> {
+pub(in crate::service) fn list(
+    tx: &ReadTx<'_>,
+) -> Result<Result<Vec<SigningKeyInfo>, String>, Broken> {
     Ok(read_all(tx)?.map(|keys| described(&keys, tx.now)))
 }
 
@@ -368,7 +371,7 @@ pub fn replace_all(store: &Store) -> Result<String, Error> {
 }
 
 /// Puts `minted` in the place of all others, from now on, and returns its name.
-pub(super) fn begin_anew(tx: &Tx<'_>, minted: Minted) -> Result<String, Broken> {
+pub(in crate::service) fn begin_anew(tx: &Tx<'_>, minted: Minted) -> Result<String, Broken> {
     tx.run("DELETE FROM signing_key", params![])?;
     minted.begin(tx, Duration::ZERO)
 }

@@ -8,20 +8,22 @@
 
 use serde_json::json;
 
-use super::event::{Entry, Kind};
-use super::letter::Topic;
-use super::mailed_link::{LinkLetter, Wish};
-use super::one_time_link::{self, Claimed, LinkRequest, Purpose};
-use super::outbox::Note;
-use super::session::{self, Ended};
-use super::{Authd, Code, Device, Error, Selector, account, throttle};
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::ResetToken;
+use crate::service::account;
+use crate::service::delivery::mailed_link::{LinkLetter, Wish};
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::one_time_link::{self, Claimed, LinkRequest, Purpose};
+use crate::service::delivery::outbox::Note;
+use crate::service::event::{Entry, Kind};
+use crate::service::session::{self, Ended};
+use crate::service::throttle;
+use crate::service::{Authd, Code, Device, Error, Selector};
 use crate::store::{Broken, Tx, params};
 
 /// A link with which the owner of an account chooses a new password.
-pub(super) const WISH: Wish = Wish {
+pub(in crate::service) const WISH: Wish = Wish {
     letter: LinkLetter {
         purpose: Purpose::PasswordReset,
         topic: Topic::PasswordReset,

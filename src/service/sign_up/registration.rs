@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Device;
-use super::account::Prepared;
-use super::error::unexpected;
 use crate::clock::Timestamp;
 use crate::ids::{InvitationKey, RegistrationKey};
 use crate::secret::Digest;
+use crate::service::Device;
+use crate::service::account::Prepared;
+use crate::service::error::unexpected;
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// How long the link of a registration works from the moment that its secret is drawn.
@@ -32,7 +32,7 @@ const KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const MOST_LISTED: u32 = 20;
 
 /// A registration whose link was followed.
-pub(super) struct Waited {
+pub(in crate::service) struct Waited {
     pub email: String,
     pub username: Option<String>,
     pub name: Option<String>,
@@ -42,7 +42,7 @@ pub(super) struct Waited {
 }
 
 /// A registration that waits, with its row, inside a transaction.
-pub(super) struct Waiting {
+pub(in crate::service) struct Waiting {
     pub key: RegistrationKey,
     pub shown: WaitingRegistration,
 }
@@ -65,7 +65,7 @@ pub struct WaitingRegistration {
 }
 
 /// Notes a registration.
-pub(super) fn insert(
+pub(in crate::service) fn insert(
     tx: &Tx<'_>,
     new: &Prepared,
     invitation: Option<InvitationKey>,
@@ -91,7 +91,11 @@ pub(super) fn insert(
 }
 
 /// How many were asked for with this address since `since`, and wait still.
-pub(super) fn count(tx: &ReadTx<'_>, email_key: &str, since: Timestamp) -> Result<u32, Broken> {
+pub(in crate::service) fn count(
+    tx: &ReadTx<'_>,
+    email_key: &str,
+    since: Timestamp,
+) -> Result<u32, Broken> {
     let count = tx.row(
         "SELECT count(*) FROM registration WHERE email_key = ?1 AND requested_at > ?2",
         params![email_key, since],
@@ -102,7 +106,7 @@ pub(super) fn count(tx: &ReadTx<'_>, email_key: &str, since: Timestamp) -> Resul
 
 /// Gives a registration the secret of its link, in the place of an earlier one. Returns until when that works; `None` if
 /// the registration is gone.
-pub(super) fn arm(
+pub(in crate::service) fn arm(
     tx: &Tx<'_>,
     key: RegistrationKey,
     digest: Digest,
@@ -115,7 +119,7 @@ pub(super) fn arm(
 }
 
 /// Until when the link of a registration works that has its secret; `None` if it works no more.
-pub(super) fn open_until(
+pub(in crate::service) fn open_until(
     tx: &ReadTx<'_>,
     key: RegistrationKey,
 ) -> Result<Option<Timestamp>, Broken> {
@@ -127,7 +131,7 @@ pub(super) fn open_until(
 }
 
 /// Whether a registration waits for this. Says nothing about a moment later: [`claim`] decides.
-pub(super) fn is_open(tx: &ReadTx<'_>, digest: Digest) -> Result<bool, Broken> {
+pub(in crate::service) fn is_open(tx: &ReadTx<'_>, digest: Digest) -> Result<bool, Broken> {
     let open = tx.row(
         "SELECT 1 FROM registration WHERE digest = ?1 AND expires_at > ?2",
         params![digest, tx.now],
@@ -137,7 +141,7 @@ pub(super) fn is_open(tx: &ReadTx<'_>, digest: Digest) -> Result<bool, Broken> {
 }
 
 /// Uses a registration up; `None` if its link did not work, or somebody was faster.
-pub(super) fn claim(tx: &Tx<'_>, digest: Digest) -> Result<Option<Waited>, Broken> {
+pub(in crate::service) fn claim(tx: &Tx<'_>, digest: Digest) -> Result<Option<Waited>, Broken> {
     tx.row(
         "DELETE FROM registration WHERE digest = ?1 AND expires_at > ?2 \
          RETURNING email, username, name, password_hash, invitation_id, requested_at",
@@ -156,7 +160,7 @@ pub(super) fn claim(tx: &Tx<'_>, digest: Digest) -> Result<Option<Waited>, Broke
 }
 
 /// Drops all registrations of an address that has an account now.
-pub(super) fn drop_all(tx: &Tx<'_>, email_key: &str) -> Result<(), Broken> {
+pub(in crate::service) fn drop_all(tx: &Tx<'_>, email_key: &str) -> Result<(), Broken> {
     tx.run(
         "DELETE FROM registration WHERE email_key = ?1",
         params![email_key],
@@ -165,7 +169,7 @@ pub(super) fn drop_all(tx: &Tx<'_>, email_key: &str) -> Result<(), Broken> {
 }
 
 /// The registrations that wait with this address, newest first.
-pub(super) fn list(tx: &ReadTx<'_>, email_key: &str) -> Result<Vec<Waiting>, Broken> {
+pub(in crate::service) fn list(tx: &ReadTx<'_>, email_key: &str) -> Result<Vec<Waiting>, Broken> {
     tx.rows(
         "SELECT id, email, username, name, requested_at, ip, expires_at FROM registration WHERE email_key = ?1 \
          ORDER BY id DESC LIMIT ?2",
@@ -175,7 +179,10 @@ pub(super) fn list(tx: &ReadTx<'_>, email_key: &str) -> Result<Vec<Waiting>, Bro
 }
 
 /// All registrations that wait, newest first, at most `limit`.
-pub(super) fn list_all(tx: &ReadTx<'_>, limit: u32) -> Result<Vec<WaitingRegistration>, Broken> {
+pub(in crate::service) fn list_all(
+    tx: &ReadTx<'_>,
+    limit: u32,
+) -> Result<Vec<WaitingRegistration>, Broken> {
     tx.rows(
         "SELECT id, email, username, name, requested_at, ip, expires_at FROM registration \
          ORDER BY id DESC LIMIT ?1",
@@ -185,7 +192,7 @@ pub(super) fn list_all(tx: &ReadTx<'_>, limit: u32) -> Result<Vec<WaitingRegistr
 }
 
 /// Deletes at most `limit` registrations that nobody followed up; returns how many.
-pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+pub(in crate::service) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM registration WHERE id IN \
          (SELECT id FROM (SELECT id, requested_at, expires_at FROM registration ORDER BY id LIMIT ?3) AS oldest \

@@ -13,7 +13,7 @@ use crate::mail::Letter;
 
 /// What a letter is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Topic {
+pub(in crate::service) enum Topic {
     /// It carries a link to choose a new password.
     PasswordReset,
     /// It carries a link to prove the account's address.
@@ -77,7 +77,7 @@ impl Topic {
 }
 
 /// What a letter tells of.
-pub(super) struct Occasion<'a> {
+pub(in crate::service) struct Occasion<'a> {
     pub topic: Topic,
     /// The server's URL.
     pub issuer: &'a str,
@@ -94,7 +94,7 @@ pub(super) struct Occasion<'a> {
 }
 
 /// A letter without its envelope.
-pub(super) struct Written {
+pub(in crate::service) struct Written {
     pub subject: String,
     pub text: String,
     pub html: String,
@@ -109,7 +109,7 @@ struct Draft {
 }
 
 /// Writes the letter for an occasion.
-pub(super) fn write(occasion: &Occasion<'_>) -> Written {
+pub(in crate::service) fn write(occasion: &Occasion<'_>) -> Written {
     let draft = draft(occasion);
     Written {
         text: draft.text(),

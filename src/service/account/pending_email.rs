@@ -14,13 +14,13 @@ const LIFETIME: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// One of the two addresses that confirm a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
+pub(in crate::service) enum Side {
     Present,
     New,
 }
 
 /// A change that waits.
-pub(super) struct Pending {
+pub(in crate::service) struct Pending {
     pub email: String,
     pub email_key: String,
     pub present_confirmed: bool,
@@ -34,7 +34,7 @@ impl Pending {
 }
 
 /// Notes a wish for another address, in the place of an earlier one.
-pub(super) fn request(
+pub(in crate::service) fn request(
     tx: &Tx<'_>,
     account: AccountKey,
     email: &str,
@@ -50,7 +50,10 @@ pub(super) fn request(
 }
 
 /// The change that waits for an account, if one does.
-pub(super) fn pending(tx: &ReadTx<'_>, account: AccountKey) -> Result<Option<Pending>, Broken> {
+pub(in crate::service) fn pending(
+    tx: &ReadTx<'_>,
+    account: AccountKey,
+) -> Result<Option<Pending>, Broken> {
     tx.row(
         "SELECT email, email_key, present_confirmed_at IS NOT NULL, new_confirmed_at IS NOT NULL \
          FROM email_change WHERE account_id = ?1 AND requested_at > ?2",
@@ -67,7 +70,7 @@ pub(super) fn pending(tx: &ReadTx<'_>, account: AccountKey) -> Result<Option<Pen
 }
 
 /// Notes that one side has confirmed. Returns the change as it is then; `None` if none waits.
-pub(super) fn confirm(
+pub(in crate::service) fn confirm(
     tx: &Tx<'_>,
     account: AccountKey,
     side: Side,
@@ -81,7 +84,7 @@ pub(super) fn confirm(
 }
 
 /// Forgets the change that waits.
-pub(super) fn withdraw(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
+pub(in crate::service) fn withdraw(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
     tx.run(
         "DELETE FROM email_change WHERE account_id = ?1",
         params![account],
@@ -90,7 +93,7 @@ pub(super) fn withdraw(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
 }
 
 /// Deletes at most `limit` changes that nobody confirmed in time; returns how many.
-pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+pub(in crate::service) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM email_change WHERE account_id IN \
          (SELECT account_id FROM email_change WHERE requested_at <= ?1 LIMIT ?2)",

@@ -11,17 +11,17 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::client::FIRST_PARTY;
-use super::error::invalid_token;
-use super::scope::Disclosure;
-use super::session::{self, Session};
-use super::{Account, Actor, Authd, Error};
 use crate::ids::{AccountId, SessionId};
+use crate::service::error::invalid_token;
+use crate::service::session::client::FIRST_PARTY;
+use crate::service::session::scope::Disclosure;
+use crate::service::session::{self, Session};
+use crate::service::{Account, Actor, Authd, Error};
 
-pub use super::signing_key::JwkSet;
+pub use crate::service::token::signing_key::JwkSet;
 
 /// The `typ` of an access token (RFC 9068 §2.1): an ID token cannot be taken for one.
-pub(super) const TYPE: &str = "at+jwt";
+pub(in crate::service) const TYPE: &str = "at+jwt";
 
 /// Longest token that is looked at, in bytes; ours have about 700, and less than 5,000 with the most and longest groups
 /// and the longest issuer. CVE-2025-30204: parsing is bounded too.
@@ -71,7 +71,7 @@ struct Header {
 
 impl Authd {
     /// Signs an access token for a session.
-    pub(super) fn mint_access_token(
+    pub(in crate::service) fn mint_access_token(
         &self,
         account: &Account,
         session: &Session,
@@ -107,7 +107,7 @@ impl Authd {
     /// Checks a first-party access token, and that its session is still open.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`](super::Code::InvalidToken) for every kind of bad; [`Error::Unavailable`] when the session
+    /// [`Code::InvalidToken`](crate::service::Code::InvalidToken) for every kind of bad; [`Error::Unavailable`] when the session
     /// cannot be looked up, which is never shown as "signed out".
     pub fn authenticate(&self, token: &str) -> Result<Actor, Error> {
         let claims = self.verify_access_token(token)?;

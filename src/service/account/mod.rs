@@ -4,18 +4,22 @@
 //! `ann@example.org` are one account. What comes from outside is read here into its two forms, the one that is shown and
 //! the one that is compared, or refused.
 
+pub mod groups;
+pub mod pending_email;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::error::{invalid_token, unexpected};
-use super::event::{self, Entry, Kind};
-use super::{Actor, Authd, Code, Error, Event, EventQuery, email_change, throttle};
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey};
 use crate::secret::TagKey;
+use crate::service::error::{invalid_token, unexpected};
+use crate::service::event::{self, Entry, Kind};
+use crate::service::throttle;
+use crate::service::{Actor, Authd, Code, Error, Event, EventQuery};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// RFC 5321 §4.5.3.1: an address has at most 254 octets, its local part 64.
@@ -65,7 +69,7 @@ pub struct AccountDetails {
 
 /// An account with its row, inside a transaction.
 #[derive(Clone, Debug)]
-pub(super) struct Loaded {
+pub(in crate::service) struct Loaded {
     pub key: AccountKey,
     pub shown: Account,
 }
@@ -134,7 +138,7 @@ impl Authd {
 }
 
 /// An account that was checked and hashed, ready to be written.
-pub(super) struct Prepared {
+pub(in crate::service) struct Prepared {
     pub account: NewAccount,
     pub email: String,
     pub email_key: String,
@@ -144,7 +148,7 @@ pub(super) struct Prepared {
 }
 
 /// Finds an account by how an operator points at it.
-pub(super) fn select(tx: &ReadTx<'_>, selector: &Selector) -> Result<Loaded, Error> {
+pub(in crate::service) fn select(tx: &ReadTx<'_>, selector: &Selector) -> Result<Loaded, Error> {
     let found = match selector {
         Selector::Id(id) => tx.row(
             "SELECT id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
@@ -163,12 +167,12 @@ pub(super) fn select(tx: &ReadTx<'_>, selector: &Selector) -> Result<Loaded, Err
 }
 
 /// Loads an account that is known to exist.
-pub(super) fn load(tx: &ReadTx<'_>, key: AccountKey) -> Result<Loaded, Broken> {
+pub(in crate::service) fn load(tx: &ReadTx<'_>, key: AccountKey) -> Result<Loaded, Broken> {
     find(tx, key)?.ok_or_else(|| unexpected("an account is gone"))
 }
 
 /// Loads an account, unless it was deleted.
-pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, Broken> {
+pub(in crate::service) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, Broken> {
     tx.row(
         "SELECT id, public_id, email, email_verified_at IS NOT NULL, username, name, admin, disabled_at, \
          created_at FROM account WHERE id = ?1",
@@ -178,16 +182,22 @@ pub(super) fn find(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Loaded>, B
 }
 
 /// Adds to an account what stands beside its row.
-pub(super) fn details(tx: &ReadTx<'_>, account: Loaded) -> Result<AccountDetails, Broken> {
+pub(in crate::service) fn details(
+    tx: &ReadTx<'_>,
+    account: Loaded,
+) -> Result<AccountDetails, Broken> {
     Ok(AccountDetails {
-        pending_email: email_change::pending(tx, account.key)?.map(|pending| pending.email),
+        pending_email: pending_email::pending(tx, account.key)?.map(|pending| pending.email),
         groups: groups(tx, account.key)?,
         account: account.shown,
     })
 }
 
 /// The names of the groups that an account is in, sorted.
-pub(super) fn groups(tx: &ReadTx<'_>, account: AccountKey) -> Result<Vec<String>, Broken> {
+pub(in crate::service) fn groups(
+    tx: &ReadTx<'_>,
+    account: AccountKey,
+) -> Result<Vec<String>, Broken> {
     tx.rows(
         "SELECT g.name FROM membership m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = ?1 \
          ORDER BY g.name",
@@ -197,12 +207,16 @@ pub(super) fn groups(tx: &ReadTx<'_>, account: AccountKey) -> Result<Vec<String>
 }
 
 /// Reads a row that begins with the key and what is shown of an account.
-pub(super) fn from_row(row: &Row<'_>) -> Result<Loaded, Broken> {
+pub(in crate::service) fn from_row(row: &Row<'_>) -> Result<Loaded, Broken> {
     from_columns(row, 0, 1)
 }
 
 /// Reads an account out of a wider row: its key stands at `key`, what is shown of it from `first` on.
-pub(super) fn from_columns(row: &Row<'_>, key: usize, first: usize) -> Result<Loaded, Broken> {
+pub(in crate::service) fn from_columns(
+    row: &Row<'_>,
+    key: usize,
+    first: usize,
+) -> Result<Loaded, Broken> {
     Ok(Loaded {
         key: row.get(key)?,
         shown: Account {
@@ -218,7 +232,7 @@ pub(super) fn from_columns(row: &Row<'_>, key: usize, first: usize) -> Result<Lo
     })
 }
 
-pub(super) fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
+pub(in crate::service) fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
     let nobody = AccountKey::from_row(0);
     refuse_taken_email(tx, &new.email_key, nobody)?;
     let (username, username_key) = new.username.clone().unzip();
@@ -255,7 +269,11 @@ pub(super) fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
 }
 
 /// Deletes an account with its sessions, events and failures.
-pub(super) fn delete(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(), Broken> {
+pub(in crate::service) fn delete(
+    tx: &Tx<'_>,
+    key: &TagKey,
+    account: AccountKey,
+) -> Result<(), Broken> {
     let id = load(tx, account)?.shown.id;
     throttle::clear(tx, key, account)?;
     tx.run("DELETE FROM account WHERE id = ?1", params![account])?;
@@ -266,7 +284,10 @@ pub(super) fn delete(tx: &Tx<'_>, key: &TagKey, account: AccountKey) -> Result<(
 }
 
 /// Refuses an account whose username another has; one that asks for none is not refused.
-pub(super) fn refuse_taken_name(tx: &ReadTx<'_>, account: &NewAccount) -> Result<(), Error> {
+pub(in crate::service) fn refuse_taken_name(
+    tx: &ReadTx<'_>,
+    account: &NewAccount,
+) -> Result<(), Error> {
     let username = account.username.as_deref().map(read_username).transpose()?;
     match username.flatten() {
         Some((_, key)) => refuse_taken_username(tx, &key, AccountKey::from_row(0)),
@@ -275,13 +296,16 @@ pub(super) fn refuse_taken_name(tx: &ReadTx<'_>, account: &NewAccount) -> Result
 }
 
 /// Whose an address is.
-pub(super) struct Owner {
+pub(in crate::service) struct Owner {
     pub key: AccountKey,
     pub is_disabled: bool,
 }
 
 /// Whose an address is, if there is an account with it.
-pub(super) fn owner_of(tx: &ReadTx<'_>, email_key: &str) -> Result<Option<Owner>, Broken> {
+pub(in crate::service) fn owner_of(
+    tx: &ReadTx<'_>,
+    email_key: &str,
+) -> Result<Option<Owner>, Broken> {
     tx.row(
         "SELECT id, disabled_at IS NOT NULL FROM account WHERE email_key = ?1",
         params![email_key],
@@ -295,7 +319,7 @@ pub(super) fn owner_of(tx: &ReadTx<'_>, email_key: &str) -> Result<Option<Owner>
 }
 
 /// Whether an account has this username.
-pub(super) fn is_username_taken(tx: &ReadTx<'_>, key: &str) -> Result<bool, Broken> {
+pub(in crate::service) fn is_username_taken(tx: &ReadTx<'_>, key: &str) -> Result<bool, Broken> {
     let taken = tx.row(
         "SELECT id FROM account WHERE username_key = ?1",
         params![key],
@@ -304,7 +328,11 @@ pub(super) fn is_username_taken(tx: &ReadTx<'_>, key: &str) -> Result<bool, Brok
     Ok(taken.is_some())
 }
 
-pub(super) fn refuse_taken_email(tx: &ReadTx<'_>, key: &str, but: AccountKey) -> Result<(), Error> {
+pub(in crate::service) fn refuse_taken_email(
+    tx: &ReadTx<'_>,
+    key: &str,
+    but: AccountKey,
+) -> Result<(), Error> {
     let taken: Option<AccountKey> = tx.row(
         "SELECT id FROM account WHERE email_key = ?1 AND id <> ?2",
         params![key, but],
@@ -319,7 +347,7 @@ pub(super) fn refuse_taken_email(tx: &ReadTx<'_>, key: &str, but: AccountKey) ->
     }
 }
 
-pub(super) fn refuse_taken_username(
+pub(in crate::service) fn refuse_taken_username(
     tx: &ReadTx<'_>,
     key: &str,
     but: AccountKey,
@@ -341,14 +369,14 @@ pub(super) fn refuse_taken_username(
 /// One form for all ways of writing one login: compatibility-normalised and folded in case, so that full-width letters,
 /// ligatures and a final sigma do not make a second `ann`. By way of the capitals, since that is where `ς` and `σ`, `ß` and
 /// `ss` meet.
-pub(super) fn fold_login(text: &str) -> String {
+pub(in crate::service) fn fold_login(text: &str) -> String {
     let capitals = text.trim().nfkc().flat_map(char::to_uppercase);
     let folded: String = capitals.flat_map(char::to_lowercase).collect();
     folded.nfkc().collect()
 }
 
 /// Reads an e-mail address: ASCII, one `@`, no quoting, comments or lists (req 26). Returns it and its compared form.
-pub(super) fn read_email(text: &str) -> Result<(String, String), Error> {
+pub(in crate::service) fn read_email(text: &str) -> Result<(String, String), Error> {
     let refuse = |why: &str| {
         Err(Error::invalid(format!(
             "This is not an e-mail address: {why}."
@@ -385,7 +413,7 @@ pub(super) fn read_email(text: &str) -> Result<(String, String), Error> {
 }
 
 /// Reads a username; an empty text is none. Returns it and its compared form.
-pub(super) fn read_username(text: &str) -> Result<Option<(String, String)>, Error> {
+pub(in crate::service) fn read_username(text: &str) -> Result<Option<(String, String)>, Error> {
     let username: String = text.trim().nfc().collect();
     if username.is_empty() {
         return Ok(None);
@@ -403,7 +431,7 @@ pub(super) fn read_username(text: &str) -> Result<Option<(String, String)>, Erro
 }
 
 /// Reads a person's name; an empty text is none.
-pub(super) fn read_name(text: &str) -> Result<Option<String>, Error> {
+pub(in crate::service) fn read_name(text: &str) -> Result<Option<String>, Error> {
     let name: String = text.trim().nfc().collect();
     if name.chars().count() > NAME_LENGTH || name.chars().any(char::is_control) {
         return Err(Error::invalid(

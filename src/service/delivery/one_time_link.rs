@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Device;
-use super::email_change;
-use super::error::unexpected;
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, LinkKey};
 use crate::secret::Digest;
+use crate::service::Device;
+use crate::service::account::pending_email;
+use crate::service::error::unexpected;
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// How long a link works that opens an account, from the moment that its secret is drawn: long enough to find the letter,
@@ -33,7 +33,7 @@ const MOST_LISTED: u32 = 100;
 
 /// What a link does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+pub(in crate::service) enum Purpose {
     PasswordReset,
     EmailVerification,
     /// A change of address, at the present one.
@@ -81,7 +81,7 @@ pub struct LinkRequest {
 }
 
 /// Notes a request; older links of the account for the same purpose are void from here on. `None` is an operator.
-pub(super) fn request(
+pub(in crate::service) fn request(
     tx: &Tx<'_>,
     account: AccountKey,
     purpose: Purpose,
@@ -104,7 +104,7 @@ pub(super) fn request(
 }
 
 /// Gives a link its secret, in the place of an earlier one. Returns until when it works; `None` if it has ended.
-pub(super) fn arm(
+pub(in crate::service) fn arm(
     tx: &Tx<'_>,
     link: LinkKey,
     purpose: Purpose,
@@ -124,7 +124,10 @@ pub(super) fn arm(
 }
 
 /// Until when a link works that has its secret; `None` if it works no more.
-pub(super) fn open_until(tx: &ReadTx<'_>, link: LinkKey) -> Result<Option<Timestamp>, Broken> {
+pub(in crate::service) fn open_until(
+    tx: &ReadTx<'_>,
+    link: LinkKey,
+) -> Result<Option<Timestamp>, Broken> {
     tx.row(
         "SELECT expires_at FROM link WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2",
         params![link, tx.now],
@@ -133,7 +136,7 @@ pub(super) fn open_until(tx: &ReadTx<'_>, link: LinkKey) -> Result<Option<Timest
 }
 
 /// Whose link this is, if it works. Says nothing about a moment later: [`claim`] decides.
-pub(super) fn find(
+pub(in crate::service) fn find(
     tx: &ReadTx<'_>,
     purpose: Purpose,
     digest: Digest,
@@ -149,7 +152,7 @@ pub(super) fn find(
 }
 
 /// A link that was used up just now.
-pub(super) struct Claimed {
+pub(in crate::service) struct Claimed {
     /// Whose it was.
     pub account: AccountKey,
     /// Whether it came by mail, and was not handed out by an operator.
@@ -158,7 +161,7 @@ pub(super) struct Claimed {
 
 /// Uses a link up; `None` if it did not work, or somebody was faster. One in whose place another was wished for works no
 /// more from then on, although it takes a moment until that other one is made.
-pub(super) fn claim(
+pub(in crate::service) fn claim(
     tx: &Tx<'_>,
     purpose: Purpose,
     digest: Digest,
@@ -180,7 +183,7 @@ pub(super) fn claim(
 }
 
 /// Makes all links of an account for one purpose void, and forgets wishes for one that were not granted yet.
-pub(super) fn void(
+pub(in crate::service) fn void(
     tx: &Tx<'_>,
     account: AccountKey,
     purpose: Purpose,
@@ -201,7 +204,11 @@ pub(super) fn void(
 /// Makes all links of an account void, whatever they are for, with the wishes for one and a change of address that waits:
 /// its password or its address is another now, or nobody may sign in to it. What is left in a mailbox, or on its way
 /// there, must not undo that, and somebody who had the old password must not keep a change in flight.
-pub(super) fn void_all(tx: &Tx<'_>, account: AccountKey, reason: &str) -> Result<(), Broken> {
+pub(in crate::service) fn void_all(
+    tx: &Tx<'_>,
+    account: AccountKey,
+    reason: &str,
+) -> Result<(), Broken> {
     tx.run(
         "UPDATE link SET ended_at = ?2, end_reason = ?3 WHERE account_id = ?1 AND ended_at IS NULL",
         params![account, tx.now, reason],
@@ -210,11 +217,11 @@ pub(super) fn void_all(tx: &Tx<'_>, account: AccountKey, reason: &str) -> Result
         "DELETE FROM wish WHERE email_key = (SELECT email_key FROM account WHERE id = ?1)",
         params![account],
     )?;
-    email_change::withdraw(tx, account)
+    pending_email::withdraw(tx, account)
 }
 
 /// How many links were asked for since `since`, not counting an operator's.
-pub(super) fn count_requests(
+pub(in crate::service) fn count_requests(
     tx: &ReadTx<'_>,
     account: AccountKey,
     purpose: Purpose,
@@ -230,7 +237,7 @@ pub(super) fn count_requests(
 }
 
 /// The links of an account, newest first.
-pub(super) fn list(
+pub(in crate::service) fn list(
     tx: &ReadTx<'_>,
     account: AccountKey,
     purpose: Purpose,
@@ -253,7 +260,7 @@ pub(super) fn list(
 }
 
 /// Deletes at most `limit` requests that nobody counts or looks at any more; returns how many.
-pub(super) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+pub(in crate::service) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM link WHERE id IN (SELECT id FROM (SELECT id, requested_at FROM link ORDER BY id LIMIT ?2) \
          AS oldest WHERE requested_at < ?1)",

@@ -11,21 +11,26 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::account::{self, Prepared};
-use super::error::{invalid_token, unexpected};
-use super::event::{Entry, Kind};
-use super::letter::Topic;
-use super::outbox::Note;
-use super::scope::Scope;
-use super::session::{self, Ended, Grant, SignIn, Wanted};
-use super::throttle::{self, Subject};
-use super::{
-    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Registration, Selector,
-    Verification, client, email_verification, invitation, one_time_link, refresh_token,
-};
 use crate::ids::{AccountKey, SessionId, SessionKey};
 use crate::password::{self, Password};
 use crate::secret::{SetupToken, TagKey};
+use crate::service::account::{self, Prepared};
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::one_time_link;
+use crate::service::delivery::outbox::Note;
+use crate::service::error::{invalid_token, unexpected};
+use crate::service::event::{Entry, Kind};
+use crate::service::recovery::email_verification;
+use crate::service::session::client;
+use crate::service::session::scope::Scope;
+use crate::service::session::{self, Ended, Grant, SignIn, Wanted};
+use crate::service::sign_up::invitation;
+use crate::service::throttle::{self, Subject};
+use crate::service::token::refresh;
+use crate::service::{
+    AccountDetails, Actor, Authd, Code, Device, Error, NewAccount, Registration, Selector,
+    Verification,
+};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// What became of a registration.
@@ -538,7 +543,7 @@ impl Authd {
         })
     }
 
-    pub(super) fn prepare(
+    pub(in crate::service) fn prepare(
         &self,
         account: NewAccount,
         password: Option<&str>,
@@ -577,7 +582,7 @@ impl Authd {
     }
 
     /// Checks and hashes a new password of `account`; if that was deleted, what is wrong is for the caller to say.
-    pub(super) fn hash_new(
+    pub(in crate::service) fn hash_new(
         &self,
         account: AccountKey,
         password: &str,
@@ -727,7 +732,7 @@ fn begin_session(tx: &Tx<'_>, account: account::Loaded, opening: &Opening) -> Re
             |row| row.get(0),
         )?
         .ok_or_else(|| unexpected("an insertion returned no row"))?;
-    let token = refresh_token::begin(
+    let token = refresh::begin(
         tx,
         key,
         client::FIRST_PARTY_KEY,
@@ -773,7 +778,7 @@ fn begin_anew(
     )?;
     let (expires_at, scope) = old.ok_or_else(|| Error::not_found("open session"))?;
     let scope = Scope::from_row(scope.as_deref());
-    let token = refresh_token::begin(
+    let token = refresh::begin(
         tx,
         session,
         client::FIRST_PARTY_KEY,

@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{
-    Authd, Error, email_change, event, invitation, one_time_link, refresh_token, registration,
-    throttle,
-};
 use crate::clock::Standing;
 use crate::ids::SessionKey;
+use crate::service::account::pending_email;
+use crate::service::delivery::one_time_link;
+use crate::service::event;
+use crate::service::sign_up::invitation;
+use crate::service::sign_up::registration;
+use crate::service::throttle;
+use crate::service::token::refresh;
+use crate::service::{Authd, Error};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// Rows that one step looks at, and one transaction deletes: a few milliseconds each.
@@ -85,10 +89,10 @@ impl Authd {
             self.until_done(move |tx| event::sweep(tx, tx.now.minus(retention), LIMIT))?;
         swept.throttles = self.until_done(|tx| throttle::sweep(tx, LIMIT))?;
         swept.links = self.until_done(|tx| one_time_link::sweep(tx, LIMIT))?;
-        swept.email_changes = self.until_done(|tx| email_change::sweep(tx, LIMIT))?;
+        swept.email_changes = self.until_done(|tx| pending_email::sweep(tx, LIMIT))?;
         swept.registrations = self.until_done(|tx| registration::sweep(tx, LIMIT))?;
         swept.invitations = self.until_done(|tx| invitation::sweep(tx, LIMIT))?;
-        swept.seal_keys = self.store.write(refresh_token::sweep_seal_keys)?;
+        swept.seal_keys = self.store.write(refresh::sweep_seal_keys)?;
         // Seen at each day's first rotation, so whatever lives was seen within its idle lifetime and a day.
         let unseen = idle + Duration::from_secs(2 * 24 * 60 * 60);
         swept.user_agents = self.until_done(move |tx| {
@@ -119,8 +123,8 @@ impl Authd {
         self.store.housekeep();
         self.tend_signing_keys()?;
         let is_believed = !matches!(self.clock.standing(), Standing::Unconfirmed(_));
-        if is_believed && self.store.read(refresh_token::seal_keys_are_due)? {
-            self.store.write(refresh_token::sweep_seal_keys)?;
+        if is_believed && self.store.read(refresh::seal_keys_are_due)? {
+            self.store.write(refresh::sweep_seal_keys)?;
         }
         Ok(())
     }

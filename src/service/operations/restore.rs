@@ -12,12 +12,14 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::event::{Entry, Kind};
-use super::session::Ended;
-use super::{Error, signing_key, throttle};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{AccountId, AccountKey};
 use crate::secret::TagKey;
+use crate::service::Error;
+use crate::service::event::{Entry, Kind};
+use crate::service::session::Ended;
+use crate::service::throttle;
+use crate::service::token::signing_key;
 use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
@@ -258,7 +260,7 @@ mod tests {
     fn every_table_is_either_kept_or_emptied() {
         let emptied = EMPTIED.map(|sql| sql.trim_start_matches("DELETE FROM "));
         let known = [&KEPT[..], &emptied[..], &["refresh_family", "signing_key"]].concat();
-        let schema = include_str!("../../schema.sql");
+        let schema = include_str!("../../../schema.sql");
         let tables = schema.split("CREATE TABLE ").skip(1);
         for table in tables.filter_map(|rest| rest.split(' ').next()) {
             assert!(known.contains(&table), "is {table} kept or emptied?");

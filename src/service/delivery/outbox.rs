@@ -29,16 +29,20 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::error::unexpected;
-use super::event::{Entry, Kind};
-use super::letter::{self, Occasion, Topic};
-use super::one_time_link::{self, Purpose};
-use super::throttle::{self, Subject};
-use super::{Authd, Device, Error, account, email_change, invitation, registration};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey, LetterKey, LinkKey, RegistrationKey};
 use crate::mail::{Letter, Mailer, Undelivered};
 use crate::secret::{Digest, InvitationToken, ResetToken, VerificationToken};
+use crate::service::account;
+use crate::service::account::pending_email;
+use crate::service::delivery::message::{self, Occasion, Topic};
+use crate::service::delivery::one_time_link::{self, Purpose};
+use crate::service::error::unexpected;
+use crate::service::event::{Entry, Kind};
+use crate::service::sign_up::invitation;
+use crate::service::sign_up::registration;
+use crate::service::throttle::{self, Subject};
+use crate::service::{Authd, Device, Error};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// The pause after the first try that failed; each further one is twice as long.
@@ -80,13 +84,13 @@ const fn lifetime(topic: Topic) -> Duration {
 
 /// Where letters are noted, if mail is on.
 #[derive(Clone, Copy)]
-pub(super) struct Outbox {
+pub(in crate::service) struct Outbox {
     is_on: bool,
 }
 
 /// A letter that becomes due: what about, to whom, and what it carries.
 #[derive(Clone, Copy)]
-pub(super) struct Note<'a> {
+pub(in crate::service) struct Note<'a> {
     topic: Topic,
     account: Option<AccountKey>,
     email: Option<&'a str>,
@@ -217,7 +221,7 @@ fn is_too_much(tx: &Tx<'_>, note: &Note<'_>) -> Result<bool, Broken> {
         }
         (_, None, None) => return Err(unexpected("a letter is for nobody")),
     };
-    let tag_key = super::present_tag_key(tx)?;
+    let tag_key = crate::service::present_tag_key(tx)?;
     let email_key = email.to_ascii_lowercase();
     let addressee = match (note.link, note.registration) {
         (None, None) => Subject::Notified(&email_key),
@@ -437,7 +441,7 @@ impl Sender {
 }
 
 impl Authd {
-    pub(super) fn outbox(&self) -> Outbox {
+    pub(in crate::service) fn outbox(&self) -> Outbox {
         Outbox {
             is_on: self.policy.sends_mail,
         }
@@ -527,13 +531,13 @@ fn take(
     )?;
     let email = addressee(tx, &due)?;
     let pending = match (due.topic, due.account) {
-        (Topic::EmailChangePresent, Some(account)) => email_change::pending(tx, account)?,
+        (Topic::EmailChangePresent, Some(account)) => pending_email::pending(tx, account)?,
         _ => None,
     };
     let secret = carried
         .as_ref()
         .map(|(carried, until)| (carried.reveal(), *until));
-    let written = letter::write(&Occasion {
+    let written = message::write(&Occasion {
         topic: due.topic,
         issuer,
         email: &email,
@@ -583,7 +587,7 @@ fn carried(
 
 /// Forgets the letter of a registration whose link an operator hands out: it would carry one that works no more, or make
 /// that of the operator void when it leaves.
-pub(super) fn forget_registration(
+pub(in crate::service) fn forget_registration(
     tx: &Tx<'_>,
     registration: RegistrationKey,
 ) -> Result<(), Broken> {

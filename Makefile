@@ -47,14 +47,15 @@ advisories: $(TOOLS)/bin/cargo-deny
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS)
 
-# The examples are tested with the languages that they are written in and what judges units of systemd, and the end-to-end
-# tests look at system calls and stand behind a proxy. Debian keeps nginx where only root's PATH leads.
+# What the tests run beside Rust: the languages of the examples, systemd's check of its units, strace to count system
+# calls, nginx as a proxy, and PostgreSQL to prepare the SQL of src/service. Debian keeps nginx and PostgreSQL out of PATH.
 test-tools:
 	@missing=; \
 	for tool in curl python3 node npm strace systemd-analyze openssl; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx"; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -n "$$missing" ]; then \
 		packages=$$(echo "$$missing" | sed 's/\<node\>/nodejs/; s/systemd-analyze/systemd/'); \

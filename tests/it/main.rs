@@ -16,6 +16,7 @@ mod invitations;
 mod keys;
 mod password_reset;
 mod passwords;
+mod portable_sql;
 mod properties;
 mod refresh;
 mod restore;

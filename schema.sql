@@ -84,15 +84,22 @@ CREATE TABLE user_agent (
     seen_at INTEGER NOT NULL
 ) STRICT;
 
--- One sign-in on one device. A rotation does not write here.
+-- One sign-in on one device. A rotation does not write here: the last use of a session is the later of its own and the
+-- last rotations of its families.
 CREATE TABLE session (
     -- Never given again, as an account's.
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
     account_id    INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
     device_name   TEXT,
+    -- How the account owner was authenticated (RFC 8176), separated by spaces.
+    amr           TEXT NOT NULL,
     created_at    INTEGER NOT NULL,
-    -- The absolute end; the idle one follows from the family's last rotation.
+    -- Its own last use, and from where: its sign-in, or a request that carried its cookie.
+    last_used_at  INTEGER NOT NULL,
+    ip            BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
+    user_agent_id INTEGER NOT NULL,
+    -- The absolute end. It also ends when it was not used for the idle lifetime, which is a setting.
     expires_at    INTEGER NOT NULL,
     -- When and why it was ended before that. Never taken back.
     ended_at      INTEGER,
@@ -153,14 +160,29 @@ CREATE TABLE signing_key (
     signs_from  INTEGER NOT NULL
 ) STRICT;
 
--- Failures in a row, by account, by address and by unknown name. Successes are not counted.
+-- Allowances that attempts use up and time restores, by network, by login and network, by session and by mailbox. The
+-- subject is a keyed digest, so that the file does not list the addresses and logins that were tried.
 CREATE TABLE throttle (
-    subject       BLOB PRIMARY KEY CHECK (length(subject) = 16),
-    -- An address is forgotten after an hour; an account's row stays until somebody signs in.
-    forgettable   INTEGER NOT NULL CHECK (forgettable IN (0, 1)),
-    failures      INTEGER NOT NULL,
-    last_at       INTEGER NOT NULL,
-    blocked_until INTEGER NOT NULL
+    subject     BLOB PRIMARY KEY CHECK (length(subject) = 16),
+    -- When the allowance is whole again. Each attempt moves it; the row means nothing after it.
+    restored_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX throttle_restored ON throttle (restored_at);
+
+-- Wrong passwords for an account: one row for each place from which its owner signed in within 90 days, and one for all
+-- other places together.
+CREATE TABLE sign_in_counter (
+    account_id   INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    -- A keyed digest of the network; empty for all other places.
+    place        BLOB NOT NULL CHECK (length(place) IN (0, 16)),
+    -- The latest sign-in from there; NULL for all other places.
+    signed_in_at INTEGER,
+    -- Wrong passwords without a day's break, and when the latest was.
+    failures     INTEGER NOT NULL,
+    failed_at    INTEGER,
+    -- Until when even the right password is refused.
+    locked_until INTEGER,
+    PRIMARY KEY (account_id, place)
 ) STRICT, WITHOUT ROWID;
 
 -- What the owner of an account, or the operator, wants to know later.
@@ -176,38 +198,26 @@ CREATE TABLE event (
     detail     TEXT
 ) STRICT;
 CREATE INDEX event_of_account ON event (account_id, id);
+CREATE INDEX event_of_nobody ON event (kind, id) WHERE account_id IS NULL;
 
--- One-time links: who asked for one, when and from where. The link itself stands in the letter and nowhere else.
-CREATE TABLE link (
-    id           INTEGER PRIMARY KEY,
-    account_id   INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-    purpose      TEXT NOT NULL,
-    requested_at INTEGER NOT NULL,
-    -- Who asked (4 or 16 bytes of address); NULL for an operator.
-    ip           BLOB CHECK (length(ip) IN (4, 16)),
-    user_agent   TEXT,
-    -- The digest of the link's secret, which is drawn when the letter is about to leave; until then there is no link.
-    digest       BLOB UNIQUE CHECK (length(digest) = 32),
-    expires_at   INTEGER,
-    -- When it was used, or became void; and which of the two. Never taken back.
-    ended_at     INTEGER,
-    end_reason   TEXT
-) STRICT;
-CREATE INDEX link_of_account ON link (account_id, requested_at);
-
--- What was asked for by e-mail address, whether or not anybody has it here: it costs the same, and tells nothing. Whose it
--- is, is found out by whoever sends the mail, within a second.
-CREATE TABLE wish (
-    id           INTEGER PRIMARY KEY AUTOINCREMENT,
-    email_key    TEXT NOT NULL,
-    purpose      TEXT NOT NULL,
-    requested_at INTEGER NOT NULL,
-    ip           BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
-    user_agent   TEXT NOT NULL
+-- Invitations: a person who holds one may make an account, once.
+CREATE TABLE invitation (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id  BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
+    -- The address that the account must have; NULL for any.
+    email      TEXT,
+    email_key  TEXT,
+    -- The group that the account is in from the start.
+    group_id   INTEGER REFERENCES user_group (id) ON DELETE SET NULL,
+    -- Whether it is mailed to that address: using it then proves the address.
+    is_mailed  INTEGER NOT NULL CHECK (is_mailed IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    -- The account that was made with it.
+    account_id INTEGER REFERENCES account (id) ON DELETE SET NULL
 ) STRICT;
 
--- Registrations whose address was not proven yet: the account is made when the link is followed. Until then nobody
--- holds an address at which they do not read mail, nor a name. Each carries the password that was chosen with it.
+-- Registrations whose address is not proven yet. The account is made when the link is followed and the password given
+-- that was chosen with the registration. Until then no account holds the address or the username.
 CREATE TABLE registration (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     email         TEXT NOT NULL,
@@ -215,64 +225,62 @@ CREATE TABLE registration (
     username      TEXT,
     name          TEXT,
     password_hash TEXT NOT NULL,
-    -- With which invitation, if with one; it is used up when the account is made.
+    -- The invitation, if there is one; it is used up when the account is made.
     invitation_id INTEGER REFERENCES invitation (id) ON DELETE CASCADE,
-    requested_at  INTEGER NOT NULL,
-    ip            BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
-    user_agent    TEXT NOT NULL,
-    -- As a link's.
-    digest        BLOB UNIQUE CHECK (length(digest) = 32),
-    expires_at    INTEGER
+    requested_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX registration_of_email ON registration (email_key, requested_at);
 CREATE INDEX registration_of_invitation ON registration (invitation_id) WHERE invitation_id IS NOT NULL;
 
--- Invitations: who holds one may make an account, once.
-CREATE TABLE invitation (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    public_id  BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
-    -- For whom; NULL for whoever holds it.
-    email      TEXT,
-    email_key  TEXT,
-    -- The group that the account is in from the start.
-    group_id   INTEGER REFERENCES user_group (id) ON DELETE SET NULL,
-    -- Whether a letter carries it: whoever holds it reads mail at that address then.
-    is_mailed  INTEGER NOT NULL CHECK (is_mailed IN (0, 1)),
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    -- NULL until its letter leaves.
-    digest     BLOB UNIQUE CHECK (length(digest) = 32),
-    -- When it was used or withdrawn; which of the two, and by whom it was used. Never taken back.
-    ended_at   INTEGER,
-    end_reason TEXT,
-    account_id INTEGER REFERENCES account (id) ON DELETE SET NULL
-) STRICT;
-
--- Letters that have not left yet: for whom and what about. What stands in one is written when it leaves.
-CREATE TABLE outbox (
-    id              INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- Its Message-ID, the same at each try; another if its link is another after a restart.
-    public_id       BLOB NOT NULL CHECK (length(public_id) = 16),
-    -- Whom it concerns; NULL for somebody who has no account yet.
-    account_id      INTEGER REFERENCES account (id) ON DELETE CASCADE,
-    -- Where it goes, if not to the address that the account has when it leaves.
-    email           TEXT,
+-- Tokens that work once, each in a link: what for, who asked, and how it ended. Only the link holds the plain token.
+CREATE TABLE one_time_token (
+    id              INTEGER PRIMARY KEY,
     purpose         TEXT NOT NULL,
-    -- What its link is for, if it carries one.
-    link_id         INTEGER REFERENCES link (id) ON DELETE CASCADE,
+    -- The subject: one of the three.
+    account_id      INTEGER REFERENCES account (id) ON DELETE CASCADE,
     registration_id INTEGER REFERENCES registration (id) ON DELETE CASCADE,
     invitation_id   INTEGER REFERENCES invitation (id) ON DELETE CASCADE,
-    -- From where what it tells of was done; NULL for an operator.
+    -- When it was asked for, and from where (4 or 16 bytes of address); the address is NULL for an operator.
+    requested_at    INTEGER NOT NULL,
     ip              BLOB CHECK (length(ip) IN (4, 16)),
-    created_at      INTEGER NOT NULL,
+    user_agent      TEXT,
+    -- NULL until the message that carries it is about to leave.
+    digest          BLOB UNIQUE CHECK (length(digest) = 32),
+    expires_at      INTEGER,
+    -- When and why it ended before that: used, replaced, withdrawn, or the reason for which all were. Never taken back.
+    ended_at        INTEGER,
+    end_reason      TEXT,
+    CHECK (coalesce(account_id, registration_id, invitation_id) IS NOT NULL)
+) STRICT;
+CREATE INDEX token_of_account ON one_time_token (account_id, requested_at) WHERE account_id IS NOT NULL;
+CREATE INDEX token_of_registration ON one_time_token (registration_id) WHERE registration_id IS NOT NULL;
+CREATE INDEX token_of_invitation ON one_time_token (invitation_id) WHERE invitation_id IS NOT NULL;
+
+-- Messages that have not left yet: to whom and what about. The text is written when a message leaves.
+CREATE TABLE outbox (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Its Message-ID, the same at each try; a new one if its link is a new one after a restart.
+    public_id   BLOB NOT NULL CHECK (length(public_id) = 16),
+    topic       TEXT NOT NULL,
+    -- The address in its compared form, where a client asked for a link: the sender looks the account up.
+    email_key   TEXT,
+    -- The account that it is about; NULL before it was looked up, and for a person who has no account.
+    account_id  INTEGER REFERENCES account (id) ON DELETE CASCADE,
+    -- The address that it goes to, if not to the one that the account has when it leaves.
+    email       TEXT,
+    -- The token in its link, if it carries one.
+    token_id    INTEGER REFERENCES one_time_token (id) ON DELETE CASCADE,
+    -- The client that caused it; the address is NULL for an operator.
+    ip          BLOB CHECK (length(ip) IN (4, 16)),
+    user_agent  TEXT,
+    created_at  INTEGER NOT NULL,
     -- How often it was tried, and when it is tried next.
-    attempts        INTEGER NOT NULL,
-    due_at          INTEGER NOT NULL,
-    CHECK (account_id IS NOT NULL OR email IS NOT NULL)
+    attempts    INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL,
+    CHECK (coalesce(email_key, email) IS NOT NULL OR account_id IS NOT NULL)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);
--- For whoever deletes what a letter is about: without these each deletion reads every letter that waits.
+CREATE UNIQUE INDEX outbox_request ON outbox (email_key, topic) WHERE email_key IS NOT NULL;
+-- For the deletion of what a message is about: without these each deletion reads all messages.
 CREATE INDEX outbox_of_account ON outbox (account_id) WHERE account_id IS NOT NULL;
-CREATE INDEX outbox_of_link ON outbox (link_id) WHERE link_id IS NOT NULL;
-CREATE INDEX outbox_of_registration ON outbox (registration_id) WHERE registration_id IS NOT NULL;
-CREATE INDEX outbox_of_invitation ON outbox (invitation_id) WHERE invitation_id IS NOT NULL;
+CREATE INDEX outbox_of_token ON outbox (token_id) WHERE token_id IS NOT NULL;

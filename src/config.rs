@@ -376,25 +376,7 @@ impl Key {
     }
 }
 
-/// Who may create an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registration {
-    /// Operators only.
-    Closed,
-    /// Whoever holds an invitation of an operator.
-    Invite,
-    /// Everybody who reaches the server.
-    Open,
-}
-
-/// Whether an address has to be proven before there is an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verification {
-    /// Accounts show whether it was.
-    Optional,
-    /// A registration waits for it.
-    Required,
-}
+pub use crate::policy::{Registration, Verification};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,10 +52,10 @@ keys! {
     GroupKey;
     /// The row of an invitation.
     InvitationKey;
-    /// The row of a one-time link.
-    LinkKey;
-    /// The row of a letter in the outbox.
-    LetterKey;
+    /// The row of a one-time token.
+    OneTimeTokenKey;
+    /// The row of a message in the outbox.
+    MessageKey;
     /// The row of a registration that waits.
     RegistrationKey;
     /// The row of a seal key.

@@ -30,7 +30,8 @@ use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLev
 use crate::entropy::Entropy;
 use crate::mail::Route;
 use crate::password::{self, Hasher, Params};
-use crate::service::{self, Authd, Policy, Registration, Verification};
+use crate::policy::Policy;
+use crate::service::{self, Authd};
 use crate::store::{self, Options, Role, Store};
 use output::Output;
 
@@ -283,15 +284,8 @@ fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
         .map_err(|error| Failure::Configuration(error.to_string()))?;
     let policy = Policy {
         issuer,
-        registration: match config.registration {
-            config::Registration::Closed => Registration::Closed,
-            config::Registration::Invite => Registration::Invite,
-            config::Registration::Open => Registration::Open,
-        },
-        verification: match config.verification {
-            config::Verification::Optional => Verification::Optional,
-            config::Verification::Required => Verification::Required,
-        },
+        registration: config.registration,
+        verification: config.verification,
         password,
         access_token_lifetime: config.access_token_lifetime,
         session_idle_lifetime: config.session_idle_lifetime,

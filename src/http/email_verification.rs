@@ -25,6 +25,8 @@ pub(super) struct Request {
 pub(super) struct Confirm {
     /// The token of the link.
     token: String,
+    /// The password that was chosen, where the link completes a registration.
+    password: Option<String>,
 }
 
 /// What the link shows to whoever opens it in a browser.
@@ -52,6 +54,7 @@ pub(super) fn request(call: &Call<'_>) -> Result<Response, Problem> {
 
 pub(super) fn confirm(call: &Call<'_>) -> Result<Response, Problem> {
     let body: Confirm = call.json()?;
-    call.authd.confirm_email(&body.token, &call.device)?;
+    call.authd
+        .confirm_email(&body.token, body.password.as_deref(), &call.device)?;
     Ok(Response::new(204))
 }

@@ -47,6 +47,7 @@ const fn status_of(code: Code) -> u16 {
         Code::InvalidRequest
         | Code::InvalidScope
         | Code::InvalidResetToken
+        | Code::PasswordRequired
         | Code::InvalidVerificationToken => 400,
         Code::InvalidCredentials | Code::InvalidGrant | Code::InvalidToken => 401,
         Code::WrongPassword

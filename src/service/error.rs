@@ -20,6 +20,8 @@ pub enum Code {
     InvalidToken,
     /// The current password that a change asks for is wrong.
     WrongPassword,
+    /// The link completes a registration, and takes its password too.
+    PasswordRequired,
     /// The password was set by an operator and has to be changed with this sign-in.
     PasswordChangeRequired,
     /// The password is too short, too common or too close to the account.
@@ -58,6 +60,7 @@ impl Code {
             Code::InvalidGrant => "invalid_grant",
             Code::InvalidToken => "invalid_token",
             Code::WrongPassword => "wrong_password",
+            Code::PasswordRequired => "password_required",
             Code::PasswordChangeRequired => "password_change_required",
             Code::WeakPassword => "weak_password",
             Code::RegistrationClosed => "registration_closed",

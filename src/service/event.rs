@@ -1,7 +1,7 @@
-//! What the owner of an account, or the operator, wants to know later.
+//! Events: what an account owner or an operator wants to know later.
 //!
 //! An event is written in the transaction that makes it true, so there is none without the other. Rotations write
-//! none: they are the normal case, and the family's row tells the last one.
+//! none: they are the normal case, and the row of the family has the last one.
 
 use std::net::IpAddr;
 
@@ -14,11 +14,23 @@ use crate::ids::{AccountId, AccountKey, SessionId};
 use crate::service::Device;
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
-/// Events of one kind that an account keeps: somebody who signs in all day must not fill the disk, nor somebody with a
-/// stolen token wash away what shows it.
+/// The most events that one question answers.
+pub const MOST_LISTED: u32 = 1000;
+
+/// Events of one kind that are kept for an account. A client that signs in all day must not fill the disk, and a thief with
+/// a stolen token must not push out the events that show the theft.
 const MOST_OF_KIND: u32 = 200;
 
-/// What an owner is not shown: what a mail server said is between it and whoever runs this one.
+/// Events of one kind that are kept about no account, such as failed sign-ins for logins that no account has.
+const MOST_OF_NOBODY: u32 = 1000;
+
+macro_rules! columns {
+    () => {
+        "e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail"
+    };
+}
+
+/// Not shown to account owners: the answer of a mail server is for operators.
 const OPERATORS_ALONE: Kind = Kind::MailFailed;
 
 /// The kinds of event, by their stable names.
@@ -43,9 +55,11 @@ pub(super) enum Kind {
     EmailChangeRequested,
     EmailChanged,
     MailFailed,
+    MailLimited,
     SignIn,
     SignInFailed,
     SignInThrottled,
+    SignInIncomplete,
     SessionEnded,
     SessionsEnded,
     RefreshRefused,
@@ -78,9 +92,11 @@ impl Kind {
             Kind::EmailChangeRequested => "email_change_requested",
             Kind::EmailChanged => "email_changed",
             Kind::MailFailed => "mail_failed",
+            Kind::MailLimited => "mail_limited",
             Kind::SignIn => "sign_in",
             Kind::SignInFailed => "sign_in_failed",
             Kind::SignInThrottled => "sign_in_throttled",
+            Kind::SignInIncomplete => "sign_in_incomplete",
             Kind::SessionEnded => "session_ended",
             Kind::SessionsEnded => "sessions_ended",
             Kind::RefreshRefused => "refresh_refused",
@@ -126,6 +142,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// One about an account.
     pub fn of(kind: Kind, account: AccountKey) -> Entry<'a> {
         Entry {
             account: Some(account),
@@ -133,7 +150,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// One that concerns no account, or none that still exists: for the operator.
+    /// One about no account, or about none that still exists: for operators.
     pub fn of_nobody(kind: Kind) -> Entry<'a> {
         Entry {
             kind,
@@ -180,18 +197,23 @@ impl<'a> Entry<'a> {
                 self.detail.map(|detail| detail.to_string()),
             ],
         )?;
-        if self.account.is_some() {
-            tx.run(
+        match self.account {
+            Some(account) => tx.run(
                 "DELETE FROM event WHERE id = \
                  (SELECT id FROM event WHERE account_id = ?1 AND kind = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)",
-                params![self.account, self.kind.as_str(), MOST_OF_KIND],
-            )?;
-        }
+                params![account, self.kind.as_str(), MOST_OF_KIND],
+            )?,
+            None => tx.run(
+                "DELETE FROM event WHERE id = \
+                 (SELECT id FROM event WHERE account_id IS NULL AND kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                params![self.kind.as_str(), MOST_OF_NOBODY],
+            )?,
+        };
         Ok(())
     }
 
-    /// Writes it unless the account's recent past already has one of this kind for this session: a client that
-    /// keeps asking with a dead token is told each time, and its owner once.
+    /// Writes it unless the latest 50 events of the account have one of this kind for this session: a client that keeps
+    /// presenting a dead token is refused each time, and leaves one event.
     pub fn write_once(self, tx: &Tx<'_>) -> Result<(), Broken> {
         let known: Option<i64> = tx.row(
             "SELECT id FROM (SELECT id, kind, session_id FROM event WHERE account_id = ?1 \
@@ -216,9 +238,13 @@ pub(super) fn list(
 ) -> Result<Vec<Event>, Broken> {
     match account {
         None => tx.rows(
-            "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+            concat!(
+                "SELECT ",
+                columns!(),
+                " \
              FROM event e LEFT JOIN account a ON a.id = e.account_id \
-             WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2",
+             WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2"
+            ),
             params![before, limit],
             from_row,
         ),
@@ -244,16 +270,20 @@ fn list_of(
     limit: u32,
 ) -> Result<Vec<Event>, Broken> {
     tx.rows(
-        "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+        concat!(
+            "SELECT ",
+            columns!(),
+            " \
          FROM event e JOIN account a ON a.id = e.account_id \
-         WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind <> ?4 ORDER BY e.id DESC LIMIT ?2",
+         WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind <> ?4 ORDER BY e.id DESC LIMIT ?2"
+        ),
         params![before, limit, account, hidden],
         from_row,
     )
 }
 
-/// The events after `after`, of `account` or of all, oldest first, at most `limit`. There is one writer, so a later one
-/// never has a smaller number: whoever goes on from the last misses none.
+/// The events after `after`, of `account` or of all, oldest first, at most `limit`. There is one writer, so a later event
+/// never has a smaller number, and a reader who goes on from the last one misses none.
 pub(super) fn list_after(
     tx: &ReadTx<'_>,
     account: Option<AccountKey>,
@@ -262,23 +292,31 @@ pub(super) fn list_after(
 ) -> Result<Vec<Event>, Broken> {
     match account {
         None => tx.rows(
-            "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+            concat!(
+                "SELECT ",
+                columns!(),
+                " \
              FROM event e LEFT JOIN account a ON a.id = e.account_id \
-             WHERE e.id > ?1 ORDER BY e.id LIMIT ?2",
+             WHERE e.id > ?1 ORDER BY e.id LIMIT ?2"
+            ),
             params![after, limit],
             from_row,
         ),
         Some(account) => tx.rows(
-            "SELECT e.id, e.at, e.kind, a.public_id, a.email, e.session_id, e.ip, e.user_agent, e.detail \
+            concat!(
+                "SELECT ",
+                columns!(),
+                " \
              FROM event e JOIN account a ON a.id = e.account_id \
-             WHERE e.account_id = ?3 AND e.id > ?1 ORDER BY e.id LIMIT ?2",
+             WHERE e.account_id = ?3 AND e.id > ?1 ORDER BY e.id LIMIT ?2"
+            ),
             params![after, limit, account],
             from_row,
         ),
     }
 }
 
-/// From where wrong passwords for an account came since it was last signed in to, the latest first.
+/// The addresses from which wrong passwords for an account came since its last sign-in, the latest first.
 pub(super) fn failing_addresses(
     tx: &ReadTx<'_>,
     account: AccountKey,
@@ -304,6 +342,15 @@ pub(super) fn failing_addresses(
 pub(super) fn latest(tx: &ReadTx<'_>, kind: Kind) -> Result<Option<Timestamp>, Broken> {
     tx.row(
         "SELECT at FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1",
+        params![kind.as_str()],
+        |row| row.get(0),
+    )
+}
+
+/// When the latest event of `kind` about no account was.
+pub(super) fn latest_of_nobody(tx: &ReadTx<'_>, kind: Kind) -> Result<Option<Timestamp>, Broken> {
+    tx.row(
+        "SELECT at FROM event WHERE kind = ?1 AND account_id IS NULL ORDER BY id DESC LIMIT 1",
         params![kind.as_str()],
         |row| row.get(0),
     )

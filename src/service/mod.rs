@@ -13,10 +13,12 @@
 
 mod account;
 mod authentication;
+mod context;
 mod delivery;
 mod error;
 mod event;
 mod operations;
+mod owner;
 mod recovery;
 mod session;
 mod sign_up;
@@ -27,83 +29,42 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 pub use account::groups::Group;
 pub use account::{Account, AccountDetails, NewAccount, Selector};
-pub use authentication::{Profile, Registered, SetupLink};
 pub use delivery::message::trial as trial_letter;
-pub use delivery::one_time_link::LinkRequest;
-pub use delivery::outbox::Sender;
+pub use delivery::one_time_token::LinkRequest;
+pub use delivery::sender::Sender;
 pub use error::{Code, Error};
 pub use event::Event;
-pub use operations::accounts::{AccountQuery, EventQuery, Failures};
+pub use operations::accounts::{AccountQuery, Failures};
 pub use operations::doctor_pass::issue as issue_doctors_pass;
+pub use operations::events::EventQuery;
 pub use operations::health::{Examination, Waiting, examine};
 pub use operations::restore::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use operations::sweep::Swept;
+pub use owner::Profile;
 pub use recovery::email_verification::{Proves, VerificationLink};
 pub use recovery::password_reset::ResetLink;
-pub use session::{Ended, Session, SignIn, Wanted};
-pub use sign_up::inviting::{Invitation, Invited, NewInvitation};
-pub use sign_up::registration::WaitingRegistration;
+pub use session::{Ended, Session, Wanted};
+pub use sign_up::invitation::{Invitation, Invited, NewInvitation};
+pub use sign_up::registration::{Registered, WaitingRegistration};
+pub use sign_up::set_up::SetupLink;
 pub use token::access::{Claims, JwkSet};
+pub use token::grant::SignIn;
 pub use token::refresh::FoundToken;
 pub use token::signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
+
+pub use crate::policy::{Policy, Registration, Verification};
+
+use context::Settings;
 
 use crate::clock::{Clock, Standing};
 use crate::entropy::Entropy;
 use crate::ids::{AccountId, AccountKey, SessionId, SessionKey};
-use crate::password::{self, Hasher};
+use crate::password::Hasher;
 use crate::secret::TagKey;
 use crate::store::{Broken, Statistics, Store};
-
-/// What an operator decides, and the service keeps to.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Absolute URL of this server without a trailing slash: the `iss` and `aud` of its tokens.
-    pub issuer: String,
-    /// Who may make an account.
-    pub registration: Registration,
-    /// Whether an address has to be proven before there is an account.
-    pub verification: Verification,
-    /// What a password must be.
-    pub password: password::Policy,
-    /// How long an access token is valid; 1 minute to 1 hour.
-    pub access_token_lifetime: Duration,
-    /// A session that was not refreshed for this long is over.
-    pub session_idle_lifetime: Duration,
-    /// A session is over this long after its sign-in, however often it was refreshed.
-    pub session_lifetime: Duration,
-    /// How long a used refresh token yields the same successor again; 0 to 600 s, zero for not at all.
-    pub replay_window: Duration,
-    /// How long a key signs before the next one takes over.
-    pub signing_key_lifetime: Duration,
-    /// How long events are kept.
-    pub event_retention: Duration,
-    /// Whether mail is sent. Where it is not, no letter is noted, and no link promised.
-    pub sends_mail: bool,
-}
-
-/// Who may make an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Registration {
-    /// Only operators.
-    Closed,
-    /// Whoever holds an invitation.
-    Invite,
-    /// Everybody.
-    Open,
-}
-
-/// Whether an address has to be proven before there is an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verification {
-    /// An account shows whether it was.
-    Optional,
-    /// A registration waits for it.
-    Required,
-}
 
 /// Where a request comes from, as far as that can be known.
 #[derive(Clone, Debug)]
@@ -145,8 +106,7 @@ pub struct Authd {
     clock: Clock,
     entropy: Entropy,
     hasher: Hasher,
-    policy: Policy,
-    tag_key: TagKey,
+    settings: Arc<Settings>,
     keys: token::signing_key::KeyRing,
     /// Whether a token was presented that is newer than the file.
     has_gone_back: AtomicBool,
@@ -176,8 +136,7 @@ impl Authd {
             clock,
             entropy,
             hasher,
-            policy,
-            tag_key,
+            settings: Arc::new(Settings { policy, tag_key }),
             keys,
             has_gone_back: AtomicBool::new(false),
         }))
@@ -185,7 +144,7 @@ impl Authd {
 
     /// What is in force.
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        &self.settings.policy
     }
 
     /// What the writer did since the start.
@@ -258,11 +217,6 @@ fn tag_key(tx: &crate::store::ReadTx<'_>) -> Result<Option<TagKey>, Broken> {
         crate::store::params![],
         |row| row.get(0),
     )
-}
-
-/// The tag key of a database that is served, for what has no [`Authd`] at hand.
-fn present_tag_key(tx: &crate::store::ReadTx<'_>) -> Result<TagKey, Broken> {
-    tag_key(tx)?.ok_or_else(|| error::unexpected("the database was never served"))
 }
 
 /// Makes the server row, its keys and the built-in client, unless another process was faster.

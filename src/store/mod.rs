@@ -158,15 +158,13 @@ impl Store {
 
     /// Runs `f` in a transaction and returns when what it wrote is safe on the disk. An error of `f` rolls it back.
     ///
-    /// Closures run one after another; nothing slow belongs into one, nor another call of the store.
+    /// Closures run one after another; nothing slow belongs into one, nor another call of the store. A closure has no effect
+    /// outside its transaction and may be run again: an engine with serialization failures would do so.
     ///
     /// # Errors
     /// What `f` returns, or the [`Broken`] for which it was rolled back: [`Broken::Busy`] after 5 s, or at once if
     /// thousands wait already.
-    pub fn write<T, E>(
-        &self,
-        f: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub fn write<T, E>(&self, f: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Broken> + Send + 'static,

@@ -24,7 +24,7 @@ use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::ids::{
     AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, GroupKey, InvitationId,
-    InvitationKey, LetterKey, LinkKey, RegistrationKey, SealKeyKey, SessionId, SessionKey,
+    InvitationKey, MessageKey, OneTimeTokenKey, RegistrationKey, SealKeyKey, SessionId, SessionKey,
 };
 use crate::secret::{Digest, Seal, SealKey, TagKey};
 
@@ -430,8 +430,8 @@ numbers! {
     FamilyKey: from_row, as_row;
     GroupKey: from_row, as_row;
     InvitationKey: from_row, as_row;
-    LetterKey: from_row, as_row;
-    LinkKey: from_row, as_row;
+    MessageKey: from_row, as_row;
+    OneTimeTokenKey: from_row, as_row;
     RegistrationKey: from_row, as_row;
     SealKeyKey: from_row, as_row;
     SessionKey: from_row, as_row;

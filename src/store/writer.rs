@@ -157,10 +157,7 @@ impl Writer {
     }
 
     /// Queues `f` and waits for its answer, which is given after the commit.
-    pub fn write<T, E>(
-        &self,
-        f: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub fn write<T, E>(&self, f: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Broken> + Send + 'static,

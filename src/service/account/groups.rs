@@ -47,25 +47,25 @@ impl Authd {
     /// for the 1,001st group.
     pub fn add_group(&self, name: &str) -> Result<Group, Error> {
         let name = read_name(name)?;
-        self.store.write(move |tx| {
-            let made = tx.run(
+        self.write(None, move |cx| {
+            let made = cx.run(
                 "INSERT INTO user_group (name, created_at) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-                params![name, tx.now],
+                params![name, cx.now],
             )?;
             if made == 0 {
                 return Err(Error::invalid("There is a group of this name already."));
             }
             let groups: Option<u32> =
-                tx.row("SELECT count(*) FROM user_group", params![], |row| row.get(0))?;
+                cx.row("SELECT count(*) FROM user_group", params![], |row| row.get(0))?;
             if groups.unwrap_or(0) > MOST_GROUPS {
                 return Err(Error::invalid(format!(
                     "There are {MOST_GROUPS} groups already. Delete one that nobody needs."
                 )));
             }
             Ok(Group {
-                name,
+                name: name.clone(),
                 members: 0,
-                created_at: tx.now,
+                created_at: cx.now,
             })
         })
     }
@@ -97,13 +97,13 @@ impl Authd {
     /// [`Code::NotFound`].
     pub fn delete_group(&self, name: &str) -> Result<usize, Error> {
         let name = name.to_owned();
-        self.store.write(move |tx| {
-            let group = select(tx, &name)?;
-            let members = tx.run("DELETE FROM membership WHERE group_id = ?1", params![group])?;
-            tx.run("DELETE FROM user_group WHERE id = ?1", params![group])?;
+        self.write(None, move |cx| {
+            let group = select(cx, &name)?;
+            let members = cx.run("DELETE FROM membership WHERE group_id = ?1", params![group])?;
+            cx.run("DELETE FROM user_group WHERE id = ?1", params![group])?;
             Entry::of_nobody(Kind::GroupDeleted)
                 .detail(json!({ "group": name, "members": members, "by": "operator" }))
-                .write(tx)?;
+                .write(cx)?;
             Ok(members)
         })
     }
@@ -115,10 +115,10 @@ impl Authd {
     /// [`Code::InvalidRequest`] for the 33rd group of an account.
     pub fn grant_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
         let (name, account) = (name.to_owned(), account.clone());
-        self.store.write(move |tx| {
-            let group = select(tx, &name)?;
-            let account = account::select(tx, &account)?;
-            let granted = grant(tx, group, account.key, "operator")?;
+        self.write(None, move |cx| {
+            let group = select(cx, &name)?;
+            let account = account::select(cx, &account)?;
+            let granted = grant(cx, group, account.key, "operator")?;
             Ok((account.shown, granted))
         })
     }
@@ -129,17 +129,17 @@ impl Authd {
     /// [`Code::NotFound`] if there is no such group or account.
     pub fn revoke_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
         let (name, account) = (name.to_owned(), account.clone());
-        self.store.write(move |tx| {
-            let group = select(tx, &name)?;
-            let account = account::select(tx, &account)?;
-            let revoked = tx.run(
+        self.write(None, move |cx| {
+            let group = select(cx, &name)?;
+            let account = account::select(cx, &account)?;
+            let revoked = cx.run(
                 "DELETE FROM membership WHERE account_id = ?1 AND group_id = ?2",
                 params![account.key, group],
             )?;
             if revoked == 1 {
                 Entry::of(Kind::GroupRevoked, account.key)
                     .detail(json!({ "group": name, "by": "operator" }))
-                    .write(tx)?;
+                    .write(cx)?;
             }
             Ok((account.shown, revoked == 1))
         })
@@ -147,7 +147,7 @@ impl Authd {
 }
 
 /// The group of this name.
-pub(in crate::service) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
+pub fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
     let found = tx.row(
         "SELECT id FROM user_group WHERE name = ?1",
         params![name],
@@ -162,12 +162,7 @@ pub(in crate::service) fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey
 }
 
 /// Takes an account into a group, and says by what in an event. Returns whether it was not in it before.
-pub(in crate::service) fn grant(
-    tx: &Tx<'_>,
-    group: GroupKey,
-    account: AccountKey,
-    by: &str,
-) -> Result<bool, Error> {
+pub fn grant(tx: &Tx<'_>, group: GroupKey, account: AccountKey, by: &str) -> Result<bool, Error> {
     let granted = tx.run(
         "INSERT INTO membership (account_id, group_id, granted_at) VALUES (?1, ?2, ?3) \
          ON CONFLICT (account_id, group_id) DO NOTHING",

@@ -14,13 +14,13 @@ const LIFETIME: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// One of the two addresses that confirm a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::service) enum Side {
+pub enum Side {
     Present,
     New,
 }
 
 /// A change that waits.
-pub(in crate::service) struct Pending {
+pub struct Pending {
     pub email: String,
     pub email_key: String,
     pub present_confirmed: bool,
@@ -34,7 +34,7 @@ impl Pending {
 }
 
 /// Notes a wish for another address, in the place of an earlier one.
-pub(in crate::service) fn request(
+pub fn request(
     tx: &Tx<'_>,
     account: AccountKey,
     email: &str,
@@ -50,10 +50,7 @@ pub(in crate::service) fn request(
 }
 
 /// The change that waits for an account, if one does.
-pub(in crate::service) fn pending(
-    tx: &ReadTx<'_>,
-    account: AccountKey,
-) -> Result<Option<Pending>, Broken> {
+pub fn pending(tx: &ReadTx<'_>, account: AccountKey) -> Result<Option<Pending>, Broken> {
     tx.row(
         "SELECT email, email_key, present_confirmed_at IS NOT NULL, new_confirmed_at IS NOT NULL \
          FROM email_change WHERE account_id = ?1 AND requested_at > ?2",
@@ -70,11 +67,7 @@ pub(in crate::service) fn pending(
 }
 
 /// Notes that one side has confirmed. Returns the change as it is then; `None` if none waits.
-pub(in crate::service) fn confirm(
-    tx: &Tx<'_>,
-    account: AccountKey,
-    side: Side,
-) -> Result<Option<Pending>, Broken> {
+pub fn confirm(tx: &Tx<'_>, account: AccountKey, side: Side) -> Result<Option<Pending>, Broken> {
     let sql = match side {
         Side::Present => "UPDATE email_change SET present_confirmed_at = ?2 WHERE account_id = ?1",
         Side::New => "UPDATE email_change SET new_confirmed_at = ?2 WHERE account_id = ?1",
@@ -84,7 +77,7 @@ pub(in crate::service) fn confirm(
 }
 
 /// Forgets the change that waits.
-pub(in crate::service) fn withdraw(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
+pub fn withdraw(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
     tx.run(
         "DELETE FROM email_change WHERE account_id = ?1",
         params![account],
@@ -93,7 +86,7 @@ pub(in crate::service) fn withdraw(tx: &Tx<'_>, account: AccountKey) -> Result<(
 }
 
 /// Deletes at most `limit` changes that nobody confirmed in time; returns how many.
-pub(in crate::service) fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
+pub fn sweep(tx: &Tx<'_>, limit: u32) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM email_change WHERE account_id IN \
          (SELECT account_id FROM email_change WHERE requested_at <= ?1 LIMIT ?2)",

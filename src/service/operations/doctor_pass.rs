@@ -33,7 +33,7 @@ impl Authd {
     /// Whether this is a pass for this server's file, made within the last minute by this machine's clock.
     pub fn admits(&self, pass: &str) -> bool {
         let now = self.clock.wall();
-        let end = self.tag_key.end_of_pass(pass);
+        let end = self.settings.tag_key.end_of_pass(pass);
         end.is_some_and(|end| now < end && end <= now.plus(LIFETIME))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod doctor_pass;
+pub mod events;
 pub mod health;
 pub mod restore;
 pub mod sweep;

@@ -1,13 +1,12 @@
-//! Epochs: how nothing that was issued before a restore works after it (I11).
+//! Epochs: nothing that was issued before a restore works after it (I11).
 //!
-//! A backup holds sessions that were signed out since, and keys that whoever read it may have. So putting one in place
-//! begins a new epoch in it: one transaction raises the number that every family carries, replaces the tag key, so that
-//! no older refresh token is even taken for genuine, and the signing keys, so that no older access token verifies, and
-//! empties every table of sessions and of things that work once ([`EMPTIED`]). Accounts with their passwords, clients,
-//! events and the failures counted against accounts stay. A test asks of each table of the schema which of the two it
-//! is.
+//! A backup holds sessions that have ended since, and keys that a reader of the backup has. So a restore begins a new epoch
+//! in it. One transaction raises the number that every family carries, replaces the tag key, so that no older refresh token
+//! is taken for genuine, and the signing keys, so that no older access token verifies, and empties every table of sessions
+//! and of things that work once ([`EMPTIED`]). Accounts with their passwords, clients, events and the wrong passwords
+//! counted against accounts stay. A test asks of each table of the schema which of the two it is.
 //!
-//! These functions work on a bare store: the one that is restored is served by nobody yet.
+//! These functions work on a store that no server has opened.
 
 use serde::Serialize;
 use serde_json::json;
@@ -28,8 +27,8 @@ const EMPTIED: [&str; 8] = [
     "DELETE FROM session",
     "DELETE FROM seal_key",
     "DELETE FROM outbox",
-    "DELETE FROM link",
-    "DELETE FROM wish",
+    "DELETE FROM one_time_token",
+    "DELETE FROM throttle",
     "DELETE FROM email_change",
     "DELETE FROM registration",
     "DELETE FROM invitation",
@@ -144,12 +143,10 @@ pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
     let minted = signing_key::Minted::new()?;
     clock.confirm();
     store.write(move |tx| {
-        let (epoch, old_key) = tx
-            .row(
-                "SELECT epoch, tag_key FROM server WHERE id = 1",
-                params![],
-                |row| Ok((row.get::<i64>(0)?, row.get::<TagKey>(1)?)),
-            )?
+        let epoch: i64 = tx
+            .row("SELECT epoch FROM server WHERE id = 1", params![], |row| {
+                row.get(0)
+            })?
             .ok_or_else(|| Error::Broken("the database was never served".into()))?;
         let epoch = epoch.max(after) + 1;
         let new_key = TagKey::from_bytes(tx.random());
@@ -157,12 +154,12 @@ pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
             "UPDATE server SET epoch = ?1, tag_key = ?2, setup_digest = NULL WHERE id = 1",
             params![epoch, &new_key],
         )?;
-        throttle::file_anew(tx, &old_key, &new_key)?;
+        throttle::forget_keyed(tx)?;
         let sessions_ended = tell_owners(tx)?;
         for sql in EMPTIED {
             tx.run(sql, params![])?;
         }
-        let kid = signing_key::begin_anew(tx, minted)?;
+        let kid = signing_key::begin_anew(tx, &minted)?;
         Entry::of_nobody(Kind::DatabaseRestored)
             .detail(json!({ "epoch": epoch, "sessions_ended": sessions_ended }))
             .write(tx)?;
@@ -212,7 +209,7 @@ fn credentials(
 ) -> Result<Vec<(AccountKey, Credentials)>, Broken> {
     tx.rows(
         "SELECT public_id, password_hash, disabled_at IS NOT NULL, \
-             coalesce((SELECT group_concat(g.name, ' ') FROM membership m JOIN user_group g ON g.id = m.group_id \
+             coalesce((SELECT string_agg(g.name, ' ') FROM membership m JOIN user_group g ON g.id = m.group_id \
              WHERE m.account_id = account.id), ''), id \
          FROM account WHERE id > ?1 ORDER BY id LIMIT ?2",
         params![after, STRETCH],
@@ -223,7 +220,7 @@ fn credentials(
 fn credentials_of(tx: &ReadTx<'_>, account: AccountId) -> Result<Option<Credentials>, Broken> {
     tx.row(
         "SELECT public_id, password_hash, disabled_at IS NOT NULL, \
-             coalesce((SELECT group_concat(g.name, ' ') FROM membership m JOIN user_group g ON g.id = m.group_id \
+             coalesce((SELECT string_agg(g.name, ' ') FROM membership m JOIN user_group g ON g.id = m.group_id \
              WHERE m.account_id = account.id), '') \
          FROM account WHERE public_id = ?1",
         params![account],
@@ -252,7 +249,7 @@ mod tests {
         "membership",
         "client",
         "user_agent",
-        "throttle",
+        "sign_in_counter",
         "event",
     ];
 

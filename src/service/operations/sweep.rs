@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::Standing;
+use crate::clock::{Standing, Timestamp};
 use crate::ids::SessionKey;
 use crate::service::account::pending_email;
-use crate::service::delivery::one_time_link;
-use crate::service::event;
-use crate::service::sign_up::invitation;
-use crate::service::sign_up::registration;
-use crate::service::throttle;
+use crate::service::delivery::one_time_token;
+use crate::service::session::{Liveness, liveness_columns};
+use crate::service::sign_up::{invitation, registration};
+use crate::service::throttle::{self, guesses};
 use crate::service::token::refresh;
-use crate::service::{Authd, Error};
+use crate::service::{Authd, Error, event};
 use crate::store::{Broken, ReadTx, Tx, params};
 
 /// Rows that one step looks at, and one transaction deletes: a few milliseconds each.
@@ -25,7 +24,7 @@ const STRETCH: i64 = 2000;
 const BATCH: usize = 200;
 const LIMIT: u32 = 500;
 
-/// How long an ended session's row is kept, so that a client which still asks with its token shows up among the events.
+/// How long an ended session's row is kept, so that a client which still presents its token shows up among the events.
 const KEEP_ENDED: Duration = Duration::from_secs(60 * 60);
 
 /// What a sweep deleted.
@@ -65,35 +64,19 @@ impl Authd {
             swept.paused = true;
             return Ok(swept);
         }
-        let idle = self.policy.session_idle_lifetime;
-        let last = self.store.read(last_session)?;
-        let mut from = 0;
-        while from < last {
-            let dead = self
-                .store
-                .read(|tx| dead_sessions(tx, from, from + STRETCH, idle))?;
-            from += STRETCH;
-            for batch in dead.chunks(BATCH) {
-                let batch = batch.to_vec();
-                swept.sessions += self.store.write(move |tx| -> Result<usize, Broken> {
-                    let mut deleted = 0;
-                    for key in batch {
-                        deleted += delete_if_dead(tx, key, idle)?;
-                    }
-                    Ok(deleted)
-                })?;
-            }
-        }
-        let retention = self.policy.event_retention;
+        let idle = self.policy().session_idle_lifetime;
+        swept.sessions = self.sweep_sessions(idle)?;
+        let retention = self.policy().event_retention;
         swept.events =
             self.until_done(move |tx| event::sweep(tx, tx.now.minus(retention), LIMIT))?;
-        swept.throttles = self.until_done(|tx| throttle::sweep(tx, LIMIT))?;
-        swept.links = self.until_done(|tx| one_time_link::sweep(tx, LIMIT))?;
+        swept.throttles = self.until_done(|tx| throttle::sweep(tx, LIMIT))?
+            + self.until_done(|tx| guesses::sweep(tx, LIMIT))?;
+        swept.links = self.until_done(|tx| one_time_token::sweep(tx, LIMIT))?;
         swept.email_changes = self.until_done(|tx| pending_email::sweep(tx, LIMIT))?;
         swept.registrations = self.until_done(|tx| registration::sweep(tx, LIMIT))?;
         swept.invitations = self.until_done(|tx| invitation::sweep(tx, LIMIT))?;
         swept.seal_keys = self.store.write(refresh::sweep_seal_keys)?;
-        // Seen at each day's first rotation, so whatever lives was seen within its idle lifetime and a day.
+        // Seen at each day's first rotation, so a text in use was seen within an idle lifetime and a day.
         let unseen = idle + Duration::from_secs(2 * 24 * 60 * 60);
         swept.user_agents = self.until_done(move |tx| {
             tx.run(
@@ -102,6 +85,22 @@ impl Authd {
             )
         })?;
         Ok(swept)
+    }
+
+    fn sweep_sessions(&self, idle: Duration) -> Result<usize, Error> {
+        let last = self.store.read(last_session)?;
+        let (mut from, mut deleted) = (0, 0);
+        while from < last {
+            let dead = self
+                .store
+                .read(|tx| dead_sessions(tx, from, from + STRETCH, idle))?;
+            from += STRETCH;
+            for batch in dead.chunks(BATCH) {
+                let batch = batch.to_vec();
+                deleted += self.store.write(move |tx| delete_dead(tx, &batch, idle))?;
+            }
+        }
+        Ok(deleted)
     }
 
     /// Believes the wall clock after a jump that an operator has looked at; sweeping goes on then.
@@ -131,11 +130,11 @@ impl Authd {
 
     fn until_done(
         &self,
-        step: impl Fn(&Tx<'_>) -> Result<usize, Broken> + Clone + Send + 'static,
+        step: impl Fn(&Tx<'_>) -> Result<usize, Broken> + Copy + Send + 'static,
     ) -> Result<usize, Error> {
         let mut total = 0;
         loop {
-            let done = self.store.write(step.clone())?;
+            let done = self.store.write(step)?;
             total += done;
             if done < LIMIT as usize {
                 return Ok(total);
@@ -144,36 +143,48 @@ impl Authd {
     }
 }
 
-/// A session is dead when it ended an hour ago, is past its absolute end, or none of its families was used for the idle
-/// lifetime. Asked again here: it may have been refreshed since it was found.
-fn delete_if_dead(tx: &Tx<'_>, key: SessionKey, idle: Duration) -> Result<usize, Broken> {
-    tx.run(
-        "DELETE FROM session WHERE id = ?1 AND \
-         (ended_at < ?2 OR expires_at <= ?3 OR NOT EXISTS (SELECT 1 FROM refresh_family f \
-          WHERE f.session_id = session.id AND f.rotated_at > ?4))",
-        params![key, tx.now.minus(KEEP_ENDED), tx.now, tx.now.minus(idle)],
-    )
+/// Deletes those of `keys` that are dead. Asked again here: one may have been used since it was found.
+fn delete_dead(tx: &Tx<'_>, keys: &[SessionKey], idle: Duration) -> Result<usize, Broken> {
+    let mut deleted = 0;
+    for key in keys {
+        let row = key.as_row();
+        if dead_sessions(tx, row - 1, row, idle)?.contains(key) {
+            deleted += tx.run("DELETE FROM session WHERE id = ?1", params![key])?;
+        }
+    }
+    Ok(deleted)
 }
 
+/// The sessions after row `from` up to row `to` that ended an hour ago, or that are over and have no refresh family that goes
+/// on: a family of an app may outlive the session's own end.
 fn dead_sessions(
     tx: &ReadTx<'_>,
     from: i64,
     to: i64,
     idle: Duration,
 ) -> Result<Vec<SessionKey>, Broken> {
-    tx.rows(
-        "SELECT s.id FROM session s WHERE s.id > ?1 AND s.id <= ?2 AND \
-         (s.ended_at < ?3 OR s.expires_at <= ?4 OR NOT EXISTS (SELECT 1 FROM refresh_family f \
-          WHERE f.session_id = s.id AND f.rotated_at > ?5))",
-        params![
-            from,
-            to,
-            tx.now.minus(KEEP_ENDED),
-            tx.now,
-            tx.now.minus(idle)
-        ],
-        |row| row.get(0),
-    )
+    let rows: Vec<(SessionKey, Liveness, Option<Timestamp>, bool)> = tx.rows(
+        concat!(
+            "SELECT s.id, ", liveness_columns!(), ", s.ended_at, EXISTS (SELECT 1 FROM refresh_family f \
+                 WHERE f.session_id = s.id AND f.revoked_at IS NULL AND f.expires_at > ?3 AND f.rotated_at > ?4) \
+             FROM session s JOIN account a ON a.id = s.account_id WHERE s.id > ?1 AND s.id <= ?2"
+        ),
+        params![from, to, tx.now, tx.now.minus(idle)],
+        |row| {
+            let liveness = Liveness::from_columns(row, 1)?;
+            Ok((row.get(0)?, liveness, row.get(5)?, row.get(6)?))
+        },
+    )?;
+    let long_ago = tx.now.minus(KEEP_ENDED);
+    let is_dead =
+        |liveness: &Liveness, ended_at: Option<Timestamp>, has_family: bool| match ended_at {
+            Some(at) => at < long_ago,
+            None => !has_family && tx.now >= liveness.ends_at(idle),
+        };
+    let dead = rows
+        .into_iter()
+        .filter(|(_, liveness, ended_at, has_family)| is_dead(liveness, *ended_at, *has_family));
+    Ok(dead.map(|(key, ..)| key).collect())
 }
 
 fn last_session(tx: &ReadTx<'_>) -> Result<i64, Broken> {

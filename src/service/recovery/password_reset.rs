@@ -1,10 +1,8 @@
-//! Password reset: a way back in for somebody who reads the account's mail.
+//! Password reset: a way back in for the account owner, who reads the account's mail.
 //!
-//! The link opens one thing, once: choosing a new password. That ends every session, every other link and the throttle
-//! in the same transaction (req 30), tells the owner, and signs nobody in (req 29): whoever holds a mailbox for a moment
-//! still has to show the password that was chosen. A link that came by mail also proves the address that it came to.
-//!
-//! An operator hands out the same link without mail.
+//! The link does one thing, once: it sets a new password. That ends every session, every other link and the counts of wrong
+//! passwords in the same transaction (req 30), tells the owner, and signs nobody in (req 29): a person who reads the mailbox
+//! for a moment still has to show the password that was chosen. A link that came by mail also proves the address.
 
 use serde_json::json;
 
@@ -12,31 +10,21 @@ use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::ResetToken;
 use crate::service::account;
-use crate::service::delivery::mailed_link::{LinkLetter, Wish};
-use crate::service::delivery::message::Topic;
-use crate::service::delivery::one_time_link::{self, Claimed, LinkRequest, Purpose};
-use crate::service::delivery::outbox::Note;
-use crate::service::event::{Entry, Kind};
-use crate::service::session::{self, Ended};
-use crate::service::throttle;
-use crate::service::{Authd, Code, Device, Error, Selector};
-use crate::store::{Broken, Tx, params};
-
-/// A link with which the owner of an account chooses a new password.
-pub(in crate::service) const WISH: Wish = Wish {
-    letter: LinkLetter {
-        purpose: Purpose::PasswordReset,
-        topic: Topic::PasswordReset,
-        event: Kind::PasswordResetRequested,
-    },
-    command: "authd user reset-link",
-    find: may_be_sent,
+use crate::service::authentication::password;
+use crate::service::context::Context;
+use crate::service::delivery::link_request;
+use crate::service::delivery::one_time_token::{
+    self, Found, LinkRequest, Purpose, Secret, Subject,
 };
+use crate::service::event::Kind;
+use crate::service::session::{self, Ended};
+use crate::service::{Authd, Code, Device, Error, Selector};
+use crate::store::{Broken, ReadTx, params};
 
 /// A reset link that an operator hands out.
 #[derive(Clone, Debug)]
 pub struct ResetLink {
-    /// Whose account it is for, by e-mail address.
+    /// The e-mail address of the account.
     pub email: String,
     /// The plain token, for the link and for `POST /v1/password-reset/confirm`.
     pub token: String,
@@ -46,34 +34,35 @@ pub struct ResetLink {
 
 impl Authd {
     /// Has a reset link sent to the account with this e-mail address, if there is one that may sign in and was not sent
-    /// three within the last hour. Whether that is so, the answer does not tell.
+    /// three within the last hour that are still open. The answer does not tell whether that is so.
     ///
     /// # Errors
-    /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is no address;
-    /// [`Code::TooManyRequests`] for an address of the network that asks again and again.
+    /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is not an address;
+    /// [`Code::TooManyRequests`] for a network that asks again and again; [`Error::Unavailable`] while too many requests
+    /// wait.
     pub fn request_password_reset(&self, email: &str, device: &Device) -> Result<(), Error> {
-        self.request_link(WISH, email, device)
+        let command = "authd user reset-link";
+        self.request_link(link_request::PASSWORD_RESET, command, email, device)
     }
 
-    /// Makes a reset link for an operator to hand out; older ones are void then.
+    /// Makes a reset link for an operator to hand out; older ones stop working.
     ///
     /// # Errors
     /// [`Code::NotFound`] if there is no such account.
     pub fn reset_link(&self, selector: &Selector) -> Result<ResetLink, Error> {
         let selector = selector.clone();
-        self.store.write(move |tx| {
-            let account = account::select(tx, &selector)?;
-            let purpose = Purpose::PasswordReset;
-            let link = one_time_link::request(tx, account.key, purpose, None)?;
-            let token = ResetToken::from_bytes(tx.random());
-            let expires_at = one_time_link::arm(tx, link, purpose, token.digest())?
+        self.write(None, move |cx| {
+            let account = account::select(cx, &selector)?;
+            let (purpose, subject) = (Purpose::PasswordReset, Subject::Account(account.key));
+            let key = one_time_token::request(cx, purpose, subject, None, None)?;
+            let secret = Secret::draw(cx, purpose);
+            let expires_at = one_time_token::arm(cx, key, purpose, secret.digest())?
                 .ok_or_else(|| Error::not_found("open link"))?;
-            Entry::of(Kind::PasswordResetRequested, account.key)
-                .detail(json!({ "by": "operator" }))
-                .write(tx)?;
+            let detail = json!({ "by": "operator" });
+            cx.record(Kind::PasswordResetRequested, account.key, detail)?;
             Ok(ResetLink {
                 email: account.shown.email,
-                token: token.reveal(),
+                token: secret.reveal(),
                 expires_at,
             })
         })
@@ -86,7 +75,7 @@ impl Authd {
     pub fn reset_requests(&self, selector: &Selector) -> Result<Vec<LinkRequest>, Error> {
         self.store.read(|tx| {
             let account = account::select(tx, selector)?;
-            Ok(one_time_link::list(
+            Ok(one_time_token::list(
                 tx,
                 account.key,
                 Purpose::PasswordReset,
@@ -94,8 +83,8 @@ impl Authd {
         })
     }
 
-    /// Sets a new password with the token of a reset link: ends every session, every other reset link and the throttle,
-    /// and tells the owner. A password that is refused does not use the link up.
+    /// Sets a new password with the token of a reset link: ends every session and every other link, and tells the owner. A
+    /// password that is refused does not use the link up. The same request again within a minute is answered as the first.
     ///
     /// # Errors
     /// [`Code::InvalidResetToken`] if the link was used, replaced, is older than 15 minutes or never existed;
@@ -108,59 +97,76 @@ impl Authd {
     ) -> Result<(), Error> {
         let digest = ResetToken::read(token).ok_or_else(spent)?.digest();
         // Looked at before hashing, so that strangers cannot make the server hash; decided where it is used up.
-        let found = self
-            .store
-            .read(|tx| one_time_link::find(tx, Purpose::PasswordReset, digest))?;
-        let hash = self.hash_new(found.ok_or_else(spent)?, new_password, spent)?;
-        let (tag_key, outbox, device) = (self.tag_key.clone(), self.outbox(), device.clone());
-        self.store.write(move |tx| {
-            let claimed = one_time_link::claim(tx, Purpose::PasswordReset, digest)?;
-            let Claimed { account, is_mailed } = claimed.ok_or_else(spent)?;
-            let changed = tx.run(
-                "UPDATE account SET password_hash = ?2, password_temporary = 0 \
-                 WHERE id = ?1 AND disabled_at IS NULL",
-                params![account, hash],
-            )?;
-            if changed == 0 {
-                return Err(spent());
-            }
-            if is_mailed {
-                // Whatever changes the address voids the link, so it came to the one that is stored.
-                let proven = tx.run(
-                    "UPDATE account SET email_verified_at = ?2 WHERE id = ?1 AND email_verified_at IS NULL",
-                    params![account, tx.now],
-                )?;
-                if proven == 1 {
-                    Entry::of(Kind::EmailVerified, account)
-                        .device(&device)
-                        .write(tx)?;
-                }
-            }
-            one_time_link::void_all(tx, account, "password_changed")?;
-            throttle::clear(tx, &tag_key, account)?;
-            Entry::of(Kind::PasswordChanged, account)
-                .device(&device)
-                .detail(json!({ "by": "reset link" }))
-                .write(tx)?;
-            outbox.note(tx, Note::to(account, Topic::PasswordChanged).from(&device))?;
-            session::end_all(tx, account, None, Ended::PasswordReset, Some(&device))?;
-            Ok(())
-        })
+        let found = self.store.read(|tx| one_time_token::find(tx, digest))?;
+        let (found, account) = match found {
+            Some(Found {
+                purpose: Purpose::PasswordReset,
+                subject: Subject::Account(account),
+                ..
+            }) => (found.ok_or_else(spent)?, account),
+            _ => return Err(spent()),
+        };
+        if found.was_just_used {
+            return self.answer_again(account, new_password);
+        }
+        let hash = self.hash_new(account, new_password, spent)?;
+        self.write(Some(device), move |cx| set(cx, &found, account, &hash))
+    }
+
+    /// Answers a reset that was sent twice: with the password that the first one set.
+    fn answer_again(&self, account: AccountKey, password: &str) -> Result<(), Error> {
+        let hash = self.store.read(|tx| password_hash(tx, account))?;
+        match hash {
+            Some(hash) if self.is_password(password, &hash)? => Ok(()),
+            _ => Err(spent()),
+        }
     }
 }
 
-/// The account that this address belongs to, if it may sign in.
-fn may_be_sent(tx: &Tx<'_>, email_key: &str) -> Result<Option<AccountKey>, Broken> {
-    tx.row(
-        "SELECT id FROM account WHERE email_key = ?1 AND disabled_at IS NULL",
-        params![email_key],
+fn set(cx: &Context<'_>, token: &Found, account: AccountKey, hash: &str) -> Result<(), Error> {
+    if !one_time_token::claim(cx, token.key)? {
+        return Err(spent());
+    }
+    let changed = cx.run(
+        "UPDATE account SET password_hash = ?2, password_temporary = 0 \
+         WHERE id = ?1 AND disabled_at IS NULL",
+        params![account, hash],
+    )?;
+    if changed == 0 {
+        return Err(spent());
+    }
+    if token.is_mailed {
+        // What changes the address ends the link, so it came to the address that is stored.
+        let proven = cx.run(
+            "UPDATE account SET email_verified_at = ?2 WHERE id = ?1 AND email_verified_at IS NULL",
+            params![account, cx.now],
+        )?;
+        if proven == 1 {
+            cx.event(Kind::EmailVerified, account).write(cx)?;
+        }
+    }
+    password::password_was_changed(cx, account)?;
+    cx.record(
+        Kind::PasswordChanged,
+        account,
+        json!({ "by": "reset link" }),
+    )?;
+    session::end_all(cx, account, None, Ended::PasswordReset)?;
+    Ok(())
+}
+
+fn password_hash(tx: &ReadTx<'_>, account: AccountKey) -> Result<Option<String>, Broken> {
+    let hash = tx.row(
+        "SELECT password_hash FROM account WHERE id = ?1",
+        params![account],
         |row| row.get(0),
-    )
+    )?;
+    Ok(hash.flatten())
 }
 
 fn spent() -> Error {
     Error::no(
         Code::InvalidResetToken,
-        "This link was used, replaced by a newer one, or is older than 15 minutes. Ask for another.",
+        "This link was used, was replaced by a newer one, or is older than 15 minutes. Ask for another.",
     )
 }

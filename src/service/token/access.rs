@@ -80,14 +80,14 @@ impl Authd {
         let key = self.keys.signer(&self.store, self.clock.now())?;
         let issued = self.clock.wall();
         let claims = Claims {
-            iss: self.policy.issuer.clone(),
+            iss: self.policy().issuer.clone(),
             sub: account.id.to_string(),
-            aud: self.policy.issuer.clone(),
+            aud: self.policy().issuer.clone(),
             client_id: FIRST_PARTY.to_owned(),
             sid: session.id.to_string(),
             jti: URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>()),
             iat: issued.as_unix(),
-            exp: issued.plus(self.policy.access_token_lifetime).as_unix(),
+            exp: issued.plus(self.policy().access_token_lifetime).as_unix(),
             auth_time: session.created_at.as_unix(),
             scope: disclosure.scope,
             groups: disclosure.groups,
@@ -113,7 +113,7 @@ impl Authd {
         let claims = self.verify_access_token(token)?;
         let account: AccountId = claims.sub.parse().map_err(|_| invalid_token())?;
         let session: SessionId = claims.sid.parse().map_err(|_| invalid_token())?;
-        let idle = self.policy.session_idle_lifetime;
+        let idle = self.policy().session_idle_lifetime;
         let open = self
             .store
             .read(|tx| session::find_open(tx, session, idle))?;
@@ -156,7 +156,7 @@ impl Authd {
         }
         let claims: Claims = decode(claims)?;
         let now = self.clock.wall().as_unix();
-        let issuer = &self.policy.issuer;
+        let issuer = &self.policy().issuer;
         let ours =
             claims.iss == *issuer && claims.aud == *issuer && claims.client_id == FIRST_PARTY;
         let timely = claims.exp > now && claims.iat <= now + SKEW;
@@ -175,7 +175,7 @@ impl Authd {
         self.keys.published(
             &self.store,
             self.clock.now(),
-            self.policy.access_token_lifetime,
+            self.policy().access_token_lifetime,
         )
     }
 }

@@ -1,5 +1,7 @@
-//! Tokens: refresh tokens, access tokens and the keys that sign them.
+//! Tokens: refresh tokens and their verdicts, access tokens, and the keys that sign.
 
 pub mod access;
+pub mod grant;
+mod judge;
 pub mod refresh;
 pub mod signing_key;

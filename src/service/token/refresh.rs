@@ -5,13 +5,12 @@
 //! presents the same token again and gets *the same* successor, so the chain never forks; and a token that is used
 //! after its window, or again and again inside it from elsewhere, has been copied.
 //!
-//! What a presented token means is a pure function, [`judge`], of the family, the presentation and the time; the
-//! rest of this file reads what it needs and writes what it says. The verdict is durable before it is answered.
+//! What a presented token means is a pure function, [`judge`]; this file reads what it needs and writes what it says. The
+//! verdict is durable before it is answered.
 //!
 //! Never here: a token in a column, a second live secret, a revocation taken back, a change for a token that is
 //! unknown or another client's.
 
-use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,61 +18,27 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::Timestamp;
-use crate::ids::{
-    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, SealKeyKey, SessionId,
-    SessionKey,
-};
+use crate::ids::{AccountId, ClientKey, FamilyId, SealKeyKey, SessionId, SessionKey};
 use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret, agent_key};
-use crate::service::account;
+use crate::service::account::{self, account_columns};
+use crate::service::context::Context;
 use crate::service::error::unexpected;
-use crate::service::event::{Entry, Kind};
+use crate::service::event::Kind;
 use crate::service::session::client;
 use crate::service::session::scope::Scope;
-use crate::service::session::{self, Ended, Grant, Session};
+use crate::service::session::{self, Ended, Session, user_agent};
+use crate::service::token::grant::{Grant, SignIn};
+use crate::service::token::judge::{
+    Family, Lifetimes, Presentation, RETRY_WINDOW, Refusal, Reuse, Verdict, judge,
+};
 use crate::service::{Authd, Code, Device, Error};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
-/// How often one generation may be replayed: far above what a crowd of tabs or an eager retry loop needs.
-pub(in crate::service) const MOST_REPLAYS: u32 = 128;
-
-/// How long a retry with the same `Idempotency-Key` is served: a laptop that slept over the answer.
-const RETRY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Windows up to this are ordinary, and their seal keys die this long after their hour.
-const ORDINARY_WINDOW: Duration = Duration::from_secs(600);
-
-/// In how many successive generations a stranger has to replay to be taken for a thief in lockstep. One may be a
-/// phone that changed networks and updated itself in the same minute; three in a row are not.
-const LOCKSTEP_LIMIT: u32 = 3;
+pub(super) const ORDINARY_WINDOW: Duration = Duration::from_secs(600);
 
 /// The longest `Idempotency-Key`, in bytes; a UUID has 36.
 const IDEMPOTENCY_KEY_LENGTH: usize = 255;
-
-/// What a family's row says, with what its session, account and client add to it.
-#[derive(Clone, Debug)]
-struct Family {
-    key: FamilyKey,
-    session: SessionKey,
-    session_id: SessionId,
-    account: AccountKey,
-    client: ClientKey,
-    generation: u32,
-    digest: Digest,
-    seal: Seal,
-    seal_key: SealKeyKey,
-    rotated_at: Timestamp,
-    replays: u32,
-    ip: IpAddr,
-    agent: AgentKey,
-    retry: Option<Digest>,
-    lockstep: u32,
-    lockstep_generation: u32,
-    expires_at: Timestamp,
-    /// Revoked, or its session ended, or its account disabled, or of an epoch before a restore.
-    ended: bool,
-    /// The window of its client, if that has one of its own.
-    client_window: Option<u32>,
-}
 
 /// What the answer shows beyond the family: read with it, since nearly every presentation is granted.
 struct Holder {
@@ -81,130 +46,6 @@ struct Holder {
     signed_in_at: Timestamp,
     scope: Scope,
     account: account::Loaded,
-}
-
-/// A token as it was presented.
-struct Presentation<'a> {
-    token: &'a RefreshToken,
-    client: ClientKey,
-    ip: IpAddr,
-    agent: AgentKey,
-    retry: Option<Digest>,
-}
-
-/// The lifetimes that a verdict depends on.
-#[derive(Clone, Copy)]
-struct Lifetimes {
-    window: Duration,
-    idle: Duration,
-}
-
-/// What a presented token means.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Verdict {
-    /// It is the live one: make a successor.
-    Rotate,
-    /// It was the live one a moment ago: the same successor again. If a stranger presents it, how many
-    /// generations in a row that makes.
-    Replay { stranger: Option<u32> },
-    /// The same, too often. Nothing changes.
-    TooOften,
-    /// Refused; nothing changes.
-    Refuse(Refusal),
-    /// It was copied, or retried far too late: the family ends.
-    Reuse(Reuse),
-    /// It is genuine, and the file does not know it: the file went back in time. The family ends.
-    RolledBack,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Refusal {
-    OtherClient,
-    Ended,
-    Expired,
-    LastGeneration,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Reuse {
-    /// Its successor was used since: two parties hold tokens of one family.
-    Copied,
-    /// Its successor was never used: perhaps the answer was lost for longer than the window.
-    RetriedLateOrCopied,
-    /// A stranger replayed generation after generation.
-    Lockstep,
-}
-
-impl Reuse {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Reuse::Copied => "copied",
-            Reuse::RetriedLateOrCopied => "retried late or copied",
-            Reuse::Lockstep => "followed in lockstep",
-        }
-    }
-}
-
-/// Judges a genuine token. `seal_opens` says whether the family's seal, opened with the presented secret, gives
-/// the live secret; it matters only for the predecessor of the live token.
-fn judge(
-    family: &Family,
-    presented: &Presentation<'_>,
-    seal_opens: bool,
-    lifetimes: Lifetimes,
-    now: Timestamp,
-) -> Verdict {
-    if presented.client != family.client {
-        // Without a change: or a client could sign out another's users.
-        return Verdict::Refuse(Refusal::OtherClient);
-    }
-    if family.ended {
-        return Verdict::Refuse(Refusal::Ended);
-    }
-    let age = now.since(family.rotated_at);
-    if now >= family.expires_at || age >= lifetimes.idle {
-        return Verdict::Refuse(Refusal::Expired);
-    }
-    let generation = presented.token.generation;
-    if generation == family.generation {
-        return match presented.token.secret.digest() == family.digest {
-            true if generation == u32::MAX => Verdict::Refuse(Refusal::LastGeneration),
-            true => Verdict::Rotate,
-            false => Verdict::RolledBack,
-        };
-    }
-    if generation > family.generation {
-        return Verdict::RolledBack;
-    }
-    if generation + 1 < family.generation {
-        return Verdict::Reuse(Reuse::Copied);
-    }
-    let within_window = !lifetimes.window.is_zero() && age <= lifetimes.window;
-    let retried =
-        presented.retry.is_some() && presented.retry == family.retry && age <= RETRY_WINDOW;
-    if !within_window && !retried {
-        return Verdict::Reuse(Reuse::RetriedLateOrCopied);
-    }
-    if family.replays >= MOST_REPLAYS {
-        return Verdict::TooOften;
-    }
-    if !seal_opens {
-        return Verdict::RolledBack;
-    }
-    if presented.ip == family.ip || presented.agent == family.agent {
-        return Verdict::Replay { stranger: None };
-    }
-    let streak = match family.generation - family.lockstep_generation.min(family.generation) {
-        0 => family.lockstep,
-        1 => family.lockstep + 1,
-        _ => 1,
-    };
-    match streak {
-        LOCKSTEP_LIMIT.. => Verdict::Reuse(Reuse::Lockstep),
-        _ => Verdict::Replay {
-            stranger: Some(streak),
-        },
-    }
 }
 
 /// What a presentation led to, as it was committed.
@@ -248,8 +89,8 @@ impl Authd {
         token: &str,
         idempotency_key: Option<&str>,
         device: &Device,
-    ) -> Result<session::SignIn, Error> {
-        let Some(token) = RefreshToken::read(token, &self.tag_key) else {
+    ) -> Result<SignIn, Error> {
+        let Some(token) = RefreshToken::read(token, &self.settings.tag_key) else {
             return Err(invalid_grant());
         };
         if idempotency_key.is_some_and(|key| key.is_empty() || key.len() > IDEMPOTENCY_KEY_LENGTH) {
@@ -258,9 +99,17 @@ impl Authd {
             ));
         }
         let retry = idempotency_key.map(|key| Digest::of_idempotency_key(token.family, key));
-        let (device, policy) = (device.clone(), self.lifetimes());
-        let outcome = self.store.write(move |tx| {
-            present(tx, &token, client::FIRST_PARTY_KEY, &device, retry, policy)
+        let agent = agent_key(&device.user_agent);
+        let from = device.clone();
+        let outcome = self.write(Some(device), move |cx| {
+            let presented = Presentation {
+                token: &token,
+                client: client::FIRST_PARTY_KEY,
+                ip: from.ip,
+                agent,
+                retry,
+            };
+            present(cx, &presented, &from)
         })?;
         match outcome {
             Outcome::Granted(grant) => self.issue(*grant),
@@ -279,8 +128,8 @@ impl Authd {
     /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
     pub fn find_refresh_token(&self, token: &str) -> Result<FoundToken, Error> {
         let missing = || Error::not_found("refresh token");
-        let token = RefreshToken::read(token, &self.tag_key).ok_or_else(missing)?;
-        let idle = self.policy.session_idle_lifetime;
+        let token = RefreshToken::read(token, &self.settings.tag_key).ok_or_else(missing)?;
+        let idle = self.policy().session_idle_lifetime;
         self.store
             .read(|tx| find(tx, &token, idle))?
             .ok_or_else(missing)
@@ -293,27 +142,21 @@ impl Authd {
     /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
     pub fn revoke_refresh_token(&self, token: &str, reason: Ended) -> Result<usize, Error> {
         let missing = || Error::not_found("refresh token");
-        let token = RefreshToken::read(token, &self.tag_key).ok_or_else(missing)?;
-        self.store.write(move |tx| {
-            let Some((family, _)) = load(tx, token.family)? else {
+        let token = RefreshToken::read(token, &self.settings.tag_key).ok_or_else(missing)?;
+        self.write(None, move |cx| {
+            let Some((family, _)) = load(cx, token.family)? else {
                 return Err(missing());
             };
-            let ended = session::end(tx, family.session, reason)?;
-            if ended > 0 {
-                Entry::of(Kind::SessionEnded, family.account)
-                    .session(family.session_id)
-                    .detail(json!({ "reason": reason.as_str() }))
-                    .write(tx)?;
+            let open = count_open_families(cx, family.session)?;
+            if !session::end(cx, family.session, reason)? {
+                return Ok(0);
             }
-            Ok(ended)
+            cx.event(Kind::SessionEnded, family.account)
+                .session(family.session_id)
+                .detail(json!({ "reason": reason.as_str() }))
+                .write(cx)?;
+            Ok(open)
         })
-    }
-
-    fn lifetimes(&self) -> Lifetimes {
-        Lifetimes {
-            window: self.policy.replay_window,
-            idle: self.policy.session_idle_lifetime,
-        }
     }
 }
 
@@ -333,82 +176,67 @@ fn too_often() -> Error {
     )
 }
 
-/// Presents `token` for `client`: judges and applies, in this transaction.
+/// Presents a token: judges and applies, in this transaction.
 fn present(
-    tx: &Tx<'_>,
-    token: &RefreshToken,
-    client: ClientKey,
+    cx: &Context<'_>,
+    presented: &Presentation<'_>,
     device: &Device,
-    retry: Option<Digest>,
-    lifetimes: Lifetimes,
 ) -> Result<Outcome, Error> {
-    let Some((family, holder)) = load(tx, token.family)? else {
+    let token = presented.token;
+    let Some((family, holder)) = load(cx, token.family)? else {
         tracing::debug!("refresh refused: the family is unknown");
         return Ok(Outcome::Refused);
     };
     let lifetimes = Lifetimes {
         window: family
             .client_window
-            .map_or(lifetimes.window, |s| Duration::from_secs(s.into())),
-        ..lifetimes
-    };
-    let agent = agent_key(&device.user_agent);
-    let presented = Presentation {
-        token,
-        client,
-        ip: device.ip,
-        agent,
-        retry,
+            .map_or(cx.policy().replay_window, |s| Duration::from_secs(s.into())),
+        idle: cx.idle(),
     };
     let successor = match token.generation.checked_add(1) == Some(family.generation) {
-        true => open_seal(tx, &family, token)?,
+        true => open_seal(cx, &family, token)?,
         false => None,
     };
-    let verdict = judge(&family, &presented, successor.is_some(), lifetimes, tx.now);
+    let verdict = judge(&family, presented, successor.is_some(), lifetimes, cx.now);
     match (verdict, successor) {
-        (Verdict::Rotate, _) => rotate(tx, &family, holder, &presented, device, lifetimes),
+        (Verdict::Rotate, _) => {
+            let token = rotate(cx, &family, presented, device, lifetimes.window)?;
+            grant(cx, &family, holder, token, (cx.now, device.clone()))
+        }
         (Verdict::Replay { stranger }, Some(secret)) => {
             let successor = RefreshToken {
                 family: token.family,
                 generation: family.generation,
                 secret,
             };
-            record_replay(tx, &family, stranger, device)?;
-            let rotated_by = rotated_by(tx, &family)?;
-            grant(
-                tx,
-                &family,
-                holder,
-                successor,
-                family.rotated_at,
-                rotated_by,
-                lifetimes,
-            )
+            record_replay(cx, &family, stranger)?;
+            let rotation = (family.rotated_at, rotated_by(cx, &family)?);
+            grant(cx, &family, holder, successor, rotation)
         }
         (Verdict::TooOften, _) => Ok(Outcome::TooOften),
-        (Verdict::Refuse(refusal), _) => refuse(tx, &family, refusal, device),
-        (Verdict::Reuse(reuse), _) => reused(tx, &family, reuse, token, device),
-        (Verdict::RolledBack | Verdict::Replay { .. }, _) => rolled_back(tx, &family, device),
+        (Verdict::Refuse(refusal), _) => refuse(cx, &family, refusal),
+        (Verdict::Reuse(reuse), _) => reused(cx, &family, reuse, token, device),
+        (Verdict::RolledBack | Verdict::Replay { .. }, _) => rolled_back(cx, &family),
     }
 }
 
+/// Gives the family its next token, and returns it.
 fn rotate(
-    tx: &Tx<'_>,
+    cx: &Context<'_>,
     family: &Family,
-    holder: Holder,
     presented: &Presentation<'_>,
     device: &Device,
-    lifetimes: Lifetimes,
-) -> Result<Outcome, Error> {
-    let secret = Secret::from_bytes(tx.random());
-    let long = presented.retry.is_some() || lifetimes.window > ORDINARY_WINDOW;
-    let (seal_key, key) = current_seal_key(tx, long)?;
-    let seal = Seal::close(&secret, presented.token, tx.random(), &key);
+    window: Duration,
+) -> Result<RefreshToken, Error> {
+    let secret = Secret::from_bytes(cx.random());
+    let long = presented.retry.is_some() || window > ORDINARY_WINDOW;
+    let (seal_key, key) = current_seal_key(cx, long)?;
+    let seal = Seal::close(&secret, presented.token, cx.random(), &key);
     let generation = family.generation + 1;
-    if presented.agent != family.agent || day(tx.now) != day(family.rotated_at) {
-        session::intern_agent(tx, device)?;
+    if presented.agent != family.agent || day(cx.now) != day(family.rotated_at) {
+        user_agent::intern(cx, device)?;
     }
-    let rotated = tx.run(
+    let rotated = cx.run(
         "UPDATE refresh_family SET generation = ?3, digest = ?4, seal = ?5, seal_key_id = ?6, rotated_at = ?7, \
          replays = 0, ip = ?8, user_agent_id = ?9, retry_digest = ?10 \
          WHERE id = ?1 AND generation = ?2 AND digest = ?11 AND revoked_at IS NULL",
@@ -419,7 +247,7 @@ fn rotate(
             secret.digest(),
             seal,
             seal_key,
-            tx.now,
+            cx.now,
             device.ip,
             presented.agent,
             presented.retry,
@@ -431,47 +259,42 @@ fn rotate(
             "a family changed inside its own transaction".into(),
         ));
     }
-    let token = RefreshToken {
+    Ok(RefreshToken {
         family: presented.token.family,
         generation,
         secret,
-    };
-    grant(tx, family, holder, token, tx.now, device.clone(), lifetimes)
+    })
 }
 
-fn record_replay(
-    tx: &Tx<'_>,
-    family: &Family,
-    stranger: Option<u32>,
-    device: &Device,
-) -> Result<(), Broken> {
-    tx.run(
+fn record_replay(cx: &Context<'_>, family: &Family, stranger: Option<u32>) -> Result<(), Broken> {
+    cx.run(
         "UPDATE refresh_family SET replays = replays + 1 WHERE id = ?1",
         params![family.key],
     )?;
-    if let Some(streak) = stranger {
-        tx.run(
-            "UPDATE refresh_family SET lockstep = ?2, lockstep_generation = ?3 WHERE id = ?1",
-            params![family.key, streak, family.generation],
-        )?;
-        Entry::of(Kind::RefreshReplayedElsewhere, family.account)
-            .session(family.session_id)
-            .device(device)
-            .detail(json!({ "rotated": rotation_of(tx, family)?, "generations_in_a_row": streak }))
-            .write(tx)?;
+    let Some(streak) = stranger else {
+        return Ok(());
+    };
+    if family.lockstep_generation == family.generation {
+        // Told already: many replays in one generation must not push older events out.
+        return Ok(());
     }
-    Ok(())
+    cx.run(
+        "UPDATE refresh_family SET lockstep = ?2, lockstep_generation = ?3 WHERE id = ?1",
+        params![family.key, streak, family.generation],
+    )?;
+    cx.event(Kind::RefreshReplayedElsewhere, family.account)
+        .session(family.session_id)
+        .detail(json!({ "rotated": rotation_of(cx, family)?, "generations_in_a_row": streak }))
+        .write(cx)
 }
 
-/// The answer: the live token, in the session as it was when `rotated_by` rotated it.
+/// The answer: the live token, in the session as it was at its last rotation, of which the time and the device are given.
 fn grant(
-    tx: &Tx<'_>,
+    cx: &Context<'_>,
     family: &Family,
     holder: Holder,
     token: RefreshToken,
-    rotated_at: Timestamp,
-    rotated_by: Device,
-    lifetimes: Lifetimes,
+    (rotated_at, rotated_by): (Timestamp, Device),
 ) -> Result<Outcome, Error> {
     let Holder {
         device_name,
@@ -479,8 +302,8 @@ fn grant(
         scope,
         account,
     } = holder;
-    let refresh_until = family.expires_at.min(rotated_at.plus(lifetimes.idle));
-    let shown = Session {
+    let refresh_until = family.expires_at.min(rotated_at.plus(cx.idle()));
+    let session = Session {
         id: family.session_id,
         device_name,
         ip: rotated_by.ip,
@@ -490,27 +313,19 @@ fn grant(
         expires_at: refresh_until,
         current: true,
     };
-    let session = session::Loaded {
-        shown,
-        refresh_until,
-    };
     Ok(Outcome::Granted(Box::new(Grant {
         token,
         session,
-        disclosure: scope.disclose(tx, account.key)?,
+        refresh_until,
+        disclosure: scope.disclose(cx, account.key)?,
         account,
     })))
 }
 
-fn refuse(
-    tx: &Tx<'_>,
-    family: &Family,
-    refusal: Refusal,
-    device: &Device,
-) -> Result<Outcome, Error> {
+fn refuse(cx: &Context<'_>, family: &Family, refusal: Refusal) -> Result<Outcome, Error> {
     let cause = match refusal {
         Refusal::OtherClient => {
-            // I5: not even an event, which a foreign client could pile up on somebody's account.
+            // I5: not even an event, which another client could pile up on the account.
             tracing::warn!(session = %family.session_id, "refresh refused: the token is another client's");
             return Ok(Outcome::Refused);
         }
@@ -518,57 +333,54 @@ fn refuse(
         Refusal::Expired => "the session has expired",
         Refusal::LastGeneration => "the family cannot be rotated any further",
     };
-    Entry::of(Kind::RefreshRefused, family.account)
+    cx.event(Kind::RefreshRefused, family.account)
         .session(family.session_id)
-        .device(device)
         .detail(json!({ "cause": cause }))
-        .write_once(tx)?;
+        .write_once(cx)?;
     Ok(Outcome::Refused)
 }
 
 fn reused(
-    tx: &Tx<'_>,
+    cx: &Context<'_>,
     family: &Family,
     reuse: Reuse,
     token: &RefreshToken,
     device: &Device,
 ) -> Result<Outcome, Error> {
-    let interval = tx.now.since(family.rotated_at).as_secs();
+    let interval = cx.now.since(family.rotated_at).as_secs();
     tracing::warn!(
         session = %family.session_id, presented_by = %device.ip, rotated_by = %family.ip, interval,
         "a refresh token was {}: its session is ended", reuse.as_str()
     );
-    Entry::of(Kind::RefreshTokenReused, family.account)
+    cx.event(Kind::RefreshTokenReused, family.account)
         .session(family.session_id)
-        .device(device)
         .detail(json!({
             "finding": reuse.as_str(),
-            "rotated": rotation_of(tx, family)?,
+            "rotated": rotation_of(cx, family)?,
             "seconds_since_rotation": interval,
             "generation": token.generation,
             "live_generation": family.generation,
         }))
-        .write(tx)?;
-    end(tx, family, Ended::Reuse)?;
+        .write(cx)?;
+    end(cx, family, Ended::Reuse)?;
     Ok(Outcome::Refused)
 }
 
-fn rolled_back(tx: &Tx<'_>, family: &Family, device: &Device) -> Result<Outcome, Error> {
+fn rolled_back(cx: &Context<'_>, family: &Family) -> Result<Outcome, Error> {
     tracing::error!(
         session = %family.session_id,
         "a genuine refresh token is newer than the database: the file went back in time. Was an old copy put in \
          its place? The session is ended. To end all that should be, stop the server and run `authd restore --here`"
     );
-    Entry::of(Kind::FileRolledBack, family.account)
+    cx.event(Kind::FileRolledBack, family.account)
         .session(family.session_id)
-        .device(device)
-        .write(tx)?;
-    end(tx, family, Ended::RolledBack)?;
+        .write(cx)?;
+    end(cx, family, Ended::RolledBack)?;
     Ok(Outcome::RolledBack)
 }
 
-/// Ends the family; and its session, if it is the first-party one. Theft in one application does not sign the
-/// owner out of the others.
+/// Ends the family, and its session if the client is the first-party one. A theft in one application does not sign the
+/// account owner out of the others.
 fn end(tx: &Tx<'_>, family: &Family, reason: Ended) -> Result<(), Broken> {
     if family.client == client::FIRST_PARTY_KEY {
         session::end(tx, family.session, reason)?;
@@ -581,8 +393,17 @@ fn end(tx: &Tx<'_>, family: &Family, reason: Ended) -> Result<(), Broken> {
     Ok(())
 }
 
+fn count_open_families(tx: &ReadTx<'_>, session: SessionKey) -> Result<usize, Broken> {
+    let count: Option<u32> = tx.row(
+        "SELECT count(*) FROM refresh_family WHERE session_id = ?1 AND revoked_at IS NULL",
+        params![session],
+        |row| row.get(0),
+    )?;
+    Ok(count.unwrap_or(0) as usize)
+}
+
 /// Begins a family in a session; its first token has generation 1.
-pub(in crate::service) fn begin(
+pub fn begin(
     tx: &Tx<'_>,
     session: SessionKey,
     client: ClientKey,
@@ -592,7 +413,7 @@ pub(in crate::service) fn begin(
 ) -> Result<RefreshToken, Broken> {
     let family = FamilyId::ordered(tx.now, tx.random());
     let secret = Secret::from_bytes(tx.random());
-    let agent = session::intern_agent(tx, device)?;
+    let agent = user_agent::intern(tx, device)?;
     tx.run(
         "INSERT INTO refresh_family (public_id, session_id, client_id, epoch, generation, digest, seal, \
          seal_key_id, rotated_at, replays, ip, user_agent_id, lockstep, lockstep_generation, expires_at, scope) \
@@ -609,7 +430,7 @@ pub(in crate::service) fn begin(
 }
 
 /// Whether there is a seal key whose windows are over.
-pub(in crate::service) fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
+pub fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Broken> {
     let due: Option<i64> = tx.row(
         "SELECT id FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2) LIMIT 1",
         params![last_use(tx, ORDINARY_WINDOW), last_use(tx, RETRY_WINDOW)],
@@ -619,7 +440,7 @@ pub(in crate::service) fn seal_keys_are_due(tx: &ReadTx<'_>) -> Result<bool, Bro
 }
 
 /// Deletes seal keys when the longest window that they served is over; returns how many.
-pub(in crate::service) fn sweep_seal_keys(tx: &Tx<'_>) -> Result<usize, Broken> {
+pub fn sweep_seal_keys(tx: &Tx<'_>) -> Result<usize, Broken> {
     tx.run(
         "DELETE FROM seal_key WHERE (long = 0 AND hour < ?1) OR (long = 1 AND hour < ?2)",
         params![last_use(tx, ORDINARY_WINDOW), last_use(tx, RETRY_WINDOW)],
@@ -665,7 +486,7 @@ fn current_seal_key(tx: &Tx<'_>, long: bool) -> Result<(SealKeyKey, SealKey), Br
         .ok_or_else(|| unexpected("an insertion returned no row"))
 }
 
-fn hour(at: Timestamp) -> i64 {
+pub(super) fn hour(at: Timestamp) -> i64 {
     at.as_unix().div_euclid(3600)
 }
 
@@ -694,19 +515,19 @@ fn rotation_of(tx: &ReadTx<'_>, family: &Family) -> Result<serde_json::Value, Br
 
 fn load(tx: &ReadTx<'_>, id: FamilyId) -> Result<Option<(Family, Holder)>, Broken> {
     tx.row(
-        "SELECT f.id, f.session_id, s.public_id, s.account_id, f.client_id, f.generation, f.digest, f.seal, \
+        concat!(
+            "SELECT f.id, f.session_id, s.public_id, s.account_id, f.client_id, f.generation, f.digest, f.seal, \
                 f.seal_key_id, f.rotated_at, f.replays, f.ip, f.user_agent_id, f.retry_digest, f.lockstep, \
                 f.lockstep_generation, f.expires_at, \
                 f.revoked_at IS NOT NULL OR s.ended_at IS NOT NULL OR a.disabled_at IS NOT NULL \
                     OR f.epoch <> v.epoch, \
-                c.replay_window, \
-                s.device_name, s.created_at, f.scope, \
-                a.public_id, a.email, a.email_verified_at IS NOT NULL, a.username, a.name, a.admin, a.disabled_at, \
-                a.created_at \
-         FROM refresh_family f \
-         JOIN session s ON s.id = f.session_id JOIN account a ON a.id = s.account_id \
-         JOIN client c ON c.id = f.client_id JOIN server v ON v.id = 1 \
-         WHERE f.public_id = ?1",
+                c.replay_window, s.device_name, s.created_at, f.scope, ",
+            account_columns!(),
+            " FROM refresh_family f \
+             JOIN session s ON s.id = f.session_id JOIN account a ON a.id = s.account_id \
+             JOIN client c ON c.id = f.client_id JOIN server v ON v.id = 1 \
+             WHERE f.public_id = ?1"
+        ),
         params![id],
         |row| Ok((family_from_row(row)?, holder_from_row(row)?)),
     )
@@ -741,7 +562,7 @@ fn holder_from_row(row: &Row<'_>) -> Result<Holder, Broken> {
         device_name: row.get(19)?,
         signed_in_at: row.get(20)?,
         scope: Scope::from_row(row.get::<Option<String>>(21)?.as_deref()),
-        account: account::from_columns(row, 3, 22)?,
+        account: account::from_columns(row, 22)?,
     })
 }
 
@@ -774,8 +595,3 @@ fn find(
         expires_at: family.expires_at,
     }))
 }
-
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod verdicts;

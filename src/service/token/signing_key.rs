@@ -190,13 +190,13 @@ impl Minted {
     }
 
     /// Writes it, with an event; it signs after `delay`. Returns its name.
-    fn begin(self, tx: &Tx<'_>, delay: Duration) -> Result<String, Broken> {
+    fn begin(&self, tx: &Tx<'_>, delay: Duration) -> Result<String, Broken> {
         let signs_from = tx.now.plus(delay);
         self.insert(tx, signs_from)?;
         Entry::of_nobody(Kind::SigningKeyRotated)
             .detail(json!({ "kid": self.kid, "signs_from": signs_from }))
             .write(tx)?;
-        Ok(self.kid)
+        Ok(self.kid.clone())
     }
 
     /// Writes it.
@@ -302,7 +302,7 @@ impl Authd {
     /// Housekeeping: makes the next key when the newest has signed for its time, and deletes those that nobody
     /// needs any more. Returns whether anything changed.
     pub(in crate::service) fn tend_signing_keys(&self) -> Result<bool, Error> {
-        let lifetime = self.policy.signing_key_lifetime;
+        let lifetime = self.policy().signing_key_lifetime;
         let keys = self.keys.current(&self.store)?;
         let now = self.clock.now();
         let due = keys
@@ -311,7 +311,7 @@ impl Authd {
         if due {
             rotate(&self.store)?;
         }
-        let horizon = now.minus(self.policy.access_token_lifetime + GRACE);
+        let horizon = now.minus(self.policy().access_token_lifetime + GRACE);
         let unneeded = keys
             .windows(2)
             .filter(|pair| pair[1].signs_from < horizon)
@@ -367,11 +367,11 @@ fn signing(keys: &Keys, now: Timestamp) -> Option<&Arc<SigningKey>> {
 /// Only those of the store.
 pub fn replace_all(store: &Store) -> Result<String, Error> {
     let minted = Minted::new()?;
-    Ok(store.write(move |tx| begin_anew(tx, minted))?)
+    Ok(store.write(move |tx| begin_anew(tx, &minted))?)
 }
 
 /// Puts `minted` in the place of all others, from now on, and returns its name.
-pub(in crate::service) fn begin_anew(tx: &Tx<'_>, minted: Minted) -> Result<String, Broken> {
+pub(in crate::service) fn begin_anew(tx: &Tx<'_>, minted: &Minted) -> Result<String, Broken> {
     tx.run("DELETE FROM signing_key", params![])?;
     minted.begin(tx, Duration::ZERO)
 }

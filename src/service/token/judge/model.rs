@@ -21,6 +21,10 @@ use stateright::{Checker, Model, Property};
 
 use super::*;
 use crate::clock::{Clock, ManualClock, Mark};
+use crate::ids::FamilyId;
+use crate::secret::{SealKey, Secret};
+use crate::service::session::client;
+use crate::service::token::refresh::{ORDINARY_WINDOW, hour};
 
 const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 

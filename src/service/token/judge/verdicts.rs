@@ -2,6 +2,9 @@
 //! of time is checked in the model beside this.
 
 use super::*;
+use crate::ids::FamilyId;
+use crate::secret::{Secret, agent_key};
+use crate::service::session::client;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));

@@ -1,0 +1,173 @@
+//! What a client or an operator types for an account: addresses, usernames, names.
+//!
+//! Each is read into two forms, the one that is shown and the one that is compared, or refused. All of authd reads them
+//! here, so one address has one form everywhere.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::service::Error;
+
+/// RFC 5321 §4.5.3.1: an address has at most 254 octets, its local part 64.
+const EMAIL_LENGTH: usize = 254;
+const LOCAL_PART_LENGTH: usize = 64;
+
+/// Longest username, in characters.
+const USERNAME_LENGTH: usize = 64;
+
+/// Longest name of a person, in characters.
+const NAME_LENGTH: usize = 200;
+
+/// One form for all ways of writing one login: compatibility-normalised and folded in case, so that full-width letters,
+/// ligatures and a final sigma do not make a second `ann`. By way of the capitals, since that is where `ς` and `σ`, `ß` and
+/// `ss` meet.
+pub fn fold_login(text: &str) -> String {
+    let capitals = text.trim().nfkc().flat_map(char::to_uppercase);
+    let folded: String = capitals.flat_map(char::to_lowercase).collect();
+    folded.nfkc().collect()
+}
+
+/// Reads an e-mail address: ASCII, one `@`, no quoting, comments or lists (req 26). Returns it and its compared form.
+pub fn read_email(text: &str) -> Result<(String, String), Error> {
+    let refuse = |why: &str| {
+        Err(Error::invalid(format!(
+            "This is not an e-mail address: {why}."
+        )))
+    };
+    let email = text.trim_matches(' ');
+    if email.len() > EMAIL_LENGTH {
+        return refuse("it has more than 254 characters");
+    }
+    let Some((local, domain)) = email.split_once('@') else {
+        return refuse("it has no @");
+    };
+    let atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let dot_atom = local
+        .split('.')
+        .all(|part| !part.is_empty() && part.chars().all(atom));
+    // A leading hyphen would be an option to a mail program.
+    if !dot_atom || local.len() > LOCAL_PART_LENGTH || local.starts_with('-') {
+        return refuse("what stands before the @ is not a plain name");
+    }
+    let label = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if !domain.split('.').all(label) {
+        return refuse(
+            "what stands after the @ is not a host name (write an international one as xn--…)",
+        );
+    }
+    Ok((email.to_owned(), email.to_ascii_lowercase()))
+}
+
+/// Reads a username; an empty text is none. Returns it and its compared form.
+pub fn read_username(text: &str) -> Result<Option<(String, String)>, Error> {
+    let username: String = text.trim().nfc().collect();
+    if username.is_empty() {
+        return Ok(None);
+    }
+    // Marks are letters' companions: many scripts cannot be written without them.
+    let allowed = |c: char| c.is_alphanumeric() || is_combining_mark(c) || "._-".contains(c);
+    let key = fold_login(&username);
+    let fits = |text: &str| text.chars().count() <= USERNAME_LENGTH && text.chars().all(allowed);
+    if !fits(&username) || !fits(&key) || !key.starts_with(char::is_alphanumeric) {
+        return Err(Error::invalid(
+            "A username has at most 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.",
+        ));
+    }
+    Ok(Some((username, key)))
+}
+
+/// Reads a person's name; an empty text is none.
+pub fn read_name(text: &str) -> Result<Option<String>, Error> {
+    let name: String = text.trim().nfc().collect();
+    if name.chars().count() > NAME_LENGTH || name.chars().any(char::is_control) {
+        return Err(Error::invalid(
+            "A name has at most 200 characters, and no control characters.",
+        ));
+    }
+    Ok(Some(name).filter(|name| !name.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // req 26, CVE-2020-28247
+    fn addresses_are_plain_or_refused() {
+        for good in [
+            "ann@example.org",
+            "a.b+c@x",
+            "o'neil@xn--bcher-kva.example",
+            "Ann@Example.ORG",
+        ] {
+            assert!(read_email(good).is_ok(), "{good}");
+        }
+        let long = format!("{}@example.org", "a".repeat(65));
+        for bad in [
+            "",
+            "ann",
+            "@",
+            "ann@",
+            "@example.org",
+            "a@b@c",
+            "a,b@example.org",
+            "a b@example.org",
+            "ann@example.org\r\nBcc: x@y",
+            "ann\u{ff20}example.org",
+            "-ann@example.org",
+            "\"a\"@example.org",
+            ".a@example.org",
+            "a..b@example.org",
+            "ann@-x.org",
+            "ann@x-.org",
+            "ann@x..org",
+            "ann@[192.0.2.1]",
+            "a<b>@example.org",
+            "änn@example.org",
+            "ann@exämple.org",
+            "a\0@example.org",
+            &long,
+        ] {
+            assert!(read_email(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test] // CVE-2025-24806: one account, one counter, however it is written
+    fn one_login_has_one_form() {
+        let forms = ["ann", "ANN", " Ann ", "ＡＮＮ", "Ａnn"];
+        assert!(forms.iter().all(|form| fold_login(form) == "ann"));
+        assert_eq!(fold_login("ÉLODIE"), fold_login("e\u{301}lodie"));
+        assert_eq!(fold_login("ﬁn"), "fin");
+        assert_eq!(fold_login("ΣΑΣ"), fold_login("σας"));
+        assert_eq!(fold_login("Straße"), fold_login("STRASSE"));
+    }
+
+    #[test]
+    fn usernames_cannot_be_taken_for_addresses() {
+        let key = |text: &str| read_username(text).map(|read| read.map(|(_, key)| key));
+        assert_eq!(
+            key("Ann.B-c_9").ok().flatten().as_deref(),
+            Some("ann.b-c_9")
+        );
+        assert_eq!(key("Łukasz").ok().flatten().as_deref(), Some("łukasz"));
+        assert_eq!(key("  ").ok().flatten(), None);
+        assert!(key("İstanbul").is_ok() && key("हिन्दी").is_ok());
+        for bad in [
+            "a@b",
+            "a b",
+            "-a",
+            "_a",
+            "a\u{200b}b",
+            "a/b",
+            "℀",
+            &"a".repeat(65),
+        ] {
+            assert!(read_username(bad).is_err(), "{bad:?}");
+        }
+    }
+}

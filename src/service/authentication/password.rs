@@ -1,0 +1,525 @@
+//! Passwords: signing in with one, and giving the current one inside a session.
+//!
+//! A sign-in has three steps. One transaction takes the attempt from the allowances of the network and of the login, and
+//! counts it against the account, before anything is known. Then the password is hashed, outside of any transaction. Then
+//! one transaction checks again what it relies on, gives the attempt back and begins the session; or writes the event of
+//! the failure.
+//!
+//! Whatever is wrong with a sign-in, the answer and the work behind it are the same (req 10): an unknown login is hashed
+//! against a dummy and leaves an event too. A right password that is refused looks like a wrong one.
+
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use super::session_start::{self, Opening};
+use super::{Authenticated, Authentication, Method, Owed};
+use crate::ids::AccountKey;
+use crate::password::{self, Password};
+use crate::service::account::{self, NewAccount, Prepared, identifiers};
+use crate::service::context::Context;
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::one_time_token;
+use crate::service::delivery::outbox::{self, Outgoing};
+use crate::service::error::invalid_token;
+use crate::service::event::{Entry, Kind};
+use crate::service::session::{self, Wanted};
+use crate::service::throttle::guesses::{self, Guess};
+use crate::service::throttle::{self, Subject};
+use crate::service::token::grant::{Grant, SignIn};
+use crate::service::{Actor, Authd, Code, Device, Error, Verification};
+use crate::store::{Broken, ReadTx, Row, Tx, params};
+
+/// The longest login that is looked at, in bytes: an e-mail address (RFC 5321 §4.5.3.1.3). Folding can make a text eleven
+/// times as long, so a longer one is refused before.
+const LONGEST_LOGIN: usize = 254;
+
+/// That the current password was given inside a session. A change is written only after [`Proof::require`].
+#[derive(Clone)]
+pub struct Proof {
+    actor: Actor,
+    /// The hash that the password was right for.
+    hash: String,
+}
+
+impl Proof {
+    /// Checks again, in the transaction that writes: while the password was hashed, it may have been changed, the session
+    /// ended, or the account deleted. Then gives the attempt back.
+    ///
+    /// # Errors
+    /// [`Code::InvalidToken`]; [`Code::WrongPassword`].
+    pub fn require(&self, cx: &Context<'_>) -> Result<(), Error> {
+        session::require_open(cx, &self.actor, cx.idle())?;
+        let found = credentials_by_key(cx, self.actor.account_key)?;
+        if !found.is_some_and(|found| found.password_hash.as_ref() == Some(&self.hash)) {
+            return Err(wrong_password());
+        }
+        let subject = Subject::Session(self.actor.session);
+        Ok(throttle::give_back(cx, cx.tag_key(), &subject)?)
+    }
+}
+
+/// What a sign-in is judged by.
+#[derive(Clone)]
+struct Credentials {
+    account: AccountKey,
+    password_hash: Option<String>,
+    is_temporary: bool,
+    is_disabled: bool,
+}
+
+/// A sign-in attempt that was taken from its allowances and counted.
+#[derive(Clone)]
+struct Attempt {
+    login: String,
+    ip: IpAddr,
+    found: Option<Credentials>,
+    /// How it was counted against the account, if the login has one.
+    guess: Option<Guess>,
+}
+
+impl Attempt {
+    fn subjects(&self) -> [Subject<'_>; 2] {
+        [
+            Subject::SignIn(self.ip),
+            Subject::Login(&self.login, self.ip),
+        ]
+    }
+
+    /// The account, if this attempt may succeed: it exists, is not disabled, and its count is not locked.
+    fn may_succeed(&self) -> Option<&Credentials> {
+        let is_locked = self.guess.as_ref().is_some_and(Guess::is_locked);
+        self.found
+            .as_ref()
+            .filter(|found| !found.is_disabled && !is_locked)
+    }
+
+    /// Gives it back: it was no guess.
+    fn give_back(&self, cx: &Context<'_>) -> Result<(), Broken> {
+        for subject in self.subjects() {
+            throttle::give_back(cx, cx.tag_key(), &subject)?;
+        }
+        match &self.guess {
+            Some(guess) => guesses::give_back(cx, guess),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Authd {
+    /// Signs in by e-mail address or username.
+    ///
+    /// `new_password` replaces a temporary password; with any other password the sign-in is refused.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCredentials`] for everything that is wrong with login, password or account, and while too many
+    /// wrong passwords were given for the account; [`Code::TooManyRequests`] after too many for this login or from this
+    /// network; [`Code::PasswordChangeRequired`] for a temporary password without a new one; [`Code::InvalidScope`];
+    /// [`Error::Unavailable`] when too many passwords wait to be hashed.
+    pub fn sign_in(
+        &self,
+        login: &str,
+        password: &str,
+        new_password: Option<&str>,
+        wanted: Wanted<'_>,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let opening = Opening::read(wanted, device)?;
+        let given = read_password(password)?;
+        let attempt = self.take_attempt(login, device)?;
+        let stored = attempt
+            .found
+            .as_ref()
+            .and_then(|found| found.password_hash.as_deref());
+        let verification = match self.hasher.verify(&given, stored) {
+            Ok(verification) => verification,
+            Err(overloaded) => {
+                self.write(Some(device), move |cx| attempt.give_back(cx))?;
+                return Err(overloaded.into());
+            }
+        };
+        let (rehash, found) = match (verification, attempt.may_succeed()) {
+            (password::Verification::Right { rehash }, Some(found)) => (rehash, found.clone()),
+            (verification, _) => {
+                let was_right = matches!(verification, password::Verification::Right { .. });
+                self.record_failure(attempt, was_right, device)?;
+                return Err(self.refused());
+            }
+        };
+        let replacement = match (found.is_temporary, new_password) {
+            (false, None) if rehash => Some(self.hasher.hash(&given, self.entropy.bytes())?),
+            (false, None) => None,
+            (true, Some(new)) if new != password => match self.replace(&found, new) {
+                Ok(hash) => Some(hash),
+                Err(error) => {
+                    let cause = "the new password was refused";
+                    self.record_incomplete(found.account, cause, device)?;
+                    return Err(error);
+                }
+            },
+            (is_temporary, new) => {
+                return self.refuse_right_password(found.account, is_temporary, new, device);
+            }
+        };
+        let granted = self.write(Some(device), move |cx| {
+            complete(cx, &attempt, &found, replacement.as_deref(), &opening)
+        })?;
+        let grant = granted.ok_or_else(|| self.refused())?;
+        self.issue(grant)
+    }
+
+    /// Answers a right password with which no session can begin. Each leaves an event, as a sign-in does, and is not given
+    /// back: a list of stolen passwords cannot be tried in silence.
+    fn refuse_right_password(
+        &self,
+        account: AccountKey,
+        is_temporary: bool,
+        new_password: Option<&str>,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let (cause, error) = match (is_temporary, new_password) {
+            (false, _) => (
+                "a new password was sent for one that is not temporary",
+                self.refused(),
+            ),
+            (true, None) => (
+                "the password is temporary and has to be changed",
+                change_required(),
+            ),
+            (true, Some(_)) => (
+                "the new password was refused",
+                Error::no(
+                    Code::WeakPassword,
+                    "The new password is the temporary one. Choose another.",
+                ),
+            ),
+        };
+        self.record_incomplete(account, cause, device)?;
+        Err(error)
+    }
+
+    /// Takes an attempt from its allowances and counts it, in one transaction, before the password is looked at.
+    fn take_attempt(&self, login: &str, device: &Device) -> Result<Attempt, Error> {
+        let ip = device.ip;
+        // A long one is nobody's: it is looked up and hashed like any unknown login.
+        let login = match login.len() {
+            ..=LONGEST_LOGIN => identifiers::fold_login(login),
+            _ => String::new(),
+        };
+        // A read first: a client that has to wait costs no commit.
+        self.store.read(|tx| {
+            let key = &self.settings.tag_key;
+            throttle::check(tx, key, &Subject::SignIn(ip))?;
+            throttle::check(tx, key, &Subject::Login(&login, ip))
+        })?;
+        self.write(Some(device), move |cx| {
+            let mut attempt = Attempt {
+                login: login.clone(),
+                ip,
+                found: credentials_by_login(cx, &login)?,
+                guess: None,
+            };
+            for subject in attempt.subjects() {
+                throttle::take(cx, cx.tag_key(), &subject)?;
+            }
+            if let Some(found) = &attempt.found {
+                attempt.guess = Some(guesses::reserve(cx, cx.tag_key(), found.account, ip)?);
+            }
+            Ok(attempt)
+        })
+    }
+
+    /// Writes the event of a failed sign-in, and tells the owner when there are many. An unknown login leaves an event of no
+    /// account: operators see where guesses come from, and the answer takes the same time.
+    fn record_failure(
+        &self,
+        attempt: Attempt,
+        was_right: bool,
+        device: &Device,
+    ) -> Result<(), Error> {
+        let reason = self.write(Some(device), move |cx| {
+            // Deleted while the password was hashed: no account has that login now.
+            let found = match &attempt.found {
+                Some(found) if account::find(cx, found.account)?.is_some() => found,
+                _ => {
+                    let detail = json!({ "cause": "no account has this login" });
+                    let entry = Entry {
+                        device: cx.device(),
+                        ..Entry::of_nobody(Kind::SignInFailed)
+                    };
+                    entry.detail(detail).write(cx)?;
+                    return Ok::<_, Error>("unknown login");
+                }
+            };
+            let guess = attempt.guess.as_ref();
+            let is_locked = guess.is_some_and(Guess::is_locked);
+            if guess.is_some_and(Guess::is_news) && !found.is_disabled {
+                outbox::enqueue(cx, Outgoing::to(found.account, Topic::ManyFailures))?;
+            }
+            let reason = match (found.is_disabled, is_locked, was_right) {
+                (true, _, _) => "the account is disabled",
+                (false, true, true) => "right password, but too many wrong ones before it",
+                (false, _, _) => "wrong password",
+            };
+            let kind = match is_locked || guess.is_some_and(Guess::locks) {
+                true => Kind::SignInThrottled,
+                false => Kind::SignInFailed,
+            };
+            cx.record(kind, found.account, json!({ "cause": reason }))?;
+            Ok(reason)
+        })?;
+        log_failure(device, reason);
+        Ok(())
+    }
+
+    fn record_incomplete(
+        &self,
+        account: AccountKey,
+        cause: &'static str,
+        device: &Device,
+    ) -> Result<(), Error> {
+        self.write(Some(device), move |cx| {
+            cx.record(Kind::SignInIncomplete, account, json!({ "cause": cause }))
+        })?;
+        log_failure(device, cause);
+        Ok(())
+    }
+
+    /// Checks the current password of the client that asks, inside its session. Wrong ones are counted by session, so that
+    /// strangers who guess elsewhere cannot keep the owner from changing it (req 15, req 20).
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many in this session.
+    pub(in crate::service) fn require_password(
+        &self,
+        actor: &Actor,
+        password: Option<&str>,
+        device: &Device,
+    ) -> Result<Proof, Error> {
+        let password = password.ok_or_else(|| {
+            Error::no(
+                Code::WrongPassword,
+                "This change takes the current password as `current_password`.",
+            )
+        })?;
+        let password = read_password(password)?;
+        let session = actor.session;
+        let account = actor.account_key;
+        let found = self.write(Some(device), move |cx| {
+            throttle::take(cx, cx.tag_key(), &Subject::Session(session))?;
+            credentials_by_key(cx, account)?.ok_or_else(invalid_token)
+        })?;
+        let stored = found.password_hash;
+        match (self.hasher.verify(&password, stored.as_deref())?, stored) {
+            (password::Verification::Right { .. }, Some(hash)) => Ok(Proof {
+                actor: actor.clone(),
+                hash,
+            }),
+            _ => {
+                self.write(Some(device), move |cx| {
+                    let detail = json!({ "cause": "wrong current password" });
+                    cx.event(Kind::SignInFailed, account)
+                        .session(session)
+                        .detail(detail)
+                        .write(cx)
+                })?;
+                log_failure(device, "wrong current password");
+                Err(wrong_password())
+            }
+        }
+    }
+
+    /// Reads and hashes what a new account is made of.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] for an address or a name; [`Code::WeakPassword`]; [`Error::Unavailable`].
+    pub(in crate::service) fn prepare(
+        &self,
+        account: NewAccount,
+        password: Option<&str>,
+    ) -> Result<Prepared, Error> {
+        let (email, email_key) = identifiers::read_email(&account.email)?;
+        let username = match account.username.as_deref() {
+            Some(username) => identifiers::read_username(username)?,
+            None => None,
+        };
+        let name = match account.name.as_deref() {
+            Some(name) => identifiers::read_name(name)?,
+            None => None,
+        };
+        let hash = match password {
+            None => None,
+            Some(password) => {
+                let username = username.as_ref().map(|(_, key)| key.as_str());
+                Some(self.hash_checked(password, &[Some(&email_key), username])?)
+            }
+        };
+        Ok(Prepared {
+            account,
+            email,
+            email_key,
+            username,
+            name,
+            hash,
+        })
+    }
+
+    /// Checks and hashes a new password of `account`; `deleted` is the error if that is gone.
+    ///
+    /// # Errors
+    /// [`Code::WeakPassword`]; [`Error::Unavailable`].
+    pub(in crate::service) fn hash_new(
+        &self,
+        account: AccountKey,
+        password: &str,
+        deleted: impl FnOnce() -> Error,
+    ) -> Result<String, Error> {
+        let found = self.store.read(|tx| account::find(tx, account))?;
+        let account = found.ok_or_else(deleted)?.shown;
+        self.hash_checked(
+            password,
+            &[Some(&account.email), account.username.as_deref()],
+        )
+    }
+
+    /// Whether `password` is the one of `hash`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many passwords wait to be hashed.
+    pub(in crate::service) fn is_password(
+        &self,
+        password: &str,
+        hash: &str,
+    ) -> Result<bool, Error> {
+        let password = read_password(password)?;
+        let verification = self.hasher.verify(&password, Some(hash))?;
+        Ok(matches!(verification, password::Verification::Right { .. }))
+    }
+
+    fn replace(&self, found: &Credentials, new: &str) -> Result<String, Error> {
+        self.hash_new(found.account, new, || self.refused())
+    }
+
+    fn hash_checked(&self, password: &str, context: &[Option<&str>]) -> Result<String, Error> {
+        let password = read_password(password)?;
+        let words: Vec<&str> = context.iter().flatten().copied().collect();
+        self.policy().password.check(&password, &words)?;
+        Ok(self.hasher.hash(&password, self.entropy.bytes())?)
+    }
+
+    /// The one answer to a sign-in that failed. Where registrations wait, one of them may be why.
+    fn refused(&self) -> Error {
+        Error::no(
+            Code::InvalidCredentials,
+            match self.policy().verification {
+                Verification::Optional => "The login or the password is wrong.",
+                Verification::Required => {
+                    "The login or the password is wrong, or the e-mail address is not confirmed yet: the message that \
+                     was sent there has the link."
+                }
+            },
+        )
+    }
+}
+
+/// Completes a sign-in whose password was right, and begins the session; `None` if the password or the account is another
+/// by now.
+fn complete(
+    cx: &Context<'_>,
+    attempt: &Attempt,
+    found: &Credentials,
+    replacement: Option<&str>,
+    opening: &Opening,
+) -> Result<Option<Grant>, Error> {
+    let still = cx.run(
+        "UPDATE account SET password_hash = ?3, password_temporary = ?4 \
+         WHERE id = ?1 AND password_hash = ?2 AND disabled_at IS NULL",
+        params![
+            found.account,
+            found.password_hash.as_deref(),
+            replacement.or(found.password_hash.as_deref()),
+            found.is_temporary && replacement.is_none(),
+        ],
+    )?;
+    if still == 0 {
+        return Ok(None);
+    }
+    let authentication = authenticate(cx, found, replacement)?;
+    let Authentication::Complete(who) = authentication else {
+        return Err(change_required());
+    };
+    attempt.give_back(cx)?;
+    guesses::remember_place(cx, cx.tag_key(), found.account, attempt.ip)?;
+    if found.is_temporary {
+        password_was_changed(cx, found.account)?;
+    }
+    session_start::begin(cx, *who, opening).map(Some)
+}
+
+/// What a right password comes to.
+fn authenticate(
+    tx: &Tx<'_>,
+    found: &Credentials,
+    replacement: Option<&str>,
+) -> Result<Authentication, Broken> {
+    if found.is_temporary && replacement.is_none() {
+        return Ok(Authentication::Pending(Owed::NewPassword));
+    }
+    let account = account::load(tx, found.account)?;
+    let who = Authenticated::by(tx, Method::Password, account);
+    Ok(Authentication::Complete(Box::new(who)))
+}
+
+/// What goes with every new password: older links end, the wrong passwords for the old one are forgotten, and
+/// the owner is told.
+pub fn password_was_changed(cx: &Context<'_>, account: AccountKey) -> Result<(), Broken> {
+    one_time_token::void_all(cx, account, "password_changed")?;
+    guesses::clear(cx, account)?;
+    outbox::enqueue(cx, Outgoing::to(account, Topic::PasswordChanged))
+}
+
+fn change_required() -> Error {
+    Error::no(
+        Code::PasswordChangeRequired,
+        "An operator set this password, and it must be changed: sign in again with `new_password` as well.",
+    )
+}
+
+fn wrong_password() -> Error {
+    Error::no(Code::WrongPassword, "The current password is wrong.")
+}
+
+/// One line for each failed sign-in, in a form that fail2ban and similar programs can rely on (docs/proxy.md).
+fn log_failure(device: &Device, reason: &'static str) {
+    tracing::warn!(address = %device.ip, reason, "sign-in failed");
+}
+
+fn credentials_by_login(tx: &ReadTx<'_>, login: &str) -> Result<Option<Credentials>, Broken> {
+    tx.row(
+        "SELECT id, password_hash, password_temporary, disabled_at IS NOT NULL FROM account \
+         WHERE email_key = ?1 OR username_key = ?1",
+        params![login],
+        credentials_from_row,
+    )
+}
+
+fn credentials_by_key(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Credentials>, Broken> {
+    tx.row(
+        "SELECT id, password_hash, password_temporary, disabled_at IS NOT NULL FROM account WHERE id = ?1",
+        params![key],
+        credentials_from_row,
+    )
+}
+
+fn credentials_from_row(row: &Row<'_>) -> Result<Credentials, Broken> {
+    Ok(Credentials {
+        account: row.get(0)?,
+        password_hash: row.get(1)?,
+        is_temporary: row.get(2)?,
+        is_disabled: row.get(3)?,
+    })
+}
+
+fn read_password(text: &str) -> Result<Password, Error> {
+    Password::new(text).map_err(|too_long| Error::invalid(too_long.to_string()))
+}

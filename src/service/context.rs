@@ -1,0 +1,103 @@
+//! What an operation works with: its transaction, the settings in force, and the device that asks.
+//!
+//! A public method of [`Authd`] opens one [`Context`] with [`Authd::write`], and the private functions that it calls take
+//! the context and compose. So a function says with its other parameters what it is about, and nothing else.
+//!
+//! The closure may be run again by the store: it has no effect outside its transaction.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::event::{Entry, Kind};
+use super::{Authd, Device};
+use crate::ids::AccountKey;
+use crate::policy::Policy;
+use crate::secret::TagKey;
+use crate::store::{Broken, Tx};
+
+/// What does not change while the server runs.
+pub(super) struct Settings {
+    /// What an operator set.
+    pub policy: Policy,
+    /// The key of the database's tags and digests.
+    pub tag_key: TagKey,
+}
+
+/// One transaction that may write, with what its operation needs beside it.
+pub(super) struct Context<'a> {
+    tx: &'a Tx<'a>,
+    settings: &'a Settings,
+    device: Option<&'a Device>,
+}
+
+impl<'a> Context<'a> {
+    /// What an operator set.
+    pub fn policy(&self) -> &'a Policy {
+        &self.settings.policy
+    }
+
+    /// The key of the database's tags and digests.
+    pub fn tag_key(&self) -> &'a TagKey {
+        &self.settings.tag_key
+    }
+
+    /// How long a session lives without being used.
+    pub fn idle(&self) -> Duration {
+        self.settings.policy.session_idle_lifetime
+    }
+
+    /// The device that asks; `None` for an operator.
+    pub fn device(&self) -> Option<&'a Device> {
+        self.device
+    }
+
+    /// Begins an event about an account, with the device that asks.
+    pub fn event(&self, kind: Kind, account: AccountKey) -> Entry<'a> {
+        Entry {
+            device: self.device,
+            ..Entry::of(kind, account)
+        }
+    }
+
+    /// Writes an event about an account, with the device that asks.
+    pub fn record(&self, kind: Kind, account: AccountKey, detail: Value) -> Result<(), Broken> {
+        self.event(kind, account).detail(detail).write(self)
+    }
+}
+
+impl<'a> Deref for Context<'a> {
+    type Target = Tx<'a>;
+
+    fn deref(&self) -> &Tx<'a> {
+        self.tx
+    }
+}
+
+impl Authd {
+    /// Runs `f` in one transaction, for a device or, without one, for an operator. Returns when what it wrote is safe on
+    /// the disk.
+    ///
+    /// # Errors
+    /// What `f` returns, and those of the store; nothing was changed then.
+    pub(super) fn write<T, E>(
+        &self,
+        device: Option<&Device>,
+        f: impl Fn(&Context<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Broken> + Send + 'static,
+    {
+        let (settings, device) = (Arc::clone(&self.settings), device.cloned());
+        self.store.write(move |tx| {
+            f(&Context {
+                tx,
+                settings: &settings,
+                device: device.as_ref(),
+            })
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! What an account owner changes inside a session: the password, the account, its end.
+//!
+//! What an attacker with a stolen access token must not be able to do takes the current password (req 15, req 36).
+
+use serde_json::json;
+
+use crate::ids::AccountKey;
+use crate::service::account::{self, AccountDetails, identifiers};
+use crate::service::authentication::{password, session_start};
+use crate::service::context::Context;
+use crate::service::delivery::message::Topic;
+use crate::service::delivery::outbox::{self, Outgoing};
+use crate::service::error::invalid_token;
+use crate::service::event::{self, Event, Kind};
+use crate::service::recovery::email_change;
+use crate::service::session::{self, Ended};
+use crate::service::{Actor, Authd, Code, Device, Error, SignIn, throttle};
+use crate::store::params;
+
+/// Changes to an account by its owner; what is absent stays as it is, and an empty text takes away.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// A new e-mail address; takes the current password, and confirmation at both addresses.
+    pub email: Option<String>,
+    /// A new username.
+    pub username: Option<String>,
+    /// A new name.
+    pub name: Option<String>,
+    /// The current password.
+    pub current_password: Option<String>,
+}
+
+/// A [`Profile`] that was read: each text in its two forms.
+struct Changes {
+    email: Option<(String, String)>,
+    username: Option<Option<(String, String)>>,
+    name: Option<Option<String>>,
+}
+
+impl Authd {
+    /// Changes the password of the account of the client that asks, ends every other session, and answers with new tokens:
+    /// the session goes on under a new id, and every token of the old one is dead.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`] if the current one is wrong;
+    /// [`Code::WeakPassword`];
+    /// [`Code::TooManyRequests`] after too many wrong ones in this session.
+    pub fn change_password(
+        &self,
+        actor: &Actor,
+        current: &str,
+        new: &str,
+        device: &Device,
+    ) -> Result<SignIn, Error> {
+        let proof = self.require_password(actor, Some(current), device)?;
+        let hash = self.hash_new(actor.account_key, new, invalid_token)?;
+        let (account, kept) = (actor.account_key, actor.session_key);
+        let from = device.clone();
+        let grant = self.write(Some(device), move |cx| {
+            proof.require(cx)?;
+            cx.run(
+                "UPDATE account SET password_hash = ?2, password_temporary = 0 WHERE id = ?1",
+                params![account, hash],
+            )?;
+            password::password_was_changed(cx, account)?;
+            cx.event(Kind::PasswordChanged, account).write(cx)?;
+            session::end_all(cx, account, Some(kept), Ended::PasswordChanged)?;
+            session_start::begin_anew(cx, kept, account::load(cx, account)?, &from)
+        })?;
+        self.issue(grant)
+    }
+
+    /// Changes the account of the client that asks. A new e-mail address takes the current password (req 36), and waits until
+    /// it is confirmed at both addresses; where mail is off and no proof is required, it is taken at once. With the present
+    /// address, a change that waits is withdrawn.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`];
+    /// [`Code::EmailTaken`], where no proof is required;
+    /// [`Code::UsernameTaken`];
+    /// [`Code::InvalidRequest`];
+    /// [`Code::TooManyRequests`] for the fourth new address within an hour, and for a
+    /// network that asks again and again.
+    pub fn change_account(
+        &self,
+        actor: &Actor,
+        change: Profile,
+        device: &Device,
+    ) -> Result<AccountDetails, Error> {
+        let changes = Changes::read(&change)?;
+        let proof = match changes.email {
+            Some(_) => {
+                Some(self.require_password(actor, change.current_password.as_deref(), device)?)
+            }
+            None => None,
+        };
+        let (actor, ip) = (actor.clone(), device.ip);
+        let changed = self.write(Some(device), move |cx| {
+            match &proof {
+                Some(proof) => proof.require(cx)?,
+                None => session::require_open(cx, &actor, cx.idle())?,
+            }
+            let account = actor.account_key;
+            let changed = changes.apply(cx, account)?;
+            if !changed.is_empty() {
+                cx.record(Kind::AccountChanged, account, json!({ "changed": changed }))?;
+            }
+            let account = account::load(cx, account)?;
+            Ok(account::details(cx, account)?)
+        });
+        if let Err(Error::No(Code::EmailTaken | Code::UsernameTaken, _)) = changed {
+            // A client that tries one after the other would learn who has an account here.
+            self.write(Some(device), move |cx| {
+                throttle::take(cx, cx.tag_key(), &throttle::Subject::Registration(ip))
+            })?;
+        }
+        changed
+    }
+
+    /// The events of the account of the client that asks, newest first: at most `limit` events (1 to [`event::MOST_LISTED`])
+    /// before the one with the number `before`, or the latest.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn own_events(
+        &self,
+        actor: &Actor,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        let (before, limit) = (
+            before.unwrap_or(i64::MAX),
+            limit.clamp(1, event::MOST_LISTED),
+        );
+        let account = actor.account_key;
+        Ok(self
+            .store
+            .read(|tx| event::list_for_owner(tx, account, before, limit))?)
+    }
+
+    /// Deletes the account of the client that asks, with its sessions and events.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`] if the current password is wrong.
+    pub fn delete_own_account(
+        &self,
+        actor: &Actor,
+        current_password: &str,
+        device: &Device,
+    ) -> Result<(), Error> {
+        let proof = self.require_password(actor, Some(current_password), device)?;
+        let account = actor.account_key;
+        self.write(Some(device), move |cx| {
+            proof.require(cx)?;
+            let email = account::load(cx, account)?.shown.email;
+            account::delete(cx, account)?;
+            // The messages of the account were deleted with it, and this one tells its owner.
+            Ok(outbox::enqueue(
+                cx,
+                Outgoing::to_address(&email, Topic::AccountDeleted),
+            )?)
+        })
+    }
+}
+
+impl Changes {
+    fn read(change: &Profile) -> Result<Changes, Error> {
+        let (email, username, name) = (&change.email, &change.username, &change.name);
+        Ok(Changes {
+            email: email.as_deref().map(identifiers::read_email).transpose()?,
+            username: username
+                .as_deref()
+                .map(identifiers::read_username)
+                .transpose()?,
+            name: name.as_deref().map(identifiers::read_name).transpose()?,
+        })
+    }
+
+    /// Writes them. Returns the names of what changed.
+    fn apply(&self, cx: &Context<'_>, account: AccountKey) -> Result<Vec<&'static str>, Error> {
+        let mut changed = Vec::new();
+        if let Some((email, key)) = &self.email
+            && email_change::request(cx, account, email, key)?
+        {
+            changed.push("email");
+        }
+        if let Some(username) = &self.username {
+            let (username, key) = username.clone().unzip();
+            if let Some(key) = &key {
+                account::refuse_taken_username(cx, key, account)?;
+            }
+            cx.run(
+                "UPDATE account SET username = ?2, username_key = ?3 WHERE id = ?1",
+                params![account, username, key],
+            )?;
+            changed.push("username");
+        }
+        if let Some(name) = &self.name {
+            cx.run(
+                "UPDATE account SET name = ?2 WHERE id = ?1",
+                params![account, name],
+            )?;
+            changed.push("name");
+        }
+        Ok(changed)
+    }
+}

@@ -25,6 +25,8 @@
 //! the file alone opens no seal; the seal key is deleted after some time, so the old secret and the file together
 //! open it no longer.
 //!
+//! **A fingerprint** stands for an access token in the memory of one process, so that the token need not be kept.
+//!
 //! Every use of BLAKE3 has a context of its own (derive-key mode), so that no output serves two purposes.
 
 use std::fmt;
@@ -55,6 +57,7 @@ const RETRY_CONTEXT: &str = "authd 2026-11 digest of an idempotency key";
 const PASS_CONTEXT: &str = "authd 2026-11 tag of a doctor's pass";
 const SUBJECT_CONTEXT: &str = "authd 2026-11 subject of a throttle";
 const AGENT_CONTEXT: &str = "authd 2026-11 name of a user agent";
+const FINGERPRINT_CONTEXT: &str = "authd 2026-11 fingerprint of an access token";
 
 /// What may be stored of a secret: 32 bytes from which it cannot be had back. Compared in constant time.
 #[derive(Clone, Copy)]
@@ -334,6 +337,38 @@ one_time_tokens! {
     VerificationToken, "av_";
     /// The token of an invitation, with which somebody makes an account.
     InvitationToken, "ai_";
+}
+
+/// Stands for a token in memory: 32 bytes that do not give it away, and that cannot be computed without the key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
+    }
+}
+
+/// Makes fingerprints. Drawn at each start and never stored.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct FingerprintKey([u8; 32]);
+
+impl FingerprintKey {
+    /// The key that follows from these 32 random bytes.
+    pub fn from_random(bytes: [u8; 32]) -> FingerprintKey {
+        FingerprintKey(blake3::derive_key(FINGERPRINT_CONTEXT, &bytes))
+    }
+
+    /// The fingerprint of the whole of `token`.
+    pub fn of(&self, token: &str) -> Fingerprint {
+        Fingerprint(*blake3::keyed_hash(&self.0, token.as_bytes()).as_bytes())
+    }
+}
+
+impl fmt::Debug for FingerprintKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FingerprintKey")
+    }
 }
 
 /// The key of a user agent's text: computed, so that an unchanged one needs no look-up.

@@ -50,10 +50,11 @@ pub use session::{Ended, Session, Wanted};
 pub use sign_up::invitation::{Invitation, Invited, NewInvitation};
 pub use sign_up::registration::{Registered, WaitingRegistration};
 pub use sign_up::set_up::SetupLink;
-pub use token::access::{Claims, JwkSet};
+pub use token::access::Claims;
 pub use token::grant::SignIn;
+pub use token::key_ring::{SigningKeyInfo, replace_all as replace_signing_keys};
 pub use token::refresh::FoundToken;
-pub use token::signing_key::{SigningKeyInfo, replace_all as replace_signing_keys};
+pub use token::signing_key::JwkSet;
 
 pub use crate::policy::{Policy, Registration, Verification};
 
@@ -107,7 +108,7 @@ pub struct Authd {
     entropy: Entropy,
     hasher: Hasher,
     settings: Arc<Settings>,
-    keys: token::signing_key::KeyRing,
+    keys: token::key_ring::KeyRing,
     /// Whether a token was presented that is newer than the file.
     has_gone_back: AtomicBool,
 }
@@ -130,7 +131,7 @@ impl Authd {
             Some(tag_key) => tag_key,
             None => first_start(&store, &clock)?,
         };
-        let keys = token::signing_key::KeyRing::load(&store)?;
+        let keys = token::key_ring::KeyRing::load(&store, &entropy)?;
         Ok(Arc::new(Authd {
             store,
             clock,
@@ -221,7 +222,7 @@ fn tag_key(tx: &crate::store::ReadTx<'_>) -> Result<Option<TagKey>, Broken> {
 
 /// Makes the server row, its keys and the built-in client, unless another process was faster.
 fn first_start(store: &Store, clock: &Clock) -> Result<TagKey, Broken> {
-    let minted = token::signing_key::Minted::new()?;
+    let signing_key = token::key_ring::NewKey::generate(token::access::ALGORITHM)?;
     let mark = clock.mark();
     store.write(move |tx| {
         if let Some(made) = tag_key(tx)? {
@@ -234,7 +235,7 @@ fn first_start(store: &Store, clock: &Clock) -> Result<TagKey, Broken> {
             crate::store::params![&key, mark.latest, mark.confirmed, tx.now],
         )?;
         session::client::create_first_party(tx)?;
-        minted.insert(tx, tx.now)?;
+        signing_key.insert(tx, tx.now)?;
         Ok(key)
     })
 }

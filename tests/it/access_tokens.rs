@@ -1,4 +1,4 @@
-//! Access tokens: what others can verify, and what authd itself takes for one.
+//! Access tokens: what apps can verify with the JWKS, and which tokens authd itself accepts.
 
 use authd::http::message::Method;
 use aws_lc_rs::hmac;
@@ -36,7 +36,7 @@ fn public_point(t: &Harness) -> Vec<u8> {
     [vec![4], coordinate("x"), coordinate("y")].concat()
 }
 
-/// Whoever has the server's own key: everything but the signature may be wrong.
+/// An attacker who has the server's own key: everything but the signature may be wrong.
 struct Forger {
     pair: EcdsaKeyPair,
     header: Value,
@@ -91,7 +91,7 @@ fn status_with(t: &Harness, token: &str) -> u16 {
 }
 
 #[test] // RFC 9068 §2
-fn a_token_says_who_for_whom_and_until_when() {
+fn a_token_names_its_account_audience_and_end() {
     let t = Harness::new();
     let first = t.sign_in("ann");
     t.clock.advance(hours(1));
@@ -151,7 +151,7 @@ fn the_token_does_not_choose_the_algorithm() {
         let token = forger.sign(json!({ "alg": alg }), json!({}));
         assert_eq!(status_with(&t, &token), 401, "{alg}, rightly signed");
     }
-    // The public key as a shared secret, in the forms in which people have it.
+    // The public key as a shared secret, in the forms in which it is published.
     let point = public_point(&t);
     let jwks = t.ask(Method::Get, "/oauth/jwks").send().body;
     for secret in [point.as_slice(), &point[1..], &jwks] {
@@ -163,8 +163,8 @@ fn the_token_does_not_choose_the_algorithm() {
     assert_eq!(status_with(&t, &forger.sign(json!({}), json!({}))), 200);
 }
 
-#[test] // req 57: nor the key
-fn the_token_does_not_bring_its_key() {
+#[test] // req 57
+fn the_token_does_not_choose_the_key() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     let elsewhere = Harness::new();
@@ -210,6 +210,7 @@ fn a_token_of_another_kind_is_refused() {
         // RFC 7515 §4.1.11
         json!({ "crit": ["exp"] }),
         json!({ "crit": [] }),
+        json!({ "crit": false }),
     ] {
         let token = forger.sign(header.clone(), json!({}));
         assert_eq!(status_with(&t, &token), 401, "{header}");
@@ -236,7 +237,7 @@ fn issuer_audience_client_and_times_are_enforced() {
         json!({ "aud": "wiki" }),
         json!({ "aud": null }),
         json!({ "aud": [ISSUER, "wiki"] }),
-        // An application that somebody signed in to never acts on the account.
+        // An app that a user signed in to never acts on the account.
         json!({ "client_id": "wiki" }),
         json!({ "client_id": null }),
         json!({ "exp": now }),
@@ -257,7 +258,7 @@ fn issuer_audience_client_and_times_are_enforced() {
         status_with(&t, &forger.sign(json!({}), json!({ "iat": now + 60 }))),
         200
     );
-    // A session belongs to its account: a token that says otherwise is nobody's.
+    // A session belongs to its account: a token that names another account is refused.
     let mixed = forger.sign(json!({}), json!({ "sub": bob.account }));
     assert_eq!(status_with(&t, &mixed), 401);
 }
@@ -272,11 +273,35 @@ fn a_token_expires_to_the_second() {
     assert_eq!(status_with(&t, &ann.access), 401);
 }
 
+#[test] // issue 8, item 16: a good signature is remembered, and the session is looked up every time
+fn an_accepted_token_is_refused_when_its_session_ends() {
+    let t = Harness::new();
+    let (phone, laptop) = (t.sign_in("ann"), t.sign_in("ann"));
+    for _ in 0..2 {
+        assert_eq!(status_with(&t, &phone.access), 200);
+        assert_eq!(status_with(&t, &laptop.access), 200);
+    }
+    assert_eq!(t.sign_out(&phone).status, 204);
+    assert_eq!(status_with(&t, &phone.access), 401);
+    assert_eq!(status_with(&t, &laptop.access), 200);
+}
+
+#[test] // the memory of good signatures ends with the process, and so does what it remembered of another issuer
+fn an_accepted_token_is_refused_under_another_issuer() {
+    let mut t = Harness::new();
+    let ann = t.sign_in("ann");
+    assert_eq!(status_with(&t, &ann.access), 200);
+    t.restart_with(|terms| terms.policy.issuer = "https://other.example.org".to_owned());
+    assert_eq!(status_with(&t, &ann.access), 401);
+}
+
 #[test] // CVE-2026-27840
 fn a_changed_token_is_no_token() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     let token = &ann.access;
+    // Also after the genuine one was accepted, and its signature is remembered.
+    assert_eq!(status_with(&t, token), 200);
     let [header, claims, signature] = parts(token);
     for end in (0..token.len()).step_by(7) {
         assert_eq!(status_with(&t, &token[..end]), 401, "prefix of {end}");
@@ -336,7 +361,7 @@ fn degenerate_signatures_are_refused() {
     }
 }
 
-#[test] // CVE-2025-30204: dots are not worth an allocation each
+#[test] // CVE-2025-30204: a parser that splits at every dot allocates for each of them
 fn a_megabyte_of_dots_is_no_token() {
     let t = Harness::new();
     let dots = ".".repeat(1_000_000);

@@ -102,10 +102,23 @@ fn kid(device: &SignedIn) -> String {
     header["kid"].as_str().expect("a kid").to_owned()
 }
 
+#[test] // issue 15, point 4: nothing is signed with a key that the JWKS has not shown
+fn a_replaced_key_is_published_as_soon_as_the_command_has_ended() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    // The server has not written or done any housekeeping since, so that it did not notice the change yet.
+    let made = replace_signing_keys(&beside(&t)).expect("a key");
+    assert_eq!(published(&t), std::slice::from_ref(&made));
+    assert!(!t.is_open(&ann));
+    assert_eq!(kid(&t.refresh(&ann).issued()), made);
+}
+
 #[test] // for a key that leaked: at once, by a command beside the server
 fn a_key_can_be_replaced_at_once() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
+    // Its signature was checked once; that is no reason to accept it later.
+    assert!(t.is_open(&ann));
     let old = published(&t);
     let made = replace_signing_keys(&beside(&t)).expect("a key");
     t.authd().housekeep().expect("housekeeping");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Mark, Timestamp};
 use crate::service::event::{self, Kind};
-use crate::service::token::signing_key;
+use crate::service::token::key_ring;
 use crate::service::{Error, SigningKeyInfo};
 use crate::store::{Broken, ReadTx, Specimen, params};
 
@@ -73,7 +73,7 @@ fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {
     let rolled_back_at = event::latest(tx, Kind::FileRolledBack)?;
     let letter_failed_at = event::latest(tx, Kind::MailFailed)?;
     let is_recent = |at: &Timestamp| *at > tx.now.minus(RECENT);
-    let signing_keys = signing_key::list(tx)?;
+    let signing_keys = key_ring::list(tx)?;
     let letters = waiting(tx)?;
     tx.row(
         "SELECT epoch, (SELECT count(*) FROM account) FROM server WHERE id = 1",

@@ -18,7 +18,7 @@ use crate::service::Error;
 use crate::service::event::{Entry, Kind};
 use crate::service::session::Ended;
 use crate::service::throttle;
-use crate::service::token::signing_key;
+use crate::service::token::{access, key_ring};
 use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
@@ -140,7 +140,7 @@ pub fn compare(present: &Store, backup: &Store) -> Result<Losses, Error> {
 /// # Errors
 /// Only those of the store; nothing has changed then.
 pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
-    let minted = signing_key::Minted::new()?;
+    let new_signing_key = key_ring::NewKey::generate(access::ALGORITHM)?;
     clock.confirm();
     store.write(move |tx| {
         let epoch: i64 = tx
@@ -159,7 +159,7 @@ pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
         for sql in EMPTIED {
             tx.run(sql, params![])?;
         }
-        let kid = signing_key::begin_anew(tx, &minted)?;
+        let kid = key_ring::begin_anew(tx, &new_signing_key)?;
         Entry::of_nobody(Kind::DatabaseRestored)
             .detail(json!({ "epoch": epoch, "sessions_ended": sessions_ended }))
             .write(tx)?;

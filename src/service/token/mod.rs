@@ -1,7 +1,10 @@
 //! Tokens: refresh tokens and their verdicts, access tokens, and the keys that sign.
 
 pub mod access;
+mod checked_signatures;
 pub mod grant;
 mod judge;
+mod jwt;
+pub mod key_ring;
 pub mod refresh;
 pub mod signing_key;

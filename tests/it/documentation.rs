@@ -1,16 +1,26 @@
 //! The documentation says what the program does.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use authd::config::KEYS;
 use authd::store::OpenError;
 
-const README: &str = include_str!("../../README.md");
+use crate::wire::{AUTHD, Ran};
+
+const API: &str = include_str!("../../docs/api.md");
+const CLI: &str = include_str!("../../docs/cli.md");
+const SETTINGS: &str = include_str!("../../docs/settings.md");
+const SECURITY: &str = include_str!("../../SECURITY.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
-/// The README's table of settings, as it must be.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The table of settings, as it must be.
 fn settings_table() -> String {
     let mut table = "| key | default | what it sets |\n|---|---|---|\n".to_owned();
     for key in KEYS {
@@ -25,11 +35,11 @@ fn settings_table() -> String {
 }
 
 #[test]
-fn the_readme_lists_every_setting_with_its_default() {
+fn the_settings_page_lists_every_setting_with_its_default() {
     let table = settings_table();
     assert!(
-        README.contains(&table),
-        "README.md needs this table:\n\n{table}"
+        SETTINGS.contains(&table),
+        "docs/settings.md needs this table:\n\n{table}"
     );
 }
 
@@ -47,44 +57,173 @@ fn a_refused_file_system_names_the_setting_that_accepts_it() {
 }
 
 #[test]
-fn the_readme_lists_every_route() {
+fn the_api_page_lists_every_route() {
     for route in authd::http::routes() {
-        let path = route.path;
-        assert!(README.contains(&format!(" {path}`")), "{path}");
+        let call = format!("`{} {}`", route.method.name(), route.path);
+        assert!(API.contains(&call), "docs/api.md needs {call}");
     }
 }
 
 #[test]
-fn every_direct_dependency_is_accounted_for() {
-    let manifest: toml::Table = include_str!("../../Cargo.toml").parse().expect("TOML");
-    let mut wanted = BTreeMap::new();
-    for section in ["dependencies", "dev-dependencies"] {
-        for (name, spec) in manifest[section].as_table().expect("a table") {
-            let version = spec
-                .get("version")
-                .unwrap_or(spec)
-                .as_str()
-                .expect("a version");
-            wanted.insert(name.clone(), version.to_owned());
+fn the_api_page_lists_every_error_code_with_its_status() {
+    let codes = codes_in_the_sources();
+    assert!(codes.len() > 25, "the codes were found: {codes:?}");
+    for (status, code) in &codes {
+        let row = match status {
+            Some(status) => format!("| `{code}` | {status} |"),
+            None => format!("| `{code}` |"),
+        };
+        assert!(API.contains(&row), "docs/api.md needs a row {row}");
+    }
+    let rows = API.lines().filter_map(|line| {
+        let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let status = rest.split(' ').next()?.parse::<u16>();
+        (status.is_ok() && is_code(code)).then_some(code)
+    });
+    for code in rows {
+        let known = codes.iter().any(|(_, known)| known == code);
+        assert!(known, "docs/api.md has {code}, which no answer has");
+    }
+}
+
+/// Every error code that stands in the sources: after a status in `http`, and as the name of a `Code` in `service`.
+fn codes_in_the_sources() -> BTreeSet<(Option<u16>, String)> {
+    let mut codes = BTreeSet::new();
+    for path in files_in(&root().join("src/http"), "rs") {
+        let source = fs::read_to_string(&path).expect("a source");
+        let source = source.split("#[cfg(test)]\nmod ").next().expect("a part");
+        for (at, _) in source.match_indices('"') {
+            let before = source[..at].trim_end().strip_suffix(',');
+            let status = before.and_then(|before| before.get(before.len().checked_sub(3)?..));
+            let status = status.and_then(|digits| digits.parse().ok());
+            let code = source[at + 1..].split('"').next().expect("a part");
+            if status.is_some() && is_code(code) {
+                codes.insert((status, code.to_owned()));
+            }
         }
     }
-    let rows = ARCHITECTURE.lines().filter_map(|line| {
-        let mut cells = line.strip_prefix("| `")?.split(" | ");
-        Some((
-            cells.next()?.strip_suffix('`')?.to_owned(),
-            cells.next()?.to_owned(),
-        ))
-    });
-    let found: BTreeMap<_, _> = rows.filter(|(name, _)| wanted.contains_key(name)).collect();
-    assert_eq!(found, wanted);
+    let error = include_str!("../../src/service/error.rs");
+    for line in error.lines() {
+        let name = line.trim().strip_prefix("Code::");
+        let code = name.and_then(|name| name.split_once(" => \"")?.1.split('"').next());
+        codes.extend(code.map(|code| (None, code.to_owned())));
+    }
+    codes
+}
+
+fn is_code(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+#[test]
+fn the_page_of_the_command_line_mentions_every_command() {
+    let mut commands = Vec::new();
+    collect_commands(&mut Vec::new(), &mut commands);
+    assert!(commands.len() > 25, "the commands were found: {commands:?}");
+    for command in commands {
+        let mentioned = CLI.contains(&format!("| `authd {command}` | `"));
+        assert!(
+            mentioned,
+            "docs/cli.md needs a row with an example for `authd {command}`"
+        );
+    }
+}
+
+/// All commands without commands of their own, from the help texts of the binary.
+fn collect_commands(path: &mut Vec<String>, found: &mut Vec<String>) {
+    let mut help = Command::new(AUTHD);
+    help.args(path.iter()).arg("--help");
+    let help = Ran::of(help, "").done().stdout;
+    let Some((_, list)) = help.split_once("\nCommands:\n") else {
+        found.push(path.join(" "));
+        return;
+    };
+    for line in list.lines().take_while(|line| !line.is_empty()) {
+        // A name stands after two spaces; further lines of its text have more.
+        let name = line.strip_prefix("  ").expect("an indented line");
+        let name = name.split(' ').next().expect("a part");
+        if !name.is_empty() && name != "help" {
+            path.push(name.to_owned());
+            collect_commands(path, found);
+            path.pop();
+        }
+    }
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let (promises, _) = SECURITY.split_once("## Known limits").expect("two parts");
+    let mut count = 0;
+    for reference in promises.split('`').filter(|text| text.contains(".rs::")) {
+        let (file, test) = reference.split_once("::").expect("a file and a test");
+        let source = fs::read_to_string(root().join(file));
+        let source = source.unwrap_or_else(|error| panic!("SECURITY.md: {file}: {error}"));
+        assert!(
+            source.contains(&format!("fn {test}(")),
+            "SECURITY.md: there is no test {reference}"
+        );
+        count += 1;
+    }
+    let stated = promises.lines().filter(|line| line.starts_with("- "));
+    assert!(count >= stated.count(), "a promise names no test");
+}
+
+#[test]
+fn the_map_shows_every_folder_of_the_sources() {
+    let mut folders = BTreeSet::new();
+    for path in files_in(&root().join("src"), "rs") {
+        let folder = path.parent().expect("a folder");
+        // What belongs to one file, such as its tests, is not on the map.
+        if folder.with_extension("rs").exists() {
+            continue;
+        }
+        let folder = folder.strip_prefix(root()).expect("inside");
+        folders.insert(folder.to_string_lossy().into_owned());
+    }
+    folders.remove("src");
+    for folder in folders {
+        let row = format!("| `{folder}/` |");
+        assert!(
+            ARCHITECTURE.contains(&row),
+            "ARCHITECTURE.md needs a row {row}"
+        );
+    }
+}
+
+#[test]
+fn every_dependency_says_what_it_saves_us() {
+    let (mut section, mut before, mut count) = ("", "", 0);
+    for line in include_str!("../../Cargo.toml").lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if matches!(section, "[dependencies]" | "[dev-dependencies]") && line.contains(" = ")
+        {
+            let comment = before
+                .strip_prefix("# ")
+                .or(line.split_once(" # ").map(|(_, c)| c));
+            let comment = comment.unwrap_or_default();
+            assert!(comment.len() > 5, "Cargo.toml: a comment for {line}");
+            count += 1;
+        }
+        before = line;
+    }
+    let manifest: toml::Table = include_str!("../../Cargo.toml").parse().expect("TOML");
+    let declared = |name: &str| manifest[name].as_table().expect("a table").len();
+    assert_eq!(
+        count,
+        declared("dependencies") + declared("dev-dependencies")
+    );
 }
 
 #[test]
 fn every_link_between_the_documents_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let documents =
-        [root.to_owned(), root.join("docs/decisions")].map(|folder| markdown_in(&folder));
-    for document in documents.concat() {
+    let documents: Vec<PathBuf> = fs::read_dir(root())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain(files_in(&root().join("docs"), "md"))
+        .collect();
+    for document in documents {
         let text = fs::read_to_string(&document).expect("a document");
         let links = text
             .split("](")
@@ -98,10 +237,16 @@ fn every_link_between_the_documents_leads_somewhere() {
     }
 }
 
-fn markdown_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect()
+/// All files below a folder whose names end in this way.
+fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_in(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found
 }

@@ -1,16 +1,19 @@
-//! authd inside a program that has an HTTP server of its own: here tiny_http.
+//! authd inside a program with an HTTP server of its own, here tiny_http.
 //!
-//! authd's front end is a function from request to response ([`App::handle`]) and knows nothing of sockets. So a Rust
-//! program can open the database itself, answer some paths with authd and the rest as it likes, and call [`Authd`]
-//! directly where `authd serve` would be asked over HTTP.
+//! [`App::handle`] is a function from request to response, without sockets. So a Rust program can open the database,
+//! answer some paths with authd and others by itself, and call [`Authd`] directly instead of over HTTP.
 //!
-//! **For networks that you trust, and for nothing else:** a loopback interface, a unix socket, a link between two
-//! machines of yours. tiny_http 0.12 bounds nothing that a stranger controls. There is no deadline for a request that
-//! does not arrive, and no limit on the length of its head, on connections or on threads. A request that
-//! announces a body of terabytes makes it reserve as much when the request is dropped, which ends the process.
-//! One `accept` that fails, for want of descriptors, ends its accepting for good. And it is lenient about where a
-//! request ends, which is what request smuggling lives on. A program around it cannot mend any of this. What faces
-//! the open is `authd serve`, or [`authd::http::server::Server`], which embeds in the same way.
+//! **Use tiny_http only on networks that you trust**, such as a loopback interface or a link between two machines of yours.
+//! tiny_http 0.12 limits nothing that a client controls:
+//!
+//! - A request that does not arrive has no deadline. Heads, connections and threads have no limit.
+//! - A request that announces a body of terabytes makes it allocate that much when the request is dropped, and the process
+//!   aborts.
+//! - One `accept` that fails, because there are no file descriptors left, ends its accept loop for good.
+//! - It is lenient about where a request ends, which makes request smuggling possible.
+//!
+//! The program around it cannot fix this. On the internet use `authd serve`, or [`authd::http::server::Server`], which can be
+//! embedded in the same way.
 //!
 //! ```text
 //! cargo run --example embed_tiny_http -- 127.0.0.1:8080 authd.db
@@ -30,16 +33,16 @@ use authd::password::{self, Hasher, Params};
 use authd::service::{Authd, Policy, Registration, Verification};
 use authd::store::{Options, Role, Store};
 
-/// What a failed start says.
+/// Why the start failed.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Largest body that is read, in bytes: as in `authd serve`.
+/// The largest body that is accepted, in bytes: the same as in `authd serve`.
 const LARGEST_BODY: u64 = 64 * 1024;
 
-/// Requests that are answered at a time.
+/// How many requests are answered at the same time.
 pub const THREADS: usize = 8;
 
-/// Memory for hashing passwords, in bytes: two at a time.
+/// Memory for password hashing, in bytes: enough for two at a time.
 const PASSWORD_RAM: u64 = 40 << 20;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -59,8 +62,8 @@ fn main() -> Result<(), Failure> {
     }
 
     let (_end, ended) = mpsc::channel::<()>();
-    let house = Arc::clone(&authd);
-    thread::spawn(move || keep_house(&house, &ended));
+    let shared = Arc::clone(&authd);
+    thread::spawn(move || run_housekeeping(&shared, &ended));
     serve(&server, &App::new(authd, Settings::default()));
     Ok(())
 }
@@ -92,14 +95,14 @@ pub fn open(database: &Path, issuer: &str) -> Result<Arc<Authd>, Failure> {
     Ok(Authd::open(store, clock, entropy, hasher, policy)?)
 }
 
-/// Answers requests until the server is unblocked once for each of its threads.
+/// Answers requests until `unblock` was called once for each of the [`THREADS`].
 pub fn serve(server: &tiny_http::Server, app: &App) {
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Ok(mut request) = server.recv() {
                     let response = answer(app, &mut request);
-                    // Whoever asked has gone: nothing is left to be done for them.
+                    // An error means that the client has gone.
                     let _ = request.respond(to_tiny_http(response));
                 }
             });
@@ -108,7 +111,7 @@ pub fn serve(server: &tiny_http::Server, app: &App) {
 }
 
 fn answer(app: &App, request: &mut tiny_http::Request) -> Response {
-    // This is where a program answers its own paths.
+    // A program answers its own paths here.
     if request.url() == "/" {
         return Response::text(
             200,
@@ -120,12 +123,12 @@ fn answer(app: &App, request: &mut tiny_http::Request) -> Response {
         Err(_) => refusal(
             413,
             "body_too_large",
-            "The request's body is too large or broken off.",
+            "The request's body is too large or was broken off.",
         ),
     }
 }
 
-/// The request as authd's handlers see it.
+/// Converts the request. Fails if its body is too large or broken off.
 fn to_authd(request: &mut tiny_http::Request) -> io::Result<Request> {
     let method = Method::from_name(request.method().as_str());
     let mut taken = Request::new(method, request.url());
@@ -143,7 +146,7 @@ fn to_authd(request: &mut tiny_http::Request) -> io::Result<Request> {
     Ok(taken.with_body(body))
 }
 
-/// The response as tiny_http sends it.
+/// Converts the response.
 fn to_tiny_http(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
     let headers = response
         .headers()
@@ -160,8 +163,9 @@ fn to_tiny_http(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
     )
 }
 
-/// What `authd serve` does beside serving: notices what the command line changed, tends keys, sweeps what has expired.
-pub fn keep_house(authd: &Authd, ended: &mpsc::Receiver<()>) {
+/// Does every second and every hour what `authd serve` does: notices changes made by commands, replaces keys, and deletes
+/// what has expired.
+pub fn run_housekeeping(authd: &Authd, ended: &mpsc::Receiver<()>) {
     const ROUND: Duration = Duration::from_secs(1);
     let mut rounds_to_sweep = 60;
     while ended.recv_timeout(ROUND) == Err(mpsc::RecvTimeoutError::Timeout) {

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# authd from an empty directory to a forgotten password, with curl alone.
+# A tour of authd with curl, from an empty directory to a forgotten password.
 #
 #   quickstart.sh [AUTHD]     the authd to use: the argument, else $AUTHD, else the one in $PATH
 #
-# Each step says what it does and fails, with the answer that it got, if that is not as promised. The server and its
-# database live in the working directory; the server ends with the script, the database stays for you to look at, and
-# so does the mail.
+# Each step says what it does. If an answer is not as expected, the script prints it and fails. The database and the mail
+# are made in the working directory and stay there. The server stops with the script.
 set -euo pipefail
 
 authd=${1:-${AUTHD:-authd}}
@@ -23,8 +22,8 @@ step() {
     printf '\n%s\n' "$*"
 }
 
-# call METHOD PATH ACCESS_TOKEN JSON: asks the server, and leaves `status` and `answer` behind. An empty argument is
-# one that is not sent. Tokens reach curl through its standard input: arguments are seen by every user of a machine.
+# call METHOD PATH ACCESS_TOKEN JSON: sends a request, and sets `status` and `answer`. An empty argument is not sent. Tokens
+# are passed to curl on its standard input, because every user of the machine can see arguments.
 call() {
     local method=$1 path=$2 access_token=$3 json=$4 reply
     reply=$(
@@ -42,7 +41,7 @@ expect() {
     [[ $status == "$1" ]] || fail "expected $1, got $status: $answer"
 }
 
-# pick MEMBER: the text of a member of `answer`; `session` is the id of the session.
+# pick MEMBER: prints the text of a member of `answer`. `session` is the id of the session.
 pick() {
     local pattern="\"$1\":\""
     [[ $1 != session ]] || pattern='"session":{"id":"'
@@ -52,8 +51,8 @@ pick() {
     printf '%s' "$found"
 }
 
-# mailed_token: the token of the reset link among the letters, as soon as it has arrived. A letter's lines are folded with
-# a `=` at their end, and a `=` of their own is `=3D` (RFC 2045 §6.7).
+# mailed_token: waits for the mail with the reset link and prints its token. In a mail, long lines are folded with `=` at the
+# end, and a `=` is written as `=3D` (RFC 2045 §6.7).
 mailed_token() {
     local tries found=''
     for ((tries = 0; tries < 200; tries++)); do
@@ -62,7 +61,7 @@ mailed_token() {
         [[ -z $found ]] || break
         sleep 0.1
     done
-    [[ -n $found ]] || fail 'no letter with a link arrived in mail/'
+    [[ -n $found ]] || fail 'no mail with a link arrived in mail/'
     printf '%s' "$found"
 }
 
@@ -70,9 +69,9 @@ command -v "$authd" >/dev/null || fail "there is no $authd. Build it with \`carg
 [[ ! -e authd.db && ! -e mail ]] || fail "there is an authd.db or a directory mail here already: start in an empty directory."
 
 step '1. Start the server: it makes its database and prints a link for the first administrator.'
-# Port 0 is any that is free. Its first lines say where it is and how to begin. Letters become files in a directory.
+# Port 0 takes any free port. The first lines of output have the address and the set-up link. Mail goes into a directory.
 coproc SERVER { AUTHD_MAIL=dir:mail exec "$authd" serve --listen 127.0.0.1:0; }
-# Both names are gone as soon as the server is.
+# bash unsets both variables when the server stops.
 server=$SERVER_PID output=${SERVER[0]}
 trap 'kill "$server" 2>/dev/null || true' EXIT
 url='' setup_token=''
@@ -94,7 +93,7 @@ expect 201
 printf '   account %s\n' "$(pick email)"
 call POST /v1/setup '' "{\"token\":\"$setup_token\",\"email\":\"eve@example.org\",\"password\":\"$password\"}"
 expect 403
-printf '   and the link is spent\n'
+printf '   the link works only once\n'
 
 step '3. Sign in on two devices.'
 call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$password\",\"device_name\":\"laptop\"}"
@@ -106,7 +105,7 @@ phone_session=$(pick session)
 phone_refresh=$(pick refresh_token)
 printf '   a laptop and a phone\n'
 
-step '4. Refresh on the laptop: a new access token, and a new refresh token in the place of the old one.'
+step '4. Refresh on the laptop: a new access token, and a new refresh token in place of the old one.'
 call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$laptop_refresh\"}"
 expect 200
 successor=$(pick refresh_token)
@@ -114,10 +113,10 @@ laptop_access=$(pick access_token)
 [[ $successor != "$laptop_refresh" ]] || fail 'the refresh token did not change'
 printf '   %.9s…%s became %.9s…%s\n' "$laptop_refresh" "${laptop_refresh: -8}" "$successor" "${successor: -8}"
 
-step '5. Present the old refresh token again, as after an answer that got lost: the same successor.'
+step '5. Send the old refresh token again, as if the answer was lost: the same new token.'
 call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$laptop_refresh\"}"
 expect 200
-[[ $(pick refresh_token) == "$successor" ]] || fail 'a retry forked the chain of tokens'
+[[ $(pick refresh_token) == "$successor" ]] || fail 'the retry gave another token'
 printf '   %.9s…%s again\n' "$successor" "${successor: -8}"
 
 step '6. List the sessions.'
@@ -135,7 +134,7 @@ call POST /v1/sessions/refresh '' "{\"refresh_token\":\"$phone_refresh\"}"
 expect 401
 printf '   its refresh: %s %s\n' "$status" "$(pick code)"
 
-step '8. Change the password: new tokens for the laptop, an end to every other session.'
+step '8. Change the password: new tokens for the laptop, and every other session ends.'
 call PUT /v1/account/password "$laptop_access" \
     "{\"current_password\":\"$password\",\"new_password\":\"$new_password\"}"
 expect 200
@@ -147,11 +146,11 @@ call POST /v1/sessions '' "{\"login\":\"$email\",\"password\":\"$password\"}"
 expect 401
 printf '   the old password and the old refresh token: %s\n' "$status"
 
-step '9. Forget the password: a link comes by mail, and lets you choose another, once.'
+step '9. Forget the password: a link in a mail lets you choose another, once.'
 call POST /v1/password-reset '' "{\"email\":\"$email\"}"
 expect 202
 token=$(mailed_token)
-printf '   a letter with the token %.9s…%s\n' "$token" "${token: -8}"
+printf '   a mail with the token %.9s…%s\n' "$token" "${token: -8}"
 call POST /v1/password-reset/confirm '' "{\"token\":\"$token\",\"new_password\":\"$newest_password\"}"
 expect 204
 call POST /v1/password-reset/confirm '' "{\"token\":\"$token\",\"new_password\":\"$password\"}"
@@ -183,4 +182,4 @@ step '11. Stop the server.'
 kill -TERM "$server"
 trap - EXIT
 wait "$server" || fail "the server ended with $?"
-printf '   done. What happened stands in the database: %s event list\n' "$authd"
+printf '   done. To see what happened: %s event list\n' "$authd"

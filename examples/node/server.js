@@ -1,7 +1,7 @@
 // A service whose users sign in at authd.
 //
-// It asks authd for its public keys now and then, and checks access tokens by itself: no request of a user costs one to
-// authd. What a token must be is fixed here, and nothing in the token chooses it (RFC 8725).
+// It fetches authd's public keys every few minutes, and verifies access tokens by itself, without a request to authd for
+// each. What a token must be is fixed here; the token chooses nothing (RFC 8725).
 //
 //     npm ci
 //     ISSUER=http://127.0.0.1:8080 node server.js 8000
@@ -10,29 +10,29 @@
 import { createServer } from "node:http";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 
-// The `public_url` of authd. First-party tokens name it twice: as who issued them, and as whom they are for.
+// The `public_url` of authd. First-party tokens name it as issuer and as audience.
 const issuer = process.env.ISSUER ?? "http://127.0.0.1:8080";
 
-// Keys are kept for five minutes. A token with a key that is not among them makes jose ask anew, but not more
-// often than once a second, however many such tokens strangers send. authd publishes a key an hour before it
-// signs, so this matters only after `authd key rotate --now`.
+// Keys are kept for five minutes. A token with an unknown key makes jose fetch them again, at most once a second, however
+// many such tokens an attacker sends. authd publishes a key an hour before it signs, so this matters only after
+// `authd key rotate --now`.
 const keys = createRemoteJWKSet(new URL("/oauth/jwks", issuer), {
   cacheMaxAge: 300_000,
   cooldownDuration: 1_000,
   timeoutDuration: 5_000,
 });
 
-// What jose finds wrong with a token has a name of its own; these two say that the keys cannot be had, like any error
-// that is not jose's.
+// jose has a code for each fault of a token. These two codes, and every error that is not jose's, mean that the keys could
+// not be fetched.
 const unavailable = new Set(["ERR_JOSE_GENERIC", "ERR_JWKS_TIMEOUT"]);
 
-// The claims of an access token that is good.
+// Returns the claims of a valid access token, and throws for any other.
 export async function verify(token) {
   const { payload } = await jwtVerify(token, keys, {
     algorithms: ["ES256"],
     issuer,
     audience: issuer,
-    // RFC 9068 §4: or an ID token, signed by the same issuer, would pass for an access token.
+    // RFC 9068 §4: without this, an ID token of the same issuer would be accepted.
     typ: "at+jwt",
     clockTolerance: 10,
     requiredClaims: ["exp", "iat", "sub", "sid", "client_id"],
@@ -50,7 +50,7 @@ function answer(response, status, value, challenge) {
   response.end(JSON.stringify(value));
 }
 
-// Tells whoever asks who that is.
+// Answers each request with the caller's account, session and groups.
 const server = createServer(async (request, response) => {
   const [scheme, token] = (request.headers.authorization ?? "").split(" ");
   if (scheme.toLowerCase() !== "bearer" || !token) {
@@ -58,13 +58,13 @@ const server = createServer(async (request, response) => {
   }
   try {
     const claims = await verify(token);
-    // With `"scope": "groups"` at the sign-in, the token has the groups of the account as well.
+    // The token has the account's groups if the sign-in asked for `"scope": "groups"`.
     answer(response, 200, { account: claims.sub, session: claims.sid, groups: claims.groups ?? [] });
   } catch (error) {
     if (error instanceof errors.JOSEError && !unavailable.has(error.code)) {
       return answer(response, 401, { error: "unauthorized" }, 'Bearer error="invalid_token"');
     }
-    // Nothing is known about the token. Never a 401: the app would throw a good one away.
+    // The token could not be checked. Never answer 401 here: the app would discard a valid token.
     answer(response, 503, { error: "unavailable" });
   }
 });

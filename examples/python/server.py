@@ -1,7 +1,7 @@
 """A service whose users sign in at authd.
 
-It asks authd for its public keys now and then, and checks access tokens by itself: no request of a user costs one to
-authd. What a token must be is fixed here, and nothing in the token chooses it (RFC 8725).
+It fetches authd's public keys every few minutes, and verifies access tokens by itself, without a request to authd for
+each. What a token must be is fixed here; the token chooses nothing (RFC 8725).
 
     python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
     ISSUER=http://127.0.0.1:8080 .venv/bin/python server.py 8000
@@ -15,23 +15,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 
-# The `public_url` of authd. First-party tokens name it twice: as who issued them, and as whom they are for.
+# The `public_url` of authd. First-party tokens name it as issuer and as audience.
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8080")
 
-# Keys are kept for five minutes. A token with a key that is not among them makes the client ask anew, but not more
-# often than once a second, however many such tokens strangers send. authd publishes a key an hour before it
-# signs, so this matters only after `authd key rotate --now`.
+# Keys are kept for five minutes. A token with an unknown key makes the client fetch them again, at most once a second,
+# however many such tokens an attacker sends. authd publishes a key an hour before it signs, so this matters only after
+# `authd key rotate --now`.
 KEYS = jwt.PyJWKClient(f"{ISSUER}/oauth/jwks", lifespan=300, cooldown_duration=1, timeout=5)
 
 
 class Unavailable(Exception):
-    """authd's keys cannot be had at present: nothing is known about the token."""
+    """authd's keys could not be fetched, so the token could not be checked."""
 
 
 def verify(token):
-    """The claims of an access token that is good.
+    """Returns the claims of a valid access token.
 
-    Raises `jwt.PyJWTError` for one that is not, and `Unavailable` when that cannot be told.
+    Raises `jwt.PyJWTError` for any other, and `Unavailable` if the token could not be checked.
     """
     try:
         key = KEYS.get_signing_key_from_jwt(token)
@@ -46,7 +46,7 @@ def verify(token):
         leeway=10,
         options={"require": ["exp", "iat", "iss", "aud", "sub", "sid", "client_id"]},
     )
-    # RFC 9068 §4: or an ID token, signed by the same issuer, would pass for an access token.
+    # RFC 9068 §4: without this, an ID token of the same issuer would be accepted.
     if decoded["header"].get("typ", "").lower() not in ("at+jwt", "application/at+jwt"):
         raise jwt.InvalidTokenError("not an access token")
     if decoded["payload"]["client_id"] != "authd":
@@ -55,7 +55,7 @@ def verify(token):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Tells whoever asks who that is."""
+    """Answers each request with the caller's account, session and groups."""
 
     def do_GET(self):
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
@@ -66,9 +66,9 @@ class Handler(BaseHTTPRequestHandler):
         except jwt.PyJWTError:
             return self.refuse(401, 'Bearer error="invalid_token"')
         except Unavailable:
-            # Never a 401: the app would throw a good token away.
+            # Never answer 401 here: the app would discard a valid token.
             return self.refuse(503)
-        # With `"scope": "groups"` at the sign-in, the token has the groups of the account as well.
+        # The token has the account's groups if the sign-in asked for `"scope": "groups"`.
         groups = claims.get("groups", [])
         self.answer(200, {"account": claims["sub"], "session": claims["sid"], "groups": groups})
 

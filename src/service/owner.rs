@@ -117,7 +117,7 @@ impl Authd {
         changed
     }
 
-    /// The events of the account of the client that asks, newest first: at most `limit` events (1 to [`event::MOST_LISTED`])
+    /// The events of the account of the client that asks, newest first: at most `limit` events (1 to 1,000)
     /// before the one with the number `before`, or the latest.
     ///
     /// # Errors

@@ -28,14 +28,20 @@ fn ask(t: &Harness, typed: &str) -> Answer {
         .send()
 }
 
+/// Follows a link, with the password that a registration takes; others do not look at it.
 fn confirm(t: &Harness, token: &str) -> Answer {
-    t.post("/v1/email-verification/confirm", json!({ "token": token }))
-        .send()
+    confirm_with(t, token, PASSWORD)
 }
 
-/// Asserts that this token is no good, in the one way in which none is.
+fn confirm_with(t: &Harness, token: &str, password: &str) -> Answer {
+    let body = json!({ "token": token, "password": password });
+    t.post("/v1/email-verification/confirm", body).send()
+}
+
+/// Asserts that this token does not work, a minute later: until then a second use is answered as the first was.
 #[track_caller]
 fn is_spent(t: &Harness, token: &str) {
+    t.clock.advance(seconds(61));
     let refused = t.unchanged(|| confirm(t, token));
     assert_eq!(refused.refused("invalid_verification_token")["status"], 400);
 }
@@ -137,8 +143,8 @@ fn sixteen_who_race_with_one_link_prove_one_address_once() {
         let answers = racers.into_iter().map(|racer| racer.join().expect("one"));
         answers.collect()
     });
-    let won = statuses.iter().filter(|status| **status == 204).count();
-    assert_eq!(won, 1, "{statuses:?}");
+    // One proves; those that come later are told the same, and change nothing.
+    assert!(statuses.contains(&204), "{statuses:?}");
     assert_eq!(t.events_of("ann", "email_verified").len(), 1);
 }
 
@@ -204,7 +210,7 @@ fn nobody_can_fill_the_mailbox_of_somebody_else_by_having_accounts() {
             .json(&json!({ "current_password": current }))
             .send();
     }
-    for number in 0..9 {
+    for number in 0..8 {
         let theirs = register(&t, &format!("eve{number}")).issued();
         change(&t, &theirs, &email("victim")).gives(200);
         sent += to_victim();
@@ -247,7 +253,7 @@ fn a_stranger_who_asks_for_letters_does_not_keep_a_notice_from_leaving() {
         }
         t.clock.advance(pause);
     }
-    assert_eq!(sent, 10);
+    assert!(sent >= 10, "{sent}");
     let ann = t.sign_in("ann");
     t.change_password(&ann, PASSWORD, NEW_PASSWORD).issued();
     let letters = t.mail();
@@ -407,7 +413,7 @@ fn an_operator_hands_out_the_same_link() {
         terms.policy.sends_mail = false;
     });
     register(&t, "ann").issued();
-    assert_eq!(t.number("SELECT count(*) FROM link"), 0);
+    assert_eq!(t.number("SELECT count(*) FROM one_time_token"), 0);
     let refused = t.unchanged(|| ask(&t, &email("ann")));
     let refused = refused.refused("no_mail");
     assert_eq!(refused["status"], 403);
@@ -517,24 +523,43 @@ fn registering_does_not_tell_which_addresses_are_taken() {
     });
 }
 
-#[test] // CVE-2026-44166, CVE-2026-53516: whoever is first with a stranger's address gains nothing
-fn the_account_has_the_password_of_the_registration_whose_letter_was_followed() {
+#[test] // finding 15, fault 53, CVE-2026-44166, CVE-2026-53516: being first or last with another person's address gains nothing
+fn a_registration_takes_the_mailbox_and_the_password_of_one_person() {
     let t = proven_first();
     let with = |place, password: &str| {
         let body = json!({ "email": email("ann"), "password": password });
         register_with(&t, place, body).gives(202);
-        t.mail().remove(0)
+        link_token(&t.mail()[0])
     };
-    let thief = with(THIEF, "the thief knows this one");
     let ann = with(LAPTOP, PASSWORD);
-    assert!(thief.text.contains(THIEF.ip) && ann.text.contains(LAPTOP.ip));
-    // They do not void each other; the one that is followed wins, and the others go.
-    assert_eq!(confirm(&t, &link_token(&ann)).status, 204);
+    let thief = with(THIEF, "the thief knows this one");
+    // Only the newest link works, and Ann, who reads it, does not know its password.
+    is_spent(&t, &ann);
+    let refused = confirm(&t, &thief);
+    assert_eq!(refused.refused("wrong_password")["status"], 403);
+    let alone = t.post("/v1/email-verification/confirm", json!({ "token": thief }));
+    assert_eq!(alone.send().refused("password_required")["status"], 400);
+    assert_eq!(accounts(&t), 0);
+    let again = with(LAPTOP, PASSWORD);
+    assert_eq!(confirm(&t, &again).status, 204);
     t.try_sign_in(LAPTOP, &email("ann"), PASSWORD).issued();
-    t.try_sign_in(THIEF, &email("ann"), "the thief knows this one")
-        .refused("invalid_credentials");
-    is_spent(&t, &link_token(&thief));
+    is_spent(&t, &thief);
     assert_eq!(accounts(&t), 1);
+}
+
+#[test] // req 20: the password of a registration is no way around the limits
+fn guessing_the_password_of_a_registration_is_limited() {
+    let t = proven_first();
+    register(&t, "ann").gives(202);
+    let token = link_token(&t.mail()[0]);
+    let statuses: Vec<u16> = (0..50)
+        .map(|number| {
+            let body = json!({ "token": token, "password": format!("guess number {number}") });
+            let answer = t.post("/v1/email-verification/confirm", body);
+            answer.from(THIEF).send().status
+        })
+        .collect();
+    assert_eq!((statuses[39], statuses[40]), (403, 429));
 }
 
 #[test]
@@ -573,8 +598,7 @@ fn sixteen_who_race_with_one_registration_make_one_account() {
         let answers = racers.into_iter().map(|racer| racer.join().expect("one"));
         answers.collect()
     });
-    let won = statuses.iter().filter(|status| **status == 204).count();
-    assert_eq!(won, 1, "{statuses:?}");
+    assert!(statuses.contains(&204), "{statuses:?}");
     assert!(
         statuses
             .iter()
@@ -742,7 +766,7 @@ fn a_letter_that_left_late_has_a_link_that_works() {
 }
 
 #[test] // without mail an operator is the way in
-fn an_operator_sees_who_waits_and_hands_out_the_link_of_each() {
+fn an_operator_hands_out_the_link_of_the_newest_registration() {
     let t = Harness::with(|terms| {
         terms.policy.registration = Registration::Open;
         terms.policy.verification = Verification::Required;
@@ -756,22 +780,15 @@ fn an_operator_sees_who_waits_and_hands_out_the_link_of_each() {
         }
         t.clock.advance(minutes(5));
     }
-    for table in ["outbox", "link"] {
-        assert_eq!(t.number(&format!("SELECT count(*) FROM {table}")), 0);
-    }
+    assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
     let links = t.authd().verification_links("ANN@example.org");
     let links = links.expect("links");
     let from: Vec<_> = links.iter().map(|link| link.asked_for).collect();
     let ip = |place: Place| place.ip.parse().expect("an address");
-    assert_eq!(
-        from,
-        [
-            Some((START.plus(minutes(5)), ip(LAPTOP))),
-            Some((START, ip(THIEF)))
-        ]
-    );
+    // Of several registrations the newest one's link works alone.
+    assert_eq!(from, [Some((START.plus(minutes(5)), ip(LAPTOP)))]);
     assert_eq!(confirm(&t, &links[0].token).status, 204);
-    is_spent(&t, &links[1].token);
+    is_spent(&t, &links[0].token);
 }
 
 #[test] // a letter that is late must not void what was handed out meanwhile, nor carry what that made void
@@ -816,7 +833,7 @@ fn a_restore_forgets_who_waits() {
     is_spent(&t, &token);
     is_spent(&t, &other);
     assert!(t.mail().is_empty());
-    for table in ["registration", "email_change", "link"] {
+    for table in ["registration", "email_change", "one_time_token"] {
         assert_eq!(t.number(&format!("SELECT count(*) FROM {table}")), 0);
     }
 }
@@ -917,7 +934,7 @@ fn a_newer_wish_takes_the_place_of_the_older_and_the_present_address_withdraws_i
 
     change(&t, &ann, &email("gus")).gives(200);
     t.mail();
-    let refused = t.unchanged(|| change(&t, &ann, &email("hal")));
+    let refused = t.unchanged_but_counted(|| change(&t, &ann, &email("hal")));
     assert_eq!(refused.refused("too_many_requests")["status"], 429);
     t.clock.advance(hours(1));
     let ann = t.refresh(&ann).issued();
@@ -1024,7 +1041,7 @@ fn asking_for_a_taken_address_tells_only_where_registering_would() {
     let t = open();
     let ann = t.sign_in("ann");
     t.add("bob");
-    t.unchanged(|| change(&t, &ann, &email("bob")).refused("email_taken"));
+    t.unchanged_but_counted(|| change(&t, &ann, &email("bob")).refused("email_taken"));
 
     let t = proven_first();
     let ann = t.sign_in("ann");
@@ -1039,7 +1056,7 @@ fn asking_for_a_taken_address_tells_only_where_registering_would() {
         (body, headers(&answer), commits() - before)
     });
     assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0].2, 1);
+    assert_eq!(answers[0].2, 3, "two for the password, one for the change");
     let letters = t.mail();
     // The owner of the taken one is told, and nothing there confirms anything. What waited for it is replaced by now.
     let to: Vec<&str> = letters.iter().map(|letter| letter.to.as_str()).collect();

@@ -56,13 +56,13 @@ fn old_events_and_forgotten_failures_go() {
     let swept = sweep(&t);
     assert_eq!(
         (swept.events, swept.throttles),
-        (0, 1),
-        "the address; not the account"
+        (0, 3),
+        "those of two networks and of the login; not the account's"
     );
     t.clock.advance(days(2));
     let swept = sweep(&t);
-    assert_eq!((swept.events, swept.throttles), (2, 0));
-    assert_eq!(t.number("SELECT count(*) FROM throttle"), 1);
+    assert_eq!((swept.events, swept.throttles), (2, 1));
+    assert_eq!(t.number("SELECT count(*) FROM sign_in_counter"), 0);
 }
 
 #[test]

@@ -419,7 +419,7 @@ fn proven(t: &Harness) -> i64 {
 fn a_mailed_invitation_proves_the_address() {
     let t = by_invitation();
     let id = send(&t, "ann");
-    let waiting = t.number("SELECT count(*) FROM invitation WHERE digest IS NULL");
+    let waiting = t.number("SELECT count(*) FROM one_time_token WHERE digest IS NULL");
     assert_eq!((waiting, only_one(&t).is_mailed), (1, true));
     let letters = t.mail();
     assert_eq!(letters.len(), 1);

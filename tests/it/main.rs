@@ -24,4 +24,5 @@ mod routes;
 mod server;
 mod sessions;
 mod sign_in;
+mod upgrade;
 mod wire;

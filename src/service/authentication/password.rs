@@ -44,18 +44,17 @@ pub struct Proof {
 
 impl Proof {
     /// Checks again, in the transaction that writes: while the password was hashed, it may have been changed, the session
-    /// ended, or the account deleted. Then gives the attempt back.
+    /// ended, or the account deleted.
     ///
     /// # Errors
     /// [`Code::InvalidToken`]; [`Code::WrongPassword`].
     pub fn require(&self, cx: &Context<'_>) -> Result<(), Error> {
         session::require_open(cx, &self.actor, cx.idle())?;
         let found = credentials_by_key(cx, self.actor.account_key)?;
-        if !found.is_some_and(|found| found.password_hash.as_ref() == Some(&self.hash)) {
+        if found.is_none_or(|found| found.password_hash.as_ref() != Some(&self.hash)) {
             return Err(wrong_password());
         }
-        let subject = Subject::Session(self.actor.session);
-        Ok(throttle::give_back(cx, cx.tag_key(), &subject)?)
+        Ok(())
     }
 }
 
@@ -311,10 +310,16 @@ impl Authd {
         })?;
         let stored = found.password_hash;
         match (self.hasher.verify(&password, stored.as_deref())?, stored) {
-            (password::Verification::Right { .. }, Some(hash)) => Ok(Proof {
-                actor: actor.clone(),
-                hash,
-            }),
+            (password::Verification::Right { .. }, Some(hash)) => {
+                // At once: what is wrong with the change itself is no guess.
+                self.write(Some(device), move |cx| {
+                    throttle::give_back(cx, cx.tag_key(), &Subject::Session(session))
+                })?;
+                Ok(Proof {
+                    actor: actor.clone(),
+                    hash,
+                })
+            }
             _ => {
                 self.write(Some(device), move |cx| {
                     let detail = json!({ "cause": "wrong current password" });
@@ -452,6 +457,7 @@ fn complete(
     guesses::remember_place(cx, cx.tag_key(), found.account, attempt.ip)?;
     if found.is_temporary {
         password_was_changed(cx, found.account)?;
+        cx.event(Kind::PasswordChanged, found.account).write(cx)?;
     }
     session_start::begin(cx, *who, opening).map(Some)
 }

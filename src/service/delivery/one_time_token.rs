@@ -221,7 +221,7 @@ pub fn arm(
     let expires_at = purpose.lifetime().map(|lifetime| tx.now.plus(lifetime));
     let armed: Option<(Option<AccountKey>, Option<RegistrationKey>, bool, Timestamp)> = tx.row(
         "UPDATE one_time_token SET digest = ?3, expires_at = coalesce(?4, expires_at) \
-         WHERE id = ?1 AND purpose = ?2 AND ended_at IS NULL AND (?4 IS NOT NULL OR expires_at > ?5) \
+         WHERE id = ?1 AND purpose = ?2 AND ended_at IS NULL AND coalesce(?4, expires_at) > ?5 \
          RETURNING account_id, registration_id, ip IS NULL, expires_at",
         params![key, purpose.as_str(), digest, expires_at, tx.now],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),

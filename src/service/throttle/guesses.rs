@@ -93,7 +93,7 @@ pub fn reserve(
                              THEN 1 ELSE sign_in_counter.failures + 1 END, \
              locked_until = CASE WHEN sign_in_counter.locked_until IS NULL AND sign_in_counter.failed_at > ?4 \
                                       AND sign_in_counter.failures + 1 >= ?6 \
-                                 THEN ?5 ELSE NULL END, \
+                                 THEN CAST(?5 AS BIGINT) ELSE NULL END, \
              failed_at = ?3 \
          WHERE sign_in_counter.locked_until IS NULL OR sign_in_counter.locked_until <= ?3 \
          RETURNING failures",
@@ -113,6 +113,10 @@ pub fn give_back(tx: &Tx<'_>, guess: &Guess) -> Result<(), Broken> {
         "UPDATE sign_in_counter SET failures = failures - 1, locked_until = NULL \
          WHERE account_id = ?1 AND place = ?2 AND failures > 0",
         params![guess.account, guess.place],
+    )?;
+    tx.run(
+        "DELETE FROM sign_in_counter WHERE account_id = ?1 AND failures = 0 AND signed_in_at IS NULL",
+        params![guess.account],
     )?;
     Ok(())
 }

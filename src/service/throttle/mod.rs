@@ -163,6 +163,10 @@ pub fn give_back(tx: &Tx<'_>, key: &TagKey, subject: &Subject<'_>) -> Result<(),
             "UPDATE throttle SET restored_at = restored_at - ?2 WHERE subject = ?1",
             params![row, allowance.seconds],
         )?;
+        tx.run(
+            "DELETE FROM throttle WHERE subject = ?1 AND restored_at <= ?2",
+            params![row, tx.now],
+        )?;
     }
     Ok(())
 }

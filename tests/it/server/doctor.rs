@@ -168,7 +168,7 @@ fn a_letter_that_could_not_be_sent_is_told_from_its_first_try() {
     server.stop();
     let waits = |attempts: u32, due_at: &str| {
         let sql = format!(
-            "DELETE FROM outbox; INSERT INTO outbox (public_id, email, purpose, created_at, attempts, due_at) \
+            "DELETE FROM outbox; INSERT INTO outbox (public_id, email, topic, created_at, attempts, due_at) \
              SELECT randomblob(16), 'ann@example.org', 'invitation', clock_latest, {attempts}, {due_at} FROM server"
         );
         home.sql().execute_batch(&sql).expect("a letter");

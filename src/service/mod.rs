@@ -32,7 +32,7 @@ use std::time::Duration;
 pub use account::groups::Group;
 pub use account::{Account, AccountDetails, NewAccount, Selector};
 pub use authentication::{Profile, Registered, SetupLink};
-pub use delivery::message::trial as trial_letter;
+pub use delivery::message::test_letter;
 pub use delivery::one_time_link::LinkRequest;
 pub use delivery::outbox::Sender;
 pub use error::{Code, Error};

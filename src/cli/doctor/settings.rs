@@ -262,7 +262,7 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
         Err(why) => return Finding::problem(CHECK, why, "See `mail` in the settings."),
     };
     let id = Entropy::system().bytes();
-    let letter = service::trial_letter(config.public_url.as_str(), to, clock.wall(), id);
+    let letter = service::test_letter(config.public_url.as_str(), to, clock.wall(), id);
     match mailer.send(&letter) {
         Ok(()) => Finding::ok(
             CHECK,

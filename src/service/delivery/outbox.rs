@@ -35,7 +35,7 @@ use crate::mail::{Letter, Mailer, Undelivered};
 use crate::secret::{Digest, InvitationToken, ResetToken, VerificationToken};
 use crate::service::account;
 use crate::service::account::pending_email;
-use crate::service::delivery::message::{self, Occasion, Topic};
+use crate::service::delivery::message::{Message, Origin, Rendered, Server, Topic};
 use crate::service::delivery::one_time_link::{self, Purpose};
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};
@@ -307,14 +307,6 @@ impl Carried {
             Carried::Invitation(token) => token.digest(),
         }
     }
-
-    fn reveal(&self) -> String {
-        match self {
-            Carried::Reset(token) => token.reveal(),
-            Carried::Verification(token) => token.reveal(),
-            Carried::Invitation(token) => token.reveal(),
-        }
-    }
 }
 
 /// Sends what waits, one letter after the other, on whatever thread calls it.
@@ -530,34 +522,115 @@ fn take(
         ],
     )?;
     let email = addressee(tx, &due)?;
-    let pending = match (due.topic, due.account) {
-        (Topic::EmailChangePresent, Some(account)) => pending_email::pending(tx, account)?,
+    let new_email = match (due.topic, due.account) {
+        (Topic::EmailChangePresent, Some(account)) => {
+            pending_email::pending(tx, account)?.map(|pending| pending.email)
+        }
         _ => None,
     };
-    let secret = carried
-        .as_ref()
-        .map(|(carried, until)| (carried.reveal(), *until));
-    let written = message::write(&Occasion {
-        topic: due.topic,
-        issuer,
-        email: &email,
-        new_email: pending.as_ref().map(|pending| pending.email.as_str()),
-        at: due.created_at,
-        ip: due.ip,
-        link: secret
-            .as_ref()
-            .map(|(secret, until)| (secret.as_str(), *until)),
-    });
+    let server = Server { url: issuer };
+    let message = message(server, &due, &email, new_email.as_deref(), carried.as_ref())?;
+    let Rendered {
+        subject,
+        text,
+        html,
+    } = message.render();
     let letter = Letter {
         id: due.public_id,
         date: tx.now,
         to: email,
-        subject: written.subject,
-        text: written.text,
-        html: written.html,
+        subject,
+        text,
+        html,
     };
     let carried = carried.map(|(carried, _)| carried);
     Ok((Taken::Letter(Box::new(letter), due), carried))
+}
+
+/// What a letter says.
+fn message<'a>(
+    server: Server<'a>,
+    due: &Due,
+    email: &'a str,
+    new_email: Option<&'a str>,
+    carried: Option<&(Carried, Timestamp)>,
+) -> Result<Message<'a>, Broken> {
+    let origin = Origin {
+        at: due.created_at,
+        ip: due.ip,
+    };
+    let requested = origin;
+    let link = carried.map(|(carried, until)| match carried {
+        Carried::Reset(token) => server.reset_link(token, *until),
+        Carried::Verification(token) => server.verification_link(token, *until),
+        Carried::Invitation(token) => server.invitation_link(token, *until),
+    });
+    let message = match (due.topic, link) {
+        (Topic::PasswordReset, Some(link)) => Message::PasswordReset {
+            server,
+            email,
+            link,
+            requested,
+        },
+        (Topic::EmailVerification, Some(link)) => Message::EmailVerification {
+            server,
+            email,
+            link,
+            requested,
+        },
+        (Topic::EmailChangePresent, Some(link)) => Message::EmailChangePresent {
+            server,
+            email,
+            new_email: new_email.ok_or_else(|| unexpected("a change of address names none"))?,
+            link,
+            requested,
+        },
+        (Topic::EmailChangeNew, Some(link)) => Message::EmailChangeNew {
+            server,
+            email,
+            link,
+            requested,
+        },
+        (Topic::Registration, Some(link)) => Message::Registration {
+            server,
+            email,
+            link,
+            requested,
+        },
+        (Topic::AlreadyRegistered, Some(link)) => Message::AlreadyRegistered {
+            server,
+            email,
+            link,
+            requested,
+        },
+        (Topic::Invitation, Some(link)) => Message::Invitation {
+            server,
+            email,
+            link,
+        },
+        (Topic::PasswordChanged, None) => Message::PasswordChanged {
+            server,
+            email,
+            changed: origin,
+        },
+        (Topic::EmailChanged, None) => Message::EmailChanged {
+            server,
+            email,
+            changed: origin,
+        },
+        (Topic::AccountDeleted, None) => Message::AccountDeleted {
+            server,
+            email,
+            deleted: origin,
+        },
+        (Topic::ManyFailures, None) => Message::ManyFailures {
+            server,
+            email,
+            latest: origin,
+        },
+        _ => return Err(unexpected("a letter lacks what it carries")),
+    };
+    Ok(message)
 }
 
 /// Where a letter goes.

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use account::groups::Group;
 pub use account::{Account, AccountDetails, NewAccount, Selector};
-pub use delivery::message::trial as trial_letter;
+pub use delivery::message::test_letter;
 pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;
 pub use error::{Code, Error};

@@ -516,7 +516,7 @@ fn every_change_of_password_is_told() {
         .set_password(&account("ann"), PASSWORD, true)
         .expect("ann");
     let notice = &t.mail()[0];
-    assert!(notice.text.contains("whoever runs this server"));
+    assert!(notice.text.contains("by an operator of this server"));
     let body = json!({ "login": email("ann"), "password": PASSWORD, "new_password": NEW_PASSWORD });
     t.post("/v1/sessions", body).send().issued();
     assert_eq!(t.mail().len(), 1);

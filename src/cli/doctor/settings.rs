@@ -262,7 +262,7 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
         Err(why) => return Finding::problem(CHECK, why, "See `mail` in the settings."),
     };
     let id = Entropy::system().bytes();
-    let letter = service::trial_letter(config.public_url.as_str(), to, clock.wall(), id);
+    let letter = service::test_letter(config.public_url.as_str(), to, clock.wall(), id);
     match mailer.send(&letter) {
         Ok(()) => Finding::ok(
             CHECK,
@@ -276,33 +276,58 @@ pub(super) fn trial(config: &Config, to: &str, clock: &Clock) -> Finding {
     }
 }
 
-/// What to do about a letter that was not taken.
+/// What to do about a letter that was not sent.
 fn advice(refusal: &Undelivered) -> String {
     let text = match refusal.cause {
         Cause::UnknownAuthority => return format!("{} The server needs the same.", how_to_trust()),
+        Cause::UnknownName => {
+            "Check the name of the host in `mail`, and the DNS server in /etc/resolv.conf."
+        }
         Cause::Unreachable => {
-            "See host and port in `mail`, and whether a firewall is between. Port 465 takes smtps://, 587 and 25 smtp://."
+            "Check host and port in `mail`, and whether a firewall is between. Use smtps:// for port 465, smtp:// for 587 \
+             and 25."
         }
         Cause::WrongCertificate => {
-            "See that `mail` has the name that stands in the certificate, and that this is not out of date."
+            "Check that the certificate has the host of `mail` as a subjectAltName, and that it is valid today."
         }
-        Cause::OtherProtocol => "Use smtp:// for port 587 or 25, smtps:// for 465.",
+        Cause::AuthorityCertificate => {
+            "The certificate is marked as one of an authority. Name a file with exactly this certificate in SSL_CERT_FILE, \
+             for this command and for the server. Or make another with openssl req -x509 and -addext \
+             basicConstraints=critical,CA:FALSE."
+        }
+        Cause::UnusableCertificate => {
+            "The certificate itself can't be used, whatever is trusted. Make another with openssl req -x509, \
+             -addext subjectAltName=DNS:HOST and -addext basicConstraints=critical,CA:FALSE."
+        }
+        Cause::TlsPort => "Use smtps:// for this port.",
+        Cause::OtherProtocol => {
+            "Check the port in `mail`. Use smtp:// for port 587 or 25, smtps:// for 465."
+        }
         Cause::NoStartTls => {
-            "Use smtps://, if it speaks TLS on another port (465), or, on this machine only, ?tls=none."
+            "Use smtps:// if the server speaks TLS on another port (465). If it is on this machine, ?tls=none sends plain \
+             text."
         }
         Cause::TlsWanted => "Put ?tls=required at the end of `mail`.",
         Cause::NoSignIn => {
-            "It offers no sign-in with a password on this connection. Many do so under TLS alone: ?tls=required or smtps://. \
-             If it wants none, take user and password out of `mail`."
+            "The server offers no sign-in with a password on this connection. Many servers do so under TLS only: use \
+             ?tls=required or smtps://. If it wants none, take user and password out of `mail`."
         }
-        Cause::SignInWanted => "It wants a sign-in: put user:password@ before the host in `mail`.",
+        Cause::OtherSignIn => {
+            "The server takes no password. Turn on sign-in with a password (PLAIN or LOGIN, perhaps an app password) \
+             there, or use another mail server."
+        }
+        Cause::SignInWanted => {
+            "The server wants a sign-in: put user:password@ before the host in `mail`."
+        }
         Cause::WrongPassword => {
             "User or password in `mail` is wrong (an @ in them is written %40)."
         }
         Cause::Other if refusal.is_final => {
-            "Trying again would get the same answer: see `mail`, `mail_from` and the address."
+            "Another try would get the same reply: check `mail`, `mail_from` and the address."
         }
-        Cause::Other => "It may pass; otherwise see `mail`: name, port, certificate and password.",
+        Cause::Other => {
+            "It may pass. Otherwise check `mail`: name, port, certificate and password."
+        }
     };
     text.to_owned()
 }

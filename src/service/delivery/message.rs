@@ -1,19 +1,34 @@
-//! What stands in the letters, in plain text and in HTML.
+//! The texts of letters, in plain text and in HTML.
 //!
-//! Both parts are made from the same sentences, so they cannot disagree. A letter says what happened, what to do if
-//! that was you, and what if it was not. It carries nothing that a stranger could choose: no name, no user agent, since
-//! whoever asks for a reset or registers with another's address would otherwise write to that address with our voice.
-//! The link is built from the configured URL, never from a request (req 25).
+//! `templates/mail/` has a file for each [`Message`], with its subject, its paragraphs and the words on its button. One
+//! layout shows these parts as plain text and another as HTML, so the two cannot disagree. A letter says who did what,
+//! when and from which IP address, what to do if that was the reader, and what to do if it was not.
+//!
+//! A letter carries nothing that a stranger can choose: no display name, no user agent. Otherwise an attacker who requests
+//! a reset or registers with another person's address could write to that person in this server's name.
+//!
+//! Links are built from the configured URL, never from a request (req 25). A message that needs a link cannot be made
+//! without one.
 
-use std::fmt::Write;
+use std::fmt;
 use std::net::IpAddr;
+
+use askama::Template;
+use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
 use crate::clock::Timestamp;
 use crate::mail::Letter;
+use crate::secret::{InvitationToken, ResetToken, VerificationToken};
 
-/// What a letter is about.
+/// The longest line of a plain text, in characters: RFC 5322 §2.1.1 allows 78, and replies put `> ` before it.
+const LINE_WIDTH: usize = 72;
+
+/// Ends each part of a message in `templates/mail/message.txt`. No address and no URL contains a control character.
+const PART_END: char = '\u{c}';
+
+/// What a letter is about, as the outbox stores it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::service) enum Topic {
+pub enum Topic {
     /// It carries a link to choose a new password.
     PasswordReset,
     /// It carries a link to prove the account's address.
@@ -22,19 +37,19 @@ pub(in crate::service) enum Topic {
     EmailChangePresent,
     /// The same, to the new one.
     EmailChangeNew,
-    /// It carries a link that proves the address of somebody who registered, and makes the account.
+    /// It carries a link that proves the address of a registration, and creates the account.
     Registration,
-    /// Somebody registered with the address of this account; it carries a link to choose a new password.
+    /// A registration used the address of this account; it carries a link to choose a new password.
     AlreadyRegistered,
     /// The password was changed.
     PasswordChanged,
-    /// The account has another address now; this goes to the one that it had.
+    /// The address of the account was changed; this goes to the old address.
     EmailChanged,
-    /// The account is gone; this goes to the address that it had.
+    /// The account was deleted; this goes to the address that it had.
     AccountDeleted,
-    /// Somebody presents wrong passwords, again and again.
+    /// There were many sign-in attempts with a wrong password.
     ManyFailures,
-    /// It carries an invitation, to somebody who has no account yet.
+    /// It carries an invitation to create an account.
     Invitation,
 }
 
@@ -76,446 +91,530 @@ impl Topic {
     }
 }
 
-/// What a letter tells of.
-pub(in crate::service) struct Occasion<'a> {
-    pub topic: Topic,
-    /// The server's URL.
-    pub issuer: &'a str,
-    /// The address that the letter goes to.
-    pub email: &'a str,
-    /// The address that the account is to have, where it is about that.
-    pub new_email: Option<&'a str>,
-    /// When it happened.
+/// The server that a letter is from, by its public URL.
+#[derive(Clone, Copy)]
+pub struct Server<'a> {
+    pub url: &'a str,
+}
+
+impl<'a> Server<'a> {
+    /// The host of the URL, with its port if it has one.
+    fn host(self) -> &'a str {
+        self.url
+            .split_once("://")
+            .map_or(self.url, |(_, host)| host)
+    }
+
+    /// The link that lets the account owner choose a new password.
+    pub fn reset_link(self, token: &ResetToken, expires_at: Timestamp) -> Link {
+        self.link("reset?token=", &token.reveal(), expires_at)
+    }
+
+    /// The link that confirms an address.
+    pub fn verification_link(self, token: &VerificationToken, expires_at: Timestamp) -> Link {
+        self.link("verify?token=", &token.reveal(), expires_at)
+    }
+
+    /// The link that accepts an invitation.
+    pub fn invitation_link(self, token: &InvitationToken, expires_at: Timestamp) -> Link {
+        self.link("register?invite=", &token.reveal(), expires_at)
+    }
+
+    fn link(self, path: &str, secret: &str, expires_at: Timestamp) -> Link {
+        Link {
+            url: format!("{}/{path}{secret}", self.url),
+            expires_at,
+        }
+    }
+}
+
+/// A link with a secret. It has no `Debug`, so that the secret stays out of logs.
+pub struct Link {
+    url: String,
+    expires_at: Timestamp,
+}
+
+impl Link {
+    fn expires(&self) -> String {
+        self.expires_at.in_words()
+    }
+}
+
+/// When something was done, and from where.
+#[derive(Clone, Copy)]
+pub struct Origin {
     pub at: Timestamp,
-    /// From where; `None` for an operator.
+    /// The client's address; `None` if an operator did it.
     pub ip: Option<IpAddr>,
-    /// The secret of the link and its end, if there is one.
-    pub link: Option<(&'a str, Timestamp)>,
+}
+
+impl Origin {
+    fn is_operator(self) -> bool {
+        self.ip.is_none()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.in_words();
+        match self.ip {
+            Some(ip) => write!(f, "{at}, from the IP address {ip}"),
+            None => write!(f, "{at}, by an operator of this server"),
+        }
+    }
+}
+
+/// What a letter says. `email` is the address that it goes to.
+#[derive(Template)]
+pub enum Message<'a> {
+    /// See [`Topic::PasswordReset`]; the same for the others.
+    #[template(path = "mail/password_reset.txt")]
+    PasswordReset {
+        server: Server<'a>,
+        email: &'a str,
+        link: Link,
+        requested: Origin,
+    },
+    #[template(path = "mail/email_verification.txt")]
+    EmailVerification {
+        server: Server<'a>,
+        email: &'a str,
+        link: Link,
+        requested: Origin,
+    },
+    #[template(path = "mail/email_change_present.txt")]
+    EmailChangePresent {
+        server: Server<'a>,
+        email: &'a str,
+        new_email: &'a str,
+        link: Link,
+        requested: Origin,
+    },
+    #[template(path = "mail/email_change_new.txt")]
+    EmailChangeNew {
+        server: Server<'a>,
+        email: &'a str,
+        link: Link,
+        requested: Origin,
+    },
+    #[template(path = "mail/registration.txt")]
+    Registration {
+        server: Server<'a>,
+        email: &'a str,
+        link: Link,
+        requested: Origin,
+    },
+    #[template(path = "mail/already_registered.txt")]
+    AlreadyRegistered {
+        server: Server<'a>,
+        email: &'a str,
+        link: Link,
+        requested: Origin,
+    },
+    #[template(path = "mail/password_changed.txt")]
+    PasswordChanged {
+        server: Server<'a>,
+        email: &'a str,
+        changed: Origin,
+    },
+    #[template(path = "mail/email_changed.txt")]
+    EmailChanged {
+        server: Server<'a>,
+        email: &'a str,
+        changed: Origin,
+    },
+    #[template(path = "mail/account_deleted.txt")]
+    AccountDeleted {
+        server: Server<'a>,
+        email: &'a str,
+        deleted: Origin,
+    },
+    #[template(path = "mail/many_failures.txt")]
+    ManyFailures {
+        server: Server<'a>,
+        email: &'a str,
+        latest: Origin,
+    },
+    #[template(path = "mail/invitation.txt")]
+    Invitation {
+        server: Server<'a>,
+        email: &'a str,
+        link: Link,
+    },
+    /// With it an operator finds out whether mail arrives.
+    #[template(path = "mail/test_message.txt")]
+    Test { server: Server<'a>, sent: Timestamp },
 }
 
 /// A letter without its envelope.
-pub(in crate::service) struct Written {
+pub struct Rendered {
     pub subject: String,
     pub text: String,
     pub html: String,
 }
 
-struct Draft {
-    subject: String,
-    opening: Vec<String>,
-    /// What the button says, and where it leads.
-    link: Option<(&'static str, String)>,
-    closing: Vec<String>,
-}
+impl Message<'_> {
+    /// The text of the letter.
+    pub fn render(&self) -> Rendered {
+        let parts = text_of(self);
+        let mut parts = parts.split(PART_END).map(paragraphs);
+        let mut next = || parts.next().unwrap_or_default();
+        let (subject, opening, action, closing) = (next(), next(), next(), next());
+        let subject = subject.join(" ");
+        let action = action.join(" ");
+        let button = self.link().map(|link| Button {
+            words: &action,
+            url: &link.url,
+        });
+        let html = text_of(&HtmlPart {
+            subject: &subject,
+            opening: &opening,
+            button,
+            closing: &closing,
+        });
+        let text = text_of(&TextPart {
+            opening: &wrapped(&opening),
+            button,
+            closing: &wrapped(&closing),
+        });
+        Rendered {
+            subject,
+            text,
+            html,
+        }
+    }
 
-/// Writes the letter for an occasion.
-pub(in crate::service) fn write(occasion: &Occasion<'_>) -> Written {
-    let draft = draft(occasion);
-    Written {
-        text: draft.text(),
-        html: draft.html(),
-        subject: draft.subject,
+    fn link(&self) -> Option<&Link> {
+        match self {
+            Message::PasswordReset { link, .. }
+            | Message::EmailVerification { link, .. }
+            | Message::EmailChangePresent { link, .. }
+            | Message::EmailChangeNew { link, .. }
+            | Message::Registration { link, .. }
+            | Message::AlreadyRegistered { link, .. }
+            | Message::Invitation { link, .. } => Some(link),
+            Message::PasswordChanged { .. }
+            | Message::EmailChanged { .. }
+            | Message::AccountDeleted { .. }
+            | Message::ManyFailures { .. }
+            | Message::Test { .. } => None,
+        }
     }
 }
 
-/// The letter with which an operator finds out whether mail arrives. `id` names it.
-pub fn trial(issuer: &str, to: &str, at: Timestamp, id: [u8; 16]) -> Letter {
-    let draft = Draft {
-        subject: format!("Mail from {} arrives", host_of(issuer)),
-        opening: vec![format!(
-            "this is a trial: whoever runs {issuer} wanted to know, on {}, whether its mail arrives. It does.",
-            at.in_words()
-        )],
-        link: None,
-        closing: vec!["There is nothing to do.".to_owned()],
-    };
+/// The letter with which an operator finds out whether mail arrives. `id` becomes its Message-ID.
+pub fn test_letter(server_url: &str, to: &str, now: Timestamp, id: [u8; 16]) -> Letter {
+    let server = Server { url: server_url };
+    let Rendered {
+        subject,
+        text,
+        html,
+    } = Message::Test { server, sent: now }.render();
     Letter {
         id,
-        date: at,
+        date: now,
         to: to.to_owned(),
-        text: draft.text(),
-        html: draft.html(),
-        subject: draft.subject,
+        subject,
+        text,
+        html,
     }
 }
 
-fn host_of(issuer: &str) -> &str {
-    issuer.split_once("://").map_or(issuer, |(_, host)| host)
+#[derive(Clone, Copy)]
+struct Button<'a> {
+    words: &'a str,
+    url: &'a str,
 }
 
-fn draft(occasion: &Occasion<'_>) -> Draft {
-    let Occasion {
-        topic,
-        issuer,
-        email,
-        new_email,
-        at,
-        ip,
-        link,
-    } = occasion;
-    let host = host_of(issuer);
-    let whence = match ip {
-        Some(ip) => format!("from the IP address {ip}"),
-        None => "by whoever runs this server".to_owned(),
-    };
-    let when = at.in_words();
-    match topic {
-        Topic::PasswordReset => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            Draft {
-                subject: format!("Choose a new password for {host}"),
-                opening: vec![
-                    format!(
-                        "somebody asked for a new password for your account {email} at {host}. If that was you, this \
-                         link lets you choose one. It works once, until {until}."
-                    ),
-                ],
-                link: Some((
-                    "Choose a new password",
-                    format!("{issuer}/reset?token={secret}"),
-                )),
-                closing: vec![
-                    format!("It was asked for {whence}, on {when}."),
-                    "If it was not you, there is nothing to do: your password is as it was, and without this letter \
-                     nobody can change it in this way."
-                        .to_owned(),
-                ],
-            }
-        }
-        Topic::EmailVerification => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            Draft {
-                subject: format!("Confirm your e-mail address for {host}"),
-                opening: vec![format!(
-                    "there is an account at {host} with the address {email}. If it is yours, this link confirms that you \
-                     read mail here. It works once, until {until}."
-                )],
-                link: Some((
-                    "Confirm this address",
-                    format!("{issuer}/verify?token={secret}"),
-                )),
-                closing: vec![
-                    format!("It was asked for {whence}, on {when}."),
-                    "If the account is not yours, do not confirm: whoever made it knows its password and you do not. To \
-                     have it for yourself, ask for a new password there."
-                        .to_owned(),
-                ],
-            }
-        }
-        Topic::EmailChangePresent => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            let new_email = new_email.unwrap_or("another one");
-            Draft {
-                subject: format!("Confirm another e-mail address for your account at {host}"),
-                opening: vec![format!(
-                    "somebody who knows the password of your account {email} at {host} asked to change its address to \
-                     {new_email}. If that was you, this link confirms it from here; a letter to the new address has a \
-                     link of its own, and it takes both. This one works once, until {until}."
-                )],
-                link: Some((
-                    "Confirm the change",
-                    format!("{issuer}/verify?token={secret}"),
-                )),
-                closing: vec![
-                    format!("It was asked for {whence}, on {when}."),
-                    "If it was not you, do not confirm, and choose a new password now: that also puts an end to the \
-                     change."
-                        .to_owned(),
-                ],
-            }
-        }
-        Topic::EmailChangeNew => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            Draft {
-                subject: format!("Confirm your new e-mail address for {host}"),
-                opening: vec![format!(
-                    "somebody asked to use the address {email} for an account at {host}. If that was you, this link \
-                     confirms that you read mail here; a letter to the present address of the account has a link of \
-                     its own, and it takes both. This one works once, until {until}."
-                )],
-                link: Some((
-                    "Confirm this address",
-                    format!("{issuer}/verify?token={secret}"),
-                )),
-                closing: vec![
-                    format!("It was asked for {whence}, on {when}."),
-                    "If it was not you, there is nothing to do: without this letter nobody can use your address here."
-                        .to_owned(),
-                ],
-            }
-        }
-        Topic::Registration => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            Draft {
-                subject: format!("Confirm your registration at {host}"),
-                opening: vec![format!(
-                    "somebody registered at {host} with the address {email}. If that was you, this link confirms that \
-                     you read mail here, and you have your account, with the password that you chose. It works once, \
-                     until {until}."
-                )],
-                link: Some((
-                    "Confirm the registration",
-                    format!("{issuer}/verify?token={secret}"),
-                )),
-                closing: vec![
-                    format!("The registration came {whence}, on {when}."),
-                    "If it was not you, do not confirm: the account would have somebody else's password. Without this \
-                     link there is no account, and there is nothing for you to do."
-                        .to_owned(),
-                ],
-            }
-        }
-        Topic::AlreadyRegistered => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            Draft {
-                subject: format!("You have an account at {host} already"),
-                opening: vec![format!(
-                    "somebody wanted to use the address {email} at {host}, where it has an account already. If that was \
-                     you, sign in; and if you forgot the password, this link lets you choose a new one. It works once, \
-                     until {until}."
-                )],
-                link: Some((
-                    "Choose a new password",
-                    format!("{issuer}/reset?token={secret}"),
-                )),
-                closing: vec![
-                    format!("It was asked for {whence}, on {when}."),
-                    "If it was not you, there is nothing to do: your account is as it was, and whoever tried was not \
-                     told that it is there."
-                        .to_owned(),
-                ],
-            }
-        }
-        Topic::PasswordChanged => Draft {
-            subject: format!("Your password for {host} was changed"),
-            opening: vec![
-                format!(
-                    "the password of your account {email} at {host} was changed {whence}, on {when}. Other devices \
-                     were signed out."
-                ),
-                "If that was you, there is nothing to do.".to_owned(),
-            ],
-            link: None,
-            closing: vec![format!(
-                "If it was not you, somebody else has your account. Ask for a new password at {issuer} now, or tell \
-                 whoever runs this server; and change the password of this mailbox too."
-            )],
-        },
-        Topic::EmailChanged => Draft {
-            subject: format!("Your account at {host} has another e-mail address"),
-            opening: vec![
-                format!(
-                    "the e-mail address of your account at {host} is {email} no more: it was changed {whence}, on {when}. \
-                     Letters about the account go to the new one from now on."
-                ),
-                "If that was you, there is nothing to do.".to_owned(),
-            ],
-            link: None,
-            closing: vec![
-                "If it was not you, somebody else has your account. Tell whoever runs this server now; and change the \
-                 password of this mailbox too."
-                    .to_owned(),
-            ],
-        },
-        Topic::AccountDeleted => Draft {
-            subject: format!("Your account at {host} was deleted"),
-            opening: vec![
-                format!(
-                    "the account with the address {email} at {host} was deleted {whence}, on {when}, with all that belonged \
-                     to it. Whoever did so knew its password."
-                ),
-                "If that was you, there is nothing to do.".to_owned(),
-            ],
-            link: None,
-            closing: vec![
-                "If it was not you, tell whoever runs this server now: a backup may have it. And change the password of \
-                 this mailbox too."
-                    .to_owned(),
-            ],
-        },
-        Topic::ManyFailures => Draft {
-            subject: format!("Many wrong passwords for your account at {host}"),
-            opening: vec![
-                format!(
-                    "somebody tries one wrong password after the other for your account {email} at {host}. The latest \
-                     try came {whence}, on {when}. Nobody got in."
-                ),
-                "Further tries have to wait, and so does a sign-in of your own. Devices that are signed in stay so."
-                    .to_owned(),
-            ],
-            link: None,
-            closing: vec![
-                "If that was you, ask for a new password: choosing one ends the wait.".to_owned(),
-                "If it was not you, there is nothing to do, as long as your password is one that you use nowhere \
-                 else."
-                    .to_owned(),
-            ],
-        },
-        Topic::Invitation => {
-            let (secret, until) = link.unwrap_or(("", *at));
-            let until = until.in_words();
-            Draft {
-                subject: format!("You are invited to {host}"),
-                opening: vec![format!(
-                    "whoever runs {host} invites you to make an account there, with your address {email}. This link \
-                     lets you do so. It works once, until {until}."
-                )],
-                link: Some((
-                    "Make your account",
-                    format!("{issuer}/register?invite={secret}"),
-                )),
-                closing: vec![
-                    "If you do not want an account there, there is nothing to do: without this letter nobody can make \
-                     one in this way."
-                        .to_owned(),
-                ],
-            }
-        }
-    }
+#[derive(Template)]
+#[template(path = "mail/layout.txt")]
+struct TextPart<'a> {
+    opening: &'a [String],
+    button: Option<Button<'a>>,
+    closing: &'a [String],
 }
 
-impl Draft {
-    fn text(&self) -> String {
-        let mut text = "Hello,\n\n".to_owned();
-        for paragraph in &self.opening {
-            text += &format!("{}\n\n", wrapped(paragraph));
-        }
-        if let Some((_, url)) = &self.link {
-            text += &format!("    {url}\n\n");
-        }
-        for paragraph in &self.closing {
-            text += &format!("{}\n\n", wrapped(paragraph));
-        }
-        text.truncate(text.trim_end().len());
-        text + "\n"
-    }
-
-    fn html(&self) -> String {
-        let mut body = String::new();
-        let mut paragraph = |text: &str| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(body, "<p>{}</p>", escaped(text));
-        };
-        paragraph("Hello,");
-        self.opening.iter().for_each(|text| paragraph(text));
-        if let Some((label, url)) = &self.link {
-            let url = escaped(url);
-            let _ = writeln!(
-                body,
-                "<p style=\"margin:28px 0\"><a href=\"{url}\" style=\"background:#1d4ed8;color:#fff;padding:12px 20px;\
-                 border-radius:6px;text-decoration:none;font-weight:600\">{}</a></p>\n\
-                 <p style=\"font-size:13px;color:#555\">Or copy this into your browser:<br>\
-                 <span style=\"word-break:break-all\">{url}</span></p>",
-                escaped(label),
-            );
-        }
-        for text in &self.closing {
-            let _ = writeln!(body, "<p style=\"color:#555\">{}</p>", escaped(text));
-        }
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{}</title></head>\n\
-             <body style=\"margin:0;padding:32px 16px;background:#f4f4f5\">\n\
-             <div style=\"max-width:520px;margin:0 auto;padding:24px 32px;background:#fff;border-radius:10px;\
-             font:16px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;color:#18181b\">\n\
-             {body}</div>\n</body>\n</html>\n",
-            escaped(&self.subject),
-        )
-    }
+#[derive(Template)]
+#[template(path = "mail/layout.html")]
+struct HtmlPart<'a> {
+    subject: &'a str,
+    opening: &'a [String],
+    button: Option<Button<'a>>,
+    closing: &'a [String],
 }
 
-/// Lines of at most 72 characters, broken between words.
-fn wrapped(paragraph: &str) -> String {
-    const WIDTH: usize = 72;
-    let mut text = String::new();
-    let mut column = 0;
-    for word in paragraph.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > WIDTH {
-            text.push('\n');
-            column = 0;
-        }
-        if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text += word;
-        column += length;
-    }
-    text
+fn text_of(template: &impl Template) -> String {
+    // It fails only where writing the text fails, and writing to a String does not.
+    template.render().unwrap_or_default()
 }
 
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            c => escaped.push(c),
-        }
-    }
-    escaped
+/// The paragraphs of a text, each on one line.
+fn paragraphs(text: &str) -> Vec<String> {
+    text.split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|paragraph| !paragraph.is_empty())
+        .collect()
+}
+
+/// Each paragraph in lines of at most [`LINE_WIDTH`] characters. A longer word stays whole, since it may be an address.
+fn wrapped(paragraphs: &[String]) -> Vec<String> {
+    let options = Options::new(LINE_WIDTH)
+        .break_words(false)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    paragraphs
+        .iter()
+        .map(|paragraph| textwrap::fill(paragraph, &options))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(topic: Topic) -> Written {
-        write(&Occasion {
-            topic,
-            issuer: "https://auth.example.org",
-            email: "o'neil&co@example.org",
-            new_email: None,
-            at: Timestamp::from_unix(1_800_000_000),
-            ip: Some(IpAddr::from([192, 0, 2, 1])),
-            link: Some(("ap_secret", Timestamp::from_unix(1_800_000_900))),
-        })
+    const SERVER: Server<'static> = Server {
+        url: "https://auth.example.org",
+    };
+    const EMAIL: &str = "o'neil&co@example.org";
+    const AT: Origin = Origin {
+        at: Timestamp::from_unix(1_800_000_000),
+        ip: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
+    };
+
+    fn link() -> Link {
+        SERVER.link("a?b=", "secret", Timestamp::from_unix(1_800_000_900))
+    }
+
+    fn all(done: Origin) -> Vec<(&'static str, Message<'static>)> {
+        let (server, email) = (SERVER, EMAIL);
+        let with_link = |topic: Topic| {
+            let (link, requested) = (link(), done);
+            let message = match topic {
+                Topic::PasswordReset => Message::PasswordReset {
+                    server,
+                    email,
+                    link,
+                    requested,
+                },
+                Topic::EmailVerification => Message::EmailVerification {
+                    server,
+                    email,
+                    link,
+                    requested,
+                },
+                Topic::EmailChangePresent => Message::EmailChangePresent {
+                    server,
+                    email,
+                    new_email: "new@example.org",
+                    link,
+                    requested,
+                },
+                Topic::EmailChangeNew => Message::EmailChangeNew {
+                    server,
+                    email,
+                    link,
+                    requested,
+                },
+                Topic::Registration => Message::Registration {
+                    server,
+                    email,
+                    link,
+                    requested,
+                },
+                Topic::AlreadyRegistered => Message::AlreadyRegistered {
+                    server,
+                    email,
+                    link,
+                    requested,
+                },
+                Topic::PasswordChanged => Message::PasswordChanged {
+                    server,
+                    email,
+                    changed: done,
+                },
+                Topic::EmailChanged => Message::EmailChanged {
+                    server,
+                    email,
+                    changed: done,
+                },
+                Topic::AccountDeleted => Message::AccountDeleted {
+                    server,
+                    email,
+                    deleted: done,
+                },
+                Topic::ManyFailures => Message::ManyFailures {
+                    server,
+                    email,
+                    latest: done,
+                },
+                Topic::Invitation => Message::Invitation {
+                    server,
+                    email,
+                    link,
+                },
+            };
+            (topic.as_str(), message)
+        };
+        let test = Message::Test {
+            server,
+            sent: done.at,
+        };
+        let mut all: Vec<_> = Topic::ALL.into_iter().map(with_link).collect();
+        all.push(("test", test));
+        all
+    }
+
+    /// The sentences of an HTML part, as its reader sees them.
+    fn visible(html: &str) -> String {
+        let (_, body) = html.split_once("<body").expect("a body");
+        let mut text = String::new();
+        for piece in body.split('<').skip(1) {
+            let (_, words) = piece.split_once('>').expect("a tag");
+            text = text + " " + words;
+        }
+        for (entity, c) in [("&#39;", "'"), ("&#38;", "&"), ("&#60;", "<")] {
+            text = text.replace(entity, c);
+        }
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     #[test] // req 25
-    fn a_reset_letter_has_the_link_twice_and_both_parts_say_the_same() {
-        let letter = written(Topic::PasswordReset);
-        let link = "https://auth.example.org/reset?token=ap_secret";
-        assert!(letter.text.contains(&format!("\n    {link}\n")));
-        assert!(letter.html.contains(&format!("href=\"{link}\"")));
-        for part in ["15 January 2027, 08:15 UTC", "192.0.2.1", "works once"] {
-            assert!(letter.text.replace('\n', " ").contains(part), "{part}");
-            assert!(letter.html.contains(part), "{part}");
+    fn both_parts_of_every_letter_say_the_same() {
+        for (name, message) in all(AT) {
+            let Rendered { text, html, .. } = message.render();
+            let seen = visible(&html);
+            assert!(
+                text.starts_with("Hello,\n\n") && text.ends_with(".\n"),
+                "{text}"
+            );
+            assert!(
+                !text.contains("\n\n\n") && !text.contains(" \n"),
+                "{text:?}"
+            );
+            for paragraph in text.split("\n\n") {
+                let sentence = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(
+                    seen.contains(&sentence),
+                    "{name}: {sentence:?} is not in {seen}"
+                );
+            }
+            assert!(
+                text.lines().all(|line| line.chars().count() <= LINE_WIDTH),
+                "{text}"
+            );
         }
-        assert!(letter.text.lines().all(|line| line.len() <= 76));
     }
 
     #[test]
-    fn an_invitation_has_its_link_twice_and_both_parts_say_the_same() {
-        let letter = written(Topic::Invitation);
-        let link = "https://auth.example.org/register?invite=ap_secret";
-        assert!(letter.text.contains(&format!("\n    {link}\n")));
-        assert!(letter.html.contains(&format!("href=\"{link}\"")));
-        for part in ["15 January 2027, 08:15 UTC", "works once"] {
-            assert!(letter.text.replace('\n', " ").contains(part), "{part}");
-            assert!(letter.html.contains(part), "{part}");
-        }
-    }
-
-    #[test]
-    fn what_stands_in_html_is_escaped() {
-        let letter = written(Topic::PasswordChanged);
-        assert!(letter.html.contains("o&#39;neil&amp;co@example.org"));
-        assert!(
-            letter
-                .text
+    fn a_letter_with_a_link_has_a_button_and_the_address_to_copy() {
+        let url = "https://auth.example.org/a?b=secret";
+        for (name, message) in all(AT) {
+            let Rendered { text, html, .. } = message.render();
+            let expected = usize::from(message.link().is_some());
+            assert_eq!(
+                text.matches(&format!("\n\n    {url}\n\n")).count(),
+                expected,
+                "{name}: {text}"
+            );
+            assert_eq!(html.matches("class=\"button\"").count(), expected, "{name}");
+            assert_eq!(
+                html.matches(&format!("href=\"{url}\"")).count(),
+                2 * expected,
+                "{name}"
+            );
+            assert_eq!(
+                html.matches(&format!(">{url}<")).count(),
+                expected,
+                "{name}"
+            );
+            assert_eq!(
+                html.matches("></a>").count(),
+                0,
+                "{name}: a button without words"
+            );
+            let says_when = text
                 .replace('\n', " ")
-                .contains("o'neil&co@example.org")
+                .contains("works once, until 15 January 2027, 08:15 UTC");
+            assert_eq!(says_when, expected == 1, "{name}: {text}");
+        }
+    }
+
+    #[test] // who, when and from where
+    fn a_letter_names_the_address_or_the_operator() {
+        let operator = Origin { ip: None, ..AT };
+        for (client, operator) in all(AT).into_iter().zip(all(operator)) {
+            let told = |message: &Message<'_>| message.render().text.replace('\n', " ");
+            let (name, client, operator) = (client.0, told(&client.1), told(&operator.1));
+            assert!(client.contains("example.org"), "{client}");
+            if ["invitation", "test"].contains(&name) {
+                assert!(client.contains("An operator of"), "{client}");
+                continue;
+            }
+            let date = "15 January 2027, 08:00 UTC";
+            assert!(
+                client.contains(&format!("on {date}, from the IP address 192.0.2.1.")),
+                "{client}"
+            );
+            assert!(
+                operator.contains(&format!("on {date}, by an operator of this server.")),
+                "{operator}"
+            );
+            // Operators need no password.
+            assert!(!operator.contains("who deleted it knew"), "{operator}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_one_line_that_names_the_server() {
+        for (name, message) in all(AT) {
+            let subject = message.render().subject;
+            assert!(subject.contains("auth.example.org"), "{name}: {subject}");
+            assert!(
+                !subject.contains(char::is_control) && subject.len() <= 78,
+                "{subject}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_are_escaped_in_html_and_not_in_plain_text() {
+        let message = Message::PasswordChanged {
+            server: SERVER,
+            email: "a<b>&'c@example.org",
+            changed: AT,
+        };
+        let Rendered { text, html, .. } = message.render();
+        assert!(
+            html.contains("a&#60;b&#62;&#38;&#39;c@example.org"),
+            "{html}"
         );
-        assert!(!letter.text.contains("reset?token"));
+        assert!(text.contains("a<b>&'c@example.org"), "{text}");
+    }
+
+    #[test]
+    fn links_lead_to_the_pages_of_the_configured_url() {
+        let at = AT.at;
+        let reset = ResetToken::from_bytes([7; 32]);
+        let verification = VerificationToken::from_bytes([7; 32]);
+        let invitation = InvitationToken::from_bytes([7; 32]);
+        for (link, path, secret) in [
+            (
+                SERVER.reset_link(&reset, at),
+                "reset?token=",
+                reset.reveal(),
+            ),
+            (
+                SERVER.verification_link(&verification, at),
+                "verify?token=",
+                verification.reveal(),
+            ),
+            (
+                SERVER.invitation_link(&invitation, at),
+                "register?invite=",
+                invitation.reveal(),
+            ),
+        ] {
+            assert_eq!(link.url, format!("https://auth.example.org/{path}{secret}"));
+        }
     }
 }

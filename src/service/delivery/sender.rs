@@ -19,7 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::message::{self, Occasion, Topic};
+use super::message::{Link, Message, Origin, Rendered, Server, Topic};
 use super::one_time_token::{self, Purpose, Secret};
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, MessageKey, OneTimeTokenKey};
@@ -297,25 +297,135 @@ fn write(
         (Topic::EmailChangePresent, Some(account)) => pending_email::pending(cx, account)?,
         _ => None,
     };
-    let secret = secret.map(|(secret, until)| (secret.reveal(), *until));
-    let written = message::write(&Occasion {
-        topic: due.topic,
-        issuer: &cx.policy().issuer,
-        email: &email,
-        new_email: pending.as_ref().map(|pending| pending.email.as_str()),
-        at: due.created_at,
-        ip: due.ip,
-        link: secret
-            .as_ref()
-            .map(|(secret, until)| (secret.as_str(), *until)),
-    });
+    let new_email = pending.as_ref().map(|pending| pending.email.as_str());
+    let server = Server {
+        url: &cx.policy().issuer,
+    };
+    let Rendered {
+        subject,
+        text,
+        html,
+    } = message(server, due, &email, new_email, secret)?.render();
     Ok(Letter {
         id: due.public_id,
         date: cx.now,
         to: email,
-        subject: written.subject,
-        text: written.text,
-        html: written.html,
+        subject,
+        text,
+        html,
+    })
+}
+
+/// What the message says.
+fn message<'a>(
+    server: Server<'a>,
+    due: &Due,
+    email: &'a str,
+    new_email: Option<&'a str>,
+    secret: Option<&(Secret, Timestamp)>,
+) -> Result<Message<'a>, Broken> {
+    let origin = Origin {
+        at: due.created_at,
+        ip: due.ip,
+    };
+    match secret {
+        Some((secret, until)) => {
+            let link = match secret {
+                Secret::Reset(token) => server.reset_link(token, *until),
+                Secret::Verification(token) => server.verification_link(token, *until),
+                Secret::Invitation(token) => server.invitation_link(token, *until),
+            };
+            with_link(server, due.topic, email, new_email, link, origin)
+        }
+        None => notice(server, due.topic, email, origin),
+    }
+}
+
+/// A message that carries a link.
+fn with_link<'a>(
+    server: Server<'a>,
+    topic: Topic,
+    email: &'a str,
+    new_email: Option<&'a str>,
+    link: Link,
+    requested: Origin,
+) -> Result<Message<'a>, Broken> {
+    Ok(match topic {
+        Topic::PasswordReset => Message::PasswordReset {
+            server,
+            email,
+            link,
+            requested,
+        },
+        Topic::EmailVerification => Message::EmailVerification {
+            server,
+            email,
+            link,
+            requested,
+        },
+        Topic::EmailChangePresent => Message::EmailChangePresent {
+            server,
+            email,
+            new_email: new_email.ok_or_else(|| unexpected("a change of address names none"))?,
+            link,
+            requested,
+        },
+        Topic::EmailChangeNew => Message::EmailChangeNew {
+            server,
+            email,
+            link,
+            requested,
+        },
+        Topic::Registration => Message::Registration {
+            server,
+            email,
+            link,
+            requested,
+        },
+        Topic::AlreadyRegistered => Message::AlreadyRegistered {
+            server,
+            email,
+            link,
+            requested,
+        },
+        Topic::Invitation => Message::Invitation {
+            server,
+            email,
+            link,
+        },
+        _ => return Err(unexpected("a notice carries a link")),
+    })
+}
+
+/// A message without a link.
+fn notice<'a>(
+    server: Server<'a>,
+    topic: Topic,
+    email: &'a str,
+    origin: Origin,
+) -> Result<Message<'a>, Broken> {
+    Ok(match topic {
+        Topic::PasswordChanged => Message::PasswordChanged {
+            server,
+            email,
+            changed: origin,
+        },
+        Topic::EmailChanged => Message::EmailChanged {
+            server,
+            email,
+            changed: origin,
+        },
+        Topic::AccountDeleted => Message::AccountDeleted {
+            server,
+            email,
+            deleted: origin,
+        },
+        Topic::ManyFailures => Message::ManyFailures {
+            server,
+            email,
+            latest: origin,
+        },
+        _ => return Err(unexpected("a message lacks its link")),
     })
 }
 

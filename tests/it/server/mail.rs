@@ -344,22 +344,18 @@ fn the_doctor_says_what_to_do_by_what_went_wrong() {
     let wrong = format!("smtp://authd:wrong@localhost:{port}{tls}");
     says(&wrong, &authority, "(an @ in them is written %40)");
     let nobody = format!("smtp://localhost:{port}{tls}");
-    says(&nobody, &authority, "It wants a sign-in");
+    says(&nobody, &authority, "The server wants a sign-in");
     says(
         &format!("smtp://localhost:{port}"),
         &authority,
         "?tls=required",
     );
     let other = format!("smtp://authd:p%40ss%2Fword@127.0.0.1:{port}{tls}");
-    says(
-        &other,
-        &authority,
-        "the name that stands in the certificate",
-    );
+    says(&other, &authority, "the host of `mail` as a subjectAltName");
     let at_once = format!("smtps://localhost:{port}");
     says(&at_once, &authority, "Use smtp:// for port 587");
     let plain = format!("smtp://authd:p%40ss%2Fword@localhost:{port}");
     says(&plain, &authority, "no sign-in with a password");
     drop(mail);
-    says(&nobody, &authority, "See host and port");
+    says(&nobody, &authority, "Check host and port");
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod faults;
 mod hostile;
 mod mail;
+mod mail_servers;
 mod main_job;
 mod proxy;
 mod retries;

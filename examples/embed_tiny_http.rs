@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use authd::clock::Clock;
 use authd::entropy::Entropy;
-use authd::http::message::{Method, Request, Response};
 use authd::http::{App, Settings, refusal};
+use authd::http::{Method, Request, Response};
 use authd::password::{self, Hasher, Params};
 use authd::service::{Authd, Policy, Registration, Verification};
 use authd::store::{Options, Role, Store};

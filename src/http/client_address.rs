@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::message::Request;
+use crate::http::request::Request;
 
 /// The client's address.
 pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
@@ -51,7 +51,7 @@ pub(crate) fn read(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::message::Method;
+    use crate::http::request::Method;
 
     fn seen(peer: &str, forwarded: &[&str]) -> String {
         seen_raw(peer, forwarded.iter().map(|field| field.as_bytes()))

@@ -7,25 +7,15 @@
 //!
 //! Never in here: SQL, a rule of the lifecycle, a decision by a header that a stranger can send.
 
-mod framing;
-mod guests;
-pub mod message;
 pub mod server;
 
-mod accounts;
-mod call;
+mod api;
 mod client_address;
-mod doctor;
-mod email_verification;
-mod error;
-mod events;
-mod front;
-mod health;
-mod keys;
-mod openapi;
-mod password_reset;
-mod routes;
-mod sessions;
+mod pages;
+mod request;
+mod response;
+mod route;
+mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,12 +23,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
 
-use call::Call;
-pub use call::{Guard, Route};
+pub use api::doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
+pub use api::problem::refusal;
 pub(crate) use client_address::read as read_hop;
-pub use doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
-pub use error::refusal;
-use message::{Method, Request, Response};
+pub use request::{Method, Request};
+pub use response::Response;
+use route::Call;
+pub use route::{Guard, Route};
+
+use api::problem;
 
 use crate::entropy::Entropy;
 use crate::service::{Actor, Authd, Device};
@@ -80,15 +73,15 @@ impl App {
         let id = format!("{}-{number}", self.process);
         let response = catch_unwind(AssertUnwindSafe(|| self.dispatch(request, &id)))
             .unwrap_or_else(|_| {
-                let route = routes::pattern_of(&request.path);
+                let route = table::pattern_of(&request.path);
                 tracing::error!(request = id, route, "a handler panicked");
-                error::server_error(&id)
+                problem::server_error(&id)
             });
         // The route and not the path: people and programs put tokens there (req 63).
         tracing::debug!(
             request = id,
             method = ?request.method,
-            route = routes::pattern_of(&request.path),
+            route = table::pattern_of(&request.path),
             status = response.status,
             "answered"
         );
@@ -99,10 +92,12 @@ impl App {
         if request.method == Method::Options {
             return self.preflight(request);
         }
-        let (route, parameter) = match routes::find(request.method, &request.path) {
-            routes::Found::Route(route, parameter) => (route, parameter),
-            routes::Found::OtherMethods(allowed) => return error::method_not_allowed(&allowed, id),
-            routes::Found::Nothing => return error::no_such_path(id),
+        let (route, parameter) = match table::find(request.method, &request.path) {
+            table::Found::Route(route, parameter) => (route, parameter),
+            table::Found::OtherMethods(allowed) => {
+                return problem::method_not_allowed(&allowed, id);
+            }
+            table::Found::Nothing => return problem::no_such_path(id),
         };
         let agent = request.header("user-agent").unwrap_or_default();
         let ip = client_address::of(request, &self.settings.trusted_proxies);
@@ -118,23 +113,23 @@ impl App {
             Guard::Bearer(handler) => self.actor(request).and_then(|actor| handler(&call, &actor)),
             Guard::Doctor(handler) => match bearer(request) {
                 Some(pass) if self.authd.admits(pass) => handler(&call),
-                _ => return error::no_such_path(id),
+                _ => return problem::no_such_path(id),
             },
         };
         answer.unwrap_or_else(|problem| problem.respond(id))
     }
 
     /// Who is asking.
-    fn actor(&self, request: &Request) -> Result<Actor, error::Problem> {
+    fn actor(&self, request: &Request) -> Result<Actor, problem::Problem> {
         match bearer(request) {
             Some(token) => Ok(self.authd.authenticate(token)?),
-            None => Err(error::Problem::missing_token()),
+            None => Err(problem::Problem::missing_token()),
         }
     }
 
     /// Answers what a browser asks before a cross-origin request.
     fn preflight(&self, request: &Request) -> Response {
-        let methods = routes::methods_of(&request.path);
+        let methods = table::methods_of(&request.path);
         if methods.is_empty() {
             return Response::new(404);
         }
@@ -194,5 +189,5 @@ fn bearer(request: &Request) -> Option<&str> {
 
 /// All routes, for documentation and for the tests that walk them.
 pub fn routes() -> &'static [Route] {
-    routes::ROUTES
+    table::ROUTES
 }

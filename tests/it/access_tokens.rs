@@ -1,6 +1,6 @@
 //! Access tokens: what apps can verify with the JWKS, and which tokens authd itself accepts.
 
-use authd::http::message::Method;
+use authd::http::Method;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{

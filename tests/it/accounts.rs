@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{AccountQuery, Code, Error, NewAccount, Profile, Registration};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! What nobody should send, to every route that takes a body.
 
+use authd::http::Method;
 use authd::http::Route;
-use authd::http::message::Method;
 use authd::http::routes;
 use serde_json::{Value, json};
 

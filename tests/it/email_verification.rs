@@ -4,7 +4,7 @@ use std::thread;
 
 use authd::clock::Clock;
 use authd::entropy::Entropy;
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{
     EventQuery, NewInvitation, Proves, Registration, Verification, VerificationLink, begin_epoch,
 };

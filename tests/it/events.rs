@@ -1,6 +1,6 @@
 //! Events: what an owner and an operator can find out afterwards.
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::EventQuery;
 use serde_json::{Value, json};
 

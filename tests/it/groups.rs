@@ -1,6 +1,6 @@
 //! Groups: who is in which, and who hears of it; and the scope by which tokens tell.
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{Registration, Wanted};
 use serde_json::{Value, json};
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use authd::clock::{Clock, ManualClock, Timestamp};
 use authd::entropy::Entropy;
-use authd::http::message::{Method, Request};
 use authd::http::{App, Settings};
+use authd::http::{Method, Request};
 use authd::mail::{self, Cause, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{

@@ -170,7 +170,7 @@ fn each_outside_thing_is_named_in_one_place() {
         (&["rusqlite", "r2d2", "r2d2_sqlite"], "src/store/"),
         (
             &["hyper", "socket2"],
-            "src/http/server.rs src/http/framing.rs",
+            "src/http/server/",
         ),
         (&["argon2"], "src/password/"),
         (&["aws_lc_rs"], "src/service/token/signing_key.rs"),

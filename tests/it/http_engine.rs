@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use authd::http::message::{Method, Request, Response};
 use authd::http::server::{Drained, Limits, Server, Stop};
+use authd::http::{Method, Request, Response};
 
 /// Far beyond every deadline under test: a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

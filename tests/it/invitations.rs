@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use authd::clock::Timestamp;
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::ids::InvitationId;
 use authd::mail::Letter;
 use authd::service::{Code, Error, EventQuery, Invitation, NewInvitation, Registration};

@@ -2,7 +2,7 @@
 
 use authd::clock::Clock;
 use authd::entropy::Entropy;
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::password::Hasher;
 use authd::service::{Authd, OpenError, replace_signing_keys};
 use authd::store::{Options, Role, Store};

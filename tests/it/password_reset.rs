@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{Device, NewAccount};
 use serde_json::json;
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{NewInvitation, Registration, Wanted};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::secret::{RefreshToken, Secret, TagKey};
 use authd::service::{Device, Ended};
 

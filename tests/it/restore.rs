@@ -2,7 +2,7 @@
 
 use authd::clock::Clock;
 use authd::entropy::Entropy;
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{NewInvitation, Registration, begin_epoch, compare, contents};
 use authd::store::{Options, Role, Store};
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::http::routes;
 use authd::http::{DOCTOR_PATH, Guard, Route};
 use authd::secret::TagKey;

@@ -1,6 +1,6 @@
 //! Sessions: seeing them, naming them, ending them.
 
-use authd::http::message::Method;
+use authd::http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::*;

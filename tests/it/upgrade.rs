@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::password::Params;
 use serde_json::{Value, json};
 

@@ -4,12 +4,12 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::call::Route;
-use super::error::Body;
-use super::message::Method;
+use crate::http::api::problem::Body;
+use crate::http::request::Method;
+use crate::http::route::Route;
 
 /// The document of `routes` for a server at `issuer`.
-pub(super) fn write(routes: &[Route], issuer: &str) -> Value {
+pub(in crate::http) fn write(routes: &[Route], issuer: &str) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::message::Response;
+use crate::http::response::Response;
 use crate::service::{Code, Error};
 
 /// A problem on its way out.
@@ -25,7 +25,7 @@ pub struct Problem {
 /// What every error looks like (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub(super) struct Body<'a> {
+pub(in crate::http) struct Body<'a> {
     /// Always `about:blank`: the status and the code say it all.
     r#type: &'static str,
     /// The status in words.
@@ -191,17 +191,17 @@ pub fn refusal(status: u16, code: &'static str, detail: &'static str) -> Respons
     Problem::new(status, code, detail).respond("")
 }
 
-pub(super) fn server_error(request_id: &str) -> Response {
+pub(in crate::http) fn server_error(request_id: &str) -> Response {
     let detail = "Something went wrong here. It was logged under the request's id.";
     Problem::new(500, "server_error", detail).respond(request_id)
 }
 
-pub(super) fn no_such_path(request_id: &str) -> Response {
+pub(in crate::http) fn no_such_path(request_id: &str) -> Response {
     let detail = "There is nothing at this path. GET /openapi.json lists what there is.";
     Problem::new(404, Code::NotFound.as_str(), detail).respond(request_id)
 }
 
-pub(super) fn method_not_allowed(allowed: &str, request_id: &str) -> Response {
+pub(in crate::http) fn method_not_allowed(allowed: &str, request_id: &str) -> Response {
     let detail = format!("This path takes {allowed}.");
     Problem::new(405, "method_not_allowed", detail)
         .respond(request_id)

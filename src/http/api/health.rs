@@ -1,14 +1,14 @@
 //! Health, for whoever watches over the process.
 
-use super::call::Call;
-use super::error::Problem;
-use super::message::Response;
+use crate::http::api::problem::Problem;
+use crate::http::response::Response;
+use crate::http::route::Call;
 
-pub(super) fn alive(_: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn alive(_: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::text(200, "ok\n"))
 }
 
-pub(super) fn ready(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn ready(call: &Call<'_>) -> Result<Response, Problem> {
     call.authd.ready()?;
     // A warning and no 503: to take the server out of service would help nobody who is signed in.
     Ok(Response::text(

@@ -2,13 +2,14 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::call::{Call, Guard, Route};
-use super::error::Problem;
-use super::message::{Method, Response};
-use super::{
-    accounts, doctor, email_verification, events, front, health, keys, openapi, password_reset,
-    sessions,
+use crate::http::api::problem::Problem;
+use crate::http::api::{
+    accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
+use crate::http::pages::{front, links};
+use crate::http::request::Method;
+use crate::http::response::Response;
+use crate::http::route::{Call, Guard, Route};
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -29,7 +30,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/setup",
-        guard: Guard::Public(accounts::explain_setup),
+        guard: Guard::Public(links::set_up),
         summary: "How to make the first administrator, in plain text",
         takes: None,
         gives: (200, None),
@@ -56,7 +57,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/register",
-        guard: Guard::Public(accounts::explain_register),
+        guard: Guard::Public(links::register),
         summary: "What to do with an invitation, in plain text",
         takes: None,
         gives: (200, None),
@@ -191,7 +192,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/reset",
-        guard: Guard::Public(password_reset::explain),
+        guard: Guard::Public(links::reset),
         summary: "What to do with a reset link, in plain text",
         takes: None,
         gives: (200, None),
@@ -218,7 +219,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/verify",
-        guard: Guard::Public(email_verification::explain),
+        guard: Guard::Public(links::verify),
         summary: "What to do with such a link, in plain text",
         takes: None,
         gives: (200, None),
@@ -286,7 +287,7 @@ fn document(call: &Call<'_>) -> Result<Response, Problem> {
 }
 
 /// Where a request leads.
-pub(super) enum Found<'a> {
+pub enum Found<'a> {
     /// To a route, with what stands for its `{id}`.
     Route(&'static Route, &'a str),
     /// To a path that takes other methods: these.
@@ -295,7 +296,7 @@ pub(super) enum Found<'a> {
 }
 
 /// Finds the route of a request. Paths are compared as they were sent: nothing is decoded, and no dot is resolved.
-pub(super) fn find(method: Method, path: &str) -> Found<'_> {
+pub fn find(method: Method, path: &str) -> Found<'_> {
     let wanted = if method == Method::Head {
         Method::Get
     } else {
@@ -318,7 +319,7 @@ pub(super) fn find(method: Method, path: &str) -> Found<'_> {
 }
 
 /// The methods of a path, as the `Allow` header lists them (RFC 9110 §10.2.1); empty if there is no such path.
-pub(super) fn methods_of(path: &str) -> String {
+pub fn methods_of(path: &str) -> String {
     let mut names = Vec::new();
     for route in ROUTES
         .iter()
@@ -336,7 +337,7 @@ pub(super) fn methods_of(path: &str) -> String {
 }
 
 /// The path of the route that `path` leads to, as it stands in the table.
-pub(super) fn pattern_of(path: &str) -> Option<&'static str> {
+pub fn pattern_of(path: &str) -> Option<&'static str> {
     let mut routes = ROUTES.iter();
     let route = routes.find(|route| matches(route.path, path).is_some());
     route.map(|route| route.path)

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::call::Call;
-use super::error::Problem;
-use super::message::Response;
+use crate::http::api::problem::Problem;
+use crate::http::response::Response;
+use crate::http::route::Call;
 use crate::service::{Actor, Event, EventQuery};
 
 /// Events that are listed where nobody says how many.
@@ -13,12 +13,12 @@ const USUAL: u32 = 50;
 
 /// What happened.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Events {
+pub(in crate::http) struct Events {
     /// Newest first; ask with `before` set to the last one's `id` for more.
     events: Vec<Event>,
 }
 
-pub(super) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let (before, limit) = read_page(call.request.query.as_deref().unwrap_or_default())?;
     let events = call.authd.own_events(actor, before, limit)?;
     Ok(Response::json(200, &Events { events }))

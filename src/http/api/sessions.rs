@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::call::Call;
-use super::error::Problem;
-use super::message::Response;
+use crate::http::api::problem::Problem;
+use crate::http::response::Response;
+use crate::http::route::Call;
 use crate::ids::SessionId;
 use crate::service::{Actor, Code, Error, Session, Wanted};
 
 /// A sign-in.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Credentials {
+pub(in crate::http) struct Credentials {
     /// E-mail address or username.
     login: String,
     /// The password.
@@ -28,7 +28,7 @@ pub(super) struct Credentials {
 /// A refresh.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Refresh {
+pub(in crate::http) struct Refresh {
     /// The refresh token of the last answer.
     refresh_token: String,
 }
@@ -36,7 +36,7 @@ pub(super) struct Refresh {
 /// The name of a device.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Name {
+pub(in crate::http) struct Name {
     /// The name; null or empty takes it away.
     #[serde(deserialize_with = "Option::deserialize")]
     device_name: Option<String>,
@@ -44,17 +44,17 @@ pub(super) struct Name {
 
 /// Open sessions.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Sessions {
+pub(in crate::http) struct Sessions {
     sessions: Vec<Session>,
 }
 
 /// How many were ended.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Revoked {
+pub(in crate::http) struct Revoked {
     revoked: usize,
 }
 
-pub(super) fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
     let body: Credentials = call.json()?;
     let wanted = Wanted {
         device_name: body.device_name.as_deref(),
@@ -70,7 +70,7 @@ pub(super) fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::json(201, &signed_in))
 }
 
-pub(super) fn refresh(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn refresh(call: &Call<'_>) -> Result<Response, Problem> {
     let body: Refresh = call.json()?;
     let mut keys = call.request.headers_all("idempotency-key");
     let key = keys.next();
@@ -83,12 +83,12 @@ pub(super) fn refresh(call: &Call<'_>) -> Result<Response, Problem> {
     ))
 }
 
-pub(super) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let sessions = call.authd.sessions(actor)?;
     Ok(Response::json(200, &Sessions { sessions }))
 }
 
-pub(super) fn name(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn name(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let body: Name = call.json()?;
     let session = call
         .authd
@@ -96,17 +96,17 @@ pub(super) fn name(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> 
     Ok(Response::json(200, &session))
 }
 
-pub(super) fn end(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn end(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     call.authd.end_session(actor, id(call)?, &call.device)?;
     Ok(Response::new(204))
 }
 
-pub(super) fn sign_out(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn sign_out(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     call.authd.end_session(actor, actor.session, &call.device)?;
     Ok(Response::new(204))
 }
 
-pub(super) fn end_all(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn end_all(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let except_current = match call.request.query.as_deref() {
         None | Some("") => false,
         Some("except=current") => true,

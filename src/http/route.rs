@@ -7,19 +7,20 @@ use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-use super::error::Problem;
-use super::message::{Method, Request, Response};
+use crate::http::api::problem::Problem;
+use crate::http::request::{Method, Request};
+use crate::http::response::Response;
 use crate::service::{Actor, Authd, Device};
 
 /// One request on its way through a handler.
 pub struct Call<'a> {
-    pub(super) authd: &'a Authd,
-    pub(super) request: &'a Request,
-    pub(super) device: Device,
+    pub(in crate::http) authd: &'a Authd,
+    pub(in crate::http) request: &'a Request,
+    pub(in crate::http) device: Device,
     /// What stands in the place of `{id}`.
-    pub(super) parameter: &'a str,
+    pub(in crate::http) parameter: &'a str,
     /// Proxies whose word on the client's address is taken.
-    pub(super) trusted_proxies: &'a [IpNet],
+    pub(in crate::http) trusted_proxies: &'a [IpNet],
 }
 
 /// Who may call, and what is called then.
@@ -63,25 +64,29 @@ impl Route {
 }
 
 impl Call<'_> {
-    /// The token of a link that was opened, or a word in its place: see [`Call::secret_of_link`].
-    pub(super) fn token_of_link(&self, is_token: impl Fn(&str) -> bool) -> &str {
-        self.secret_of_link("token=", is_token).unwrap_or("TOKEN")
+    /// The token in the query of a link that was opened, or a word in its place: see [`Call::secret_of_link`].
+    pub(in crate::http) fn token_of_link(&self, is_token: impl Fn(&str) -> bool) -> String {
+        let token = self.secret_of_link("token", is_token);
+        token.unwrap_or_else(|| "TOKEN".to_owned())
     }
 
-    /// What stands behind `name` in a link that was opened. It is shown again only if it has the form of a token, as
-    /// `is_token` judges, which leaves no room for anything else.
-    pub(super) fn secret_of_link(
+    /// The parameter `name` of a link that was opened. Mail services add parameters of their own, before and after it. It is
+    /// shown again only if it has the form of a token, as `is_token` judges, which leaves no room for anything else.
+    pub(in crate::http) fn secret_of_link(
         &self,
         name: &str,
         is_token: impl Fn(&str) -> bool,
-    ) -> Option<&str> {
-        let query = self.request.query.as_deref();
-        let token = query.and_then(|query| query.strip_prefix(name));
-        token.filter(|token| is_token(token))
+    ) -> Option<String> {
+        let query = self.request.query.as_deref().unwrap_or_default();
+        let values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        let mut tokens = values
+            .map(|(_, value)| value.trim().to_owned())
+            .filter(|value| is_token(value));
+        tokens.next()
     }
 
     /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub(in crate::http) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let content_type = self.request.header("content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {

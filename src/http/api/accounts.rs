@@ -3,16 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::call::Call;
-use super::error::Problem;
-use super::message::Response;
-use crate::secret::{InvitationToken, SetupToken};
+use crate::http::api::problem::Problem;
+use crate::http::response::Response;
+use crate::http::route::Call;
 use crate::service::{Actor, NewAccount, Profile, Registered, Wanted};
 
 /// The first administrator.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SetUp {
+pub(in crate::http) struct SetUp {
     /// The token of the set-up link.
     token: String,
     /// E-mail address to sign in with.
@@ -26,7 +25,7 @@ pub(super) struct SetUp {
 /// A new account.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Register {
+pub(in crate::http) struct Register {
     /// E-mail address to sign in with.
     email: String,
     /// A new password.
@@ -44,7 +43,7 @@ pub(super) struct Register {
 /// Changes to an account; what is absent stays, an empty text takes away.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Change {
+pub(in crate::http) struct Change {
     /// A new e-mail address; takes the current password, and a confirmation at both addresses where mail is on. The present
     /// one withdraws a change that waits.
     email: Option<String>,
@@ -59,7 +58,7 @@ pub(super) struct Change {
 /// The deletion of an account.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Delete {
+pub(in crate::http) struct Delete {
     /// The current password.
     current_password: String,
 }
@@ -67,52 +66,14 @@ pub(super) struct Delete {
 /// A change of password.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChangePassword {
+pub(in crate::http) struct ChangePassword {
     /// The current password.
     current_password: String,
     /// A new password.
     new_password: String,
 }
 
-/// What the set-up link shows to whoever opens it in a browser.
-pub(super) fn explain_setup(call: &Call<'_>) -> Result<Response, Problem> {
-    let token = call.token_of_link(|token| SetupToken::read(token).is_some());
-    let issuer = &call.authd.policy().issuer;
-    if !call.authd.awaits_setup()? {
-        return Ok(Response::text(
-            200,
-            "This server is set up. Sign in with POST /v1/sessions.\n",
-        ));
-    }
-    Ok(Response::text(
-        200,
-        &format!(
-            "Make the first administrator of this server with this line, after putting in your address and a \
-             password:\n\n\
-             curl {issuer}/v1/setup -H 'Content-Type: application/json' \\\n  \
-             -d '{{\"token\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
-             It works once. `authd user setup-link` makes a new link as long as there is no administrator.\n"
-        ),
-    ))
-}
-
-/// What an invitation's link shows to whoever opens it in a browser.
-pub(super) fn explain_register(call: &Call<'_>) -> Result<Response, Problem> {
-    let is_token = |token: &str| InvitationToken::read(token).is_some();
-    let token = call.secret_of_link("invite=", is_token).unwrap_or("TOKEN");
-    let issuer = &call.authd.policy().issuer;
-    Ok(Response::text(
-        200,
-        &format!(
-            "Make your account with this line, after putting in your address and a password:\n\n\
-             curl {issuer}/v1/accounts -H 'Content-Type: application/json' \\\n  \
-             -d '{{\"invite\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
-             An invitation works once. Then sign in with POST /v1/sessions.\n"
-        ),
-    ))
-}
-
-pub(super) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
     let body: SetUp = call.json()?;
     let wanted = Wanted {
         scope: body.scope.as_deref(),
@@ -128,7 +89,7 @@ pub(super) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::json(201, &signed_in))
 }
 
-pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn register(call: &Call<'_>) -> Result<Response, Problem> {
     let Register {
         email,
         password,
@@ -157,11 +118,11 @@ pub(super) fn register(call: &Call<'_>) -> Result<Response, Problem> {
     })
 }
 
-pub(super) fn show(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn show(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     Ok(Response::json(200, &call.authd.account(actor)?))
 }
 
-pub(super) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let Change {
         email,
         username,
@@ -180,14 +141,17 @@ pub(super) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem
     ))
 }
 
-pub(super) fn delete(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn delete(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let body: Delete = call.json()?;
     call.authd
         .delete_own_account(actor, &body.current_password, &call.device)?;
     Ok(Response::new(204))
 }
 
-pub(super) fn change_password(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn change_password(
+    call: &Call<'_>,
+    actor: &Actor,
+) -> Result<Response, Problem> {
     let body: ChangePassword = call.json()?;
     let signed_in = call.authd.change_password(
         actor,

@@ -1,4 +1,4 @@
-//! Who is connected, and who is shown out when there is no more room.
+//! Who is connected, and who is shown out when there is no more state.
 //!
 //! Connections are what an attacker uses up where each has a thread. So at a cap a newcomer is not
 //! turned away while somebody who is in has less to lose: that one is *shown out*, by shutting
@@ -8,7 +8,7 @@
 //! that have begun another request; then those that do not take their answer.
 //!
 //! Nobody is shown out whose handler runs: what a handler has decided is answered. That, too, is
-//! one atomic word, which the connection's thread changes to enter the handler and the door changes
+//! one atomic word, which the connection's thread changes to enter the handler and the acceptor changes
 //! to show it out, and which only one of them can change first.
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,15 +26,15 @@ const STUCK: Duration = Duration::from_secs(1);
 const MAX_LOOKS: usize = 8;
 
 /// All connections that have a thread, or are about to.
-pub(super) struct Guests {
+pub(super) struct Connections {
     /// By number, and so from the oldest to the newest.
-    inside: BTreeMap<u64, Arc<Guest>>,
+    inside: BTreeMap<u64, Arc<Connection>>,
     of_address: HashMap<IpAddr, usize>,
     next: u64,
     opened: Instant,
 }
 
-impl Guests {
+impl Connections {
     /// Nobody, from now on.
     pub(super) fn new() -> Self {
         Self {
@@ -45,12 +45,12 @@ impl Guests {
         }
     }
 
-    /// Gives a connection its number. It is not among the guests until it enters.
-    pub(super) fn greet(&mut self, socket: TcpStream, peer: IpAddr) -> Arc<Guest> {
+    /// Gives a connection its number. It is not among the connections until it enters.
+    pub(super) fn new_connection(&mut self, socket: TcpStream, peer: IpAddr) -> Arc<Connection> {
         let number = self.next;
         self.next += 1;
         let accepted = monotonic();
-        let guest = Guest {
+        let connection = Connection {
             number,
             socket,
             peer,
@@ -58,20 +58,24 @@ impl Guests {
             opened: self.opened,
             standing: AtomicU64::new(0),
         };
-        guest.enter(Phase::Waiting, false, accepted);
-        Arc::new(guest)
+        connection.enter(Phase::Waiting, false, accepted);
+        Arc::new(connection)
     }
 
-    pub(super) fn enter(&mut self, guest: &Arc<Guest>) {
-        self.inside.insert(guest.number, Arc::clone(guest));
-        *self.of_address.entry(address_key(guest.peer)).or_default() += 1;
+    pub(super) fn enter(&mut self, connection: &Arc<Connection>) {
+        self.inside
+            .insert(connection.number, Arc::clone(connection));
+        *self
+            .of_address
+            .entry(address_key(connection.peer))
+            .or_default() += 1;
     }
 
-    pub(super) fn leave(&mut self, guest: &Guest) {
-        if self.inside.remove(&guest.number).is_none() {
+    pub(super) fn leave(&mut self, connection: &Connection) {
+        if self.inside.remove(&connection.number).is_none() {
             return;
         }
-        let key = address_key(guest.peer);
+        let key = address_key(connection.peer);
         if let Some(count) = self.of_address.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
@@ -91,26 +95,26 @@ impl Guests {
         self.of_address.get(&key).copied().unwrap_or(0)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Guest> {
-        self.inside.values().map(|guest| &**guest)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.inside.values().map(|connection| &**connection)
     }
 
     /// Shows out one of those that `fit`, the one with the least to lose. `false` if there is
     /// none that may be.
-    pub(super) fn show_out(&self, fit: impl Fn(&Guest) -> bool) -> bool {
+    pub(super) fn evict(&self, fit: impl Fn(&Connection) -> bool) -> bool {
         let now = millis(self.opened, monotonic());
         for _ in 0..MAX_LOOKS {
             let candidate = self
                 .iter()
-                .filter(|guest| fit(guest))
-                .filter_map(|guest| {
-                    let seen = guest.standing.load(SeqCst);
-                    Some((Standing::unpack(seen).rank(now)?, guest, seen))
+                .filter(|connection| fit(connection))
+                .filter_map(|connection| {
+                    let seen = connection.standing.load(SeqCst);
+                    Some((Standing::unpack(seen).rank(now)?, connection, seen))
                 })
-                .min_by_key(|(rank, guest, _)| (*rank, guest.number));
+                .min_by_key(|(rank, connection, _)| (*rank, connection.number));
             match candidate {
                 None => return false,
-                Some((_, guest, seen)) if guest.show_out(seen) => return true,
+                Some((_, connection, seen)) if connection.evict(seen) => return true,
                 Some(_) => {}
             }
         }
@@ -119,7 +123,7 @@ impl Guests {
 }
 
 /// One connection, as everybody sees it but its own thread.
-pub(super) struct Guest {
+pub(super) struct Connection {
     pub(super) socket: TcpStream,
     /// The address at the other end.
     pub(super) peer: IpAddr,
@@ -130,7 +134,7 @@ pub(super) struct Guest {
     standing: AtomicU64,
 }
 
-impl Guest {
+impl Connection {
     /// Moves to `phase`, which began at `since`; `known` says whether a request was ever completed.
     /// `false` if the connection has been shown out: its thread is to leave.
     pub(super) fn enter(&self, phase: Phase, known: bool, since: Instant) -> bool {
@@ -161,7 +165,7 @@ impl Guest {
     }
 
     /// Shows it out, if it still stands as was seen.
-    fn show_out(&self, seen: u64) -> bool {
+    fn evict(&self, seen: u64) -> bool {
         let out = Standing {
             phase: Phase::ShownOut,
             ..Standing::unpack(seen)
@@ -171,7 +175,7 @@ impl Guest {
             .compare_exchange(seen, out.pack(), SeqCst, SeqCst)
             .is_ok();
         if done {
-            tracing::debug!(peer = %self.peer, "shown out to make room");
+            tracing::debug!(peer = %self.peer, "shown out to make state");
             self.end(Shutdown::Both);
         }
         done
@@ -199,7 +203,7 @@ struct Standing {
     phase: Phase,
     /// Whether it has ever completed a request.
     known: bool,
-    /// When the phase began, in milliseconds since the house opened.
+    /// When the phase began, in milliseconds since the engine opened.
     since: u64,
 }
 

@@ -1,10 +1,10 @@
 //! What somebody sees who opens the server's own address: letters name it, and apps do.
 
-use super::call::Call;
-use super::error::Problem;
-use super::message::Response;
+use crate::http::api::problem::Problem;
+use crate::http::response::Response;
+use crate::http::route::Call;
 
-pub(super) fn show(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn show(call: &Call<'_>) -> Result<Response, Problem> {
     let policy = call.authd.policy();
     let issuer = &policy.issuer;
     let forgotten = match policy.sends_mail {

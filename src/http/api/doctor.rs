@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::call::Call;
-use super::error::Problem;
-use super::message::Response;
+use crate::http::api::problem::Problem;
+use crate::http::response::Response;
+use crate::http::route::Call;
 
 /// Where it is told.
 pub const DOCTOR_PATH: &str = "/.well-known/authd-doctor";
@@ -49,7 +49,7 @@ pub struct Seen {
     pub cookies: Vec<String>,
 }
 
-pub(super) fn tell(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn tell(call: &Call<'_>) -> Result<Response, Problem> {
     let request = call.request;
     let values = |name: &str| -> Vec<String> {
         let fields = request.raw_headers_all(name);

@@ -1,0 +1,4 @@
+//! Pages: what people see in a browser.
+
+pub mod front;
+pub mod links;

@@ -25,41 +25,35 @@
 //!
 //! **Damage stops the process.** A failed sync, a page that is not what it should be, a file that is no longer where it
 //! was: after these nobody knows what is stored, and going on would acknowledge what is not. What is
-//! looked at before a file is served at all, and on which file systems, is told in `startup.rs`; how it is copied beside
-//! the running server, and put back, in `backup.rs`; how it is looked at without a change, in `inspection.rs`.
+//! looked at before a file is served at all, and on which file systems, is told in `sqlite/open.rs`; how it is copied beside
+//! the running server, and put back, in `sqlite/backup.rs`; how it is looked at without a change, in `sqlite/read_only.rs`.
 //!
 //! **Durability is as honest as the disk.** `synchronous=FULL` asks the disk to make the WAL permanent at each
 //! commit. SD cards and USB sticks have been seen to confirm that and lose it when the power goes.
 
-mod backup;
-mod broken;
-mod inspection;
-mod migrations;
-mod queue;
-mod readers;
-mod startup;
-#[cfg(test)]
-mod testing;
+mod column;
+mod error;
+mod sqlite;
 mod tx;
-mod writer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub use backup::{CopyError, Progress, Restoration};
-pub use broken::Broken;
-pub use inspection::{Inspection, Looks, Serving, Specimen};
-pub use startup::{Filesystem, Lock, OpenError};
-pub(crate) use tx::params;
-pub use tx::{FromColumn, ReadTx, Row, ToColumn, Tx, Value};
+pub(crate) use column::params;
+pub use column::{FromColumn, ToColumn, Value};
+pub use error::Broken;
+pub use sqlite::backup::{CopyError, Progress, Restoration};
+pub use sqlite::open::{Filesystem, Lock, OpenError};
+pub use sqlite::read_only::{FileInfo, Inspection, ReadOnlyDatabase, Serving};
+pub use tx::{ReadTx, Row, Tx};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use readers::Readers;
-use startup::{Held, Opened};
-use writer::{Prepared, Writer};
+use sqlite::open::{self, Held, Opened};
+use sqlite::readers::Readers;
+use sqlite::writer::{self, Prepared, Writer};
 
 /// How a database is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,11 +134,11 @@ impl Store {
             files,
             held,
             lock,
-        } = startup::open(path, &options)?;
+        } = open::open(path, &options)?;
         let prepared =
-            Prepared::new(conn, &clock, &options).map_err(|error| startup::told(&path, &error))?;
+            Prepared::new(conn, &clock, &options).map_err(|error| open::told(&path, &error))?;
         let writer = Writer::start(prepared, files, clock.clone(), entropy, patience)
-            .map_err(|error| startup::refused(&path, "starting a thread", &error))?;
+            .map_err(|error| open::refused(&path, "starting a thread", &error))?;
         let readers = Readers::new(&path, options.readers);
         Ok(Store {
             clock,
@@ -192,11 +186,11 @@ impl Store {
             .load(Ordering::Acquire)
     }
 
-    /// Looks after the database; to be called every few seconds. Stores the clock's mark, notices foreign changes
+    /// FileInfo after the database; to be called every few seconds. Stores the clock's mark, notices foreign changes
     /// and whether a full disk has room again, and copies and cuts the WAL. If one of the files was deleted or
     /// replaced, the process ends here.
     pub fn housekeep(&self) {
-        self.writer.keep_house();
+        self.writer.maintain();
     }
 
     /// What was done so far.
@@ -207,9 +201,9 @@ impl Store {
             transactions: tallies.transactions.load(Ordering::Relaxed),
             largest_batch: tallies.largest_batch.load(Ordering::Relaxed),
             void_batches: tallies.void_batches.load(Ordering::Relaxed),
-            wal_bytes: fs::metadata(startup::beside(&self.path, "-wal")).map_or(0, |wal| wal.len()),
+            wal_bytes: fs::metadata(open::beside(&self.path, "-wal")).map_or(0, |wal| wal.len()),
             synchronous: tallies.synchronous,
-            is_degraded: self.writer.ailment().is_some(),
+            is_degraded: self.writer.write_error().is_some(),
         }
     }
 
@@ -219,7 +213,7 @@ impl Store {
     /// What is in the way.
     pub fn ready(&self) -> Result<(), Broken> {
         self.answers()?;
-        self.writer.ailment().map_or(Ok(()), Err)
+        self.writer.write_error().map_or(Ok(()), Err)
     }
 
     /// Whether a read works.
@@ -237,9 +231,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
 
-    use super::testing::{OPTIONS, Place, START, add, found, names};
     use super::*;
     use crate::clock::Timestamp;
+    use crate::store::sqlite::testing::{OPTIONS, Place, START, add, found, names};
 
     #[test]
     fn what_was_written_is_there_after_a_restart() {

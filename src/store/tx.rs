@@ -1,7 +1,7 @@
 //! The seam between the logic and SQLite: four methods, and how values become columns.
 //!
-//! A closure that is given to [`Store::read`](super::Store::read) sees a [`ReadTx`], one given to
-//! [`Store::write`](super::Store::write) a [`Tx`]. SQL stands beside the rule that it serves, as a literal; every
+//! A closure that is given to [`Store::read`](crate::store::Store::read) sees a [`ReadTx`], one given to
+//! [`Store::write`](crate::store::Store::write) a [`Tx`]. SQL stands beside the rule that it serves, as a literal; every
 //! statement is prepared once for each connection. No statement inside a closure can begin or end a transaction,
 //! set a savepoint or a pragma, attach a file or change the schema: the connection refuses to prepare it.
 //!
@@ -10,30 +10,22 @@
 //! the ordinary course is asked for in SQL (`ON CONFLICT DO NOTHING`, a guard in `WHERE`) and shows in the count
 //! of rows.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::ops::Deref;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection};
-use uuid::Uuid;
 
-use super::broken::{Broken, Fault};
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
-use crate::ids::{
-    AccountId, AccountKey, AgentKey, ClientKey, FamilyId, FamilyKey, GroupKey, InvitationId,
-    InvitationKey, MessageKey, OneTimeTokenKey, RegistrationKey, SealKeyKey, SessionId, SessionKey,
-};
-use crate::secret::{Digest, Seal, SealKey, TagKey};
+use crate::store::column::{FromColumn, ToColumn, Value};
+use crate::store::error::{Broken, Fault};
 
 /// One consistent snapshot of the database, and the instant by which it is judged.
 pub struct ReadTx<'c> {
     /// *tx.now*, the same for the whole transaction.
     pub now: Timestamp,
     conn: &'c Connection,
-    trouble: &'c Trouble,
+    first_error: &'c FirstError,
 }
 
 /// A transaction that may write. It reads what it wrote.
@@ -43,8 +35,16 @@ pub struct Tx<'c> {
 }
 
 impl<'c> ReadTx<'c> {
-    pub(super) fn new(conn: &'c Connection, trouble: &'c Trouble, now: Timestamp) -> ReadTx<'c> {
-        ReadTx { now, conn, trouble }
+    pub(in crate::store) fn new(
+        conn: &'c Connection,
+        first_error: &'c FirstError,
+        now: Timestamp,
+    ) -> ReadTx<'c> {
+        ReadTx {
+            now,
+            conn,
+            first_error,
+        }
     }
 
     /// The first row that `sql` yields, read by `f`; `None` if there is none.
@@ -93,7 +93,7 @@ impl<'c> ReadTx<'c> {
         Row {
             row,
             sql,
-            trouble: self.trouble,
+            first_error: self.first_error,
         }
     }
 
@@ -107,7 +107,7 @@ impl<'c> ReadTx<'c> {
         if expected != params.len() {
             let given = params.len();
             let text = format!("{given} parameters where {expected} are expected in: {sql}");
-            return Err(self.trouble.note(Fault::of_use(text)));
+            return Err(self.first_error.note(Fault::of_use(text)));
         }
         for (n, param) in params.iter().enumerate() {
             let value = param.to_column().into_sqlite();
@@ -117,12 +117,12 @@ impl<'c> ReadTx<'c> {
     }
 
     fn watched<T>(&self, sql: &str, result: rusqlite::Result<T>) -> Result<T, Broken> {
-        result.map_err(|error| self.trouble.note(Fault::new(&error, sql)))
+        result.map_err(|error| self.first_error.note(Fault::new(&error, sql)))
     }
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(read: ReadTx<'c>, entropy: &'c Entropy) -> Tx<'c> {
+    pub(in crate::store) fn new(read: ReadTx<'c>, entropy: &'c Entropy) -> Tx<'c> {
         Tx { read, entropy }
     }
 
@@ -142,8 +142,8 @@ impl<'c> Tx<'c> {
     }
 
     /// The first thing that went wrong in this transaction, whatever its closure made of it.
-    pub(super) fn trouble(&self) -> Option<Fault> {
-        self.trouble.get()
+    pub(in crate::store) fn first_error(&self) -> Option<Fault> {
+        self.first_error.get()
     }
 }
 
@@ -157,9 +157,9 @@ impl<'c> Deref for Tx<'c> {
 
 /// What went wrong on a connection since it was last asked: the gravest, and of equals the first.
 #[derive(Default)]
-pub(super) struct Trouble(RefCell<Option<Fault>>);
+pub(in crate::store) struct FirstError(RefCell<Option<Fault>>);
 
-impl Trouble {
+impl FirstError {
     fn note(&self, fault: Fault) -> Broken {
         let broken = fault.broken.clone();
         let mut noted = self.0.borrow_mut();
@@ -187,7 +187,7 @@ impl Trouble {
 pub struct Row<'r> {
     row: &'r rusqlite::Row<'r>,
     sql: &'static str,
-    trouble: &'r Trouble,
+    first_error: &'r FirstError,
 }
 
 impl Row<'_> {
@@ -200,275 +200,25 @@ impl Row<'_> {
         let value = self
             .row
             .get_ref(column)
-            .map_err(|error| self.trouble.note(Fault::new(&error, self.sql)))?;
+            .map_err(|error| self.first_error.note(Fault::new(&error, self.sql)))?;
         Value::from_sqlite(value)
             .and_then(T::from_column)
             .ok_or_else(|| {
                 let (sql, held, wanted) = (self.sql, value.data_type(), std::any::type_name::<T>());
                 let text = format!("column {column} holds {held} that is no {wanted} in: {sql}");
-                self.trouble.note(Fault::of_use(text))
+                self.first_error.note(Fault::of_use(text))
             })
     }
 }
 
-/// A column's value, in one of the types that STRICT tables know (floating point is not stored).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value<'a> {
-    /// Nothing.
-    Null,
-    /// A whole number.
-    Integer(i64),
-    /// Text in UTF-8.
-    Text(Cow<'a, str>),
-    /// Bytes.
-    Blob(Cow<'a, [u8]>),
-}
-
-impl<'a> Value<'a> {
-    fn from_sqlite(value: ValueRef<'a>) -> Option<Value<'a>> {
-        match value {
-            ValueRef::Null => Some(Value::Null),
-            ValueRef::Integer(number) => Some(Value::Integer(number)),
-            ValueRef::Text(bytes) => std::str::from_utf8(bytes)
-                .ok()
-                .map(|s| Value::Text(s.into())),
-            ValueRef::Blob(bytes) => Some(Value::Blob(bytes.into())),
-            ValueRef::Real(_) => None,
-        }
-    }
-
-    fn into_sqlite(self) -> ToSqlOutput<'a> {
-        match self {
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Value::Integer(number) => ToSqlOutput::Borrowed(ValueRef::Integer(number)),
-            Value::Text(Cow::Borrowed(text)) => text.into(),
-            Value::Text(Cow::Owned(text)) => text.into(),
-            Value::Blob(Cow::Borrowed(bytes)) => bytes.into(),
-            Value::Blob(Cow::Owned(bytes)) => bytes.into(),
-        }
-    }
-}
-
-/// What may be bound to a statement. The plain form of a secret has no such implementation.
-pub trait ToColumn {
-    /// The value to store.
-    fn to_column(&self) -> Value<'_>;
-}
-
-/// What may be read from a row.
-pub trait FromColumn: Sized {
-    /// The value, or `None` if the column holds no such thing.
-    fn from_column(value: Value<'_>) -> Option<Self>;
-}
-
-/// Parameters of a statement, in the order of `?1`, `?2` and so on.
-macro_rules! params {
-    ($($value:expr),* $(,)?) => {
-        &[$(&$value as &dyn $crate::store::ToColumn),*]
-    };
-}
-pub(crate) use params;
-
-impl<T: ToColumn + ?Sized> ToColumn for &T {
-    fn to_column(&self) -> Value<'_> {
-        (**self).to_column()
-    }
-}
-
-impl<T: ToColumn> ToColumn for Option<T> {
-    fn to_column(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::Null, T::to_column)
-    }
-}
-
-impl<T: FromColumn> FromColumn for Option<T> {
-    fn from_column(value: Value<'_>) -> Option<Option<T>> {
-        match value {
-            Value::Null => Some(None),
-            value => T::from_column(value).map(Some),
-        }
-    }
-}
-
-impl ToColumn for bool {
-    fn to_column(&self) -> Value<'_> {
-        Value::Integer(i64::from(*self))
-    }
-}
-
-impl FromColumn for bool {
-    fn from_column(value: Value<'_>) -> Option<bool> {
-        match value {
-            Value::Integer(0) => Some(false),
-            Value::Integer(1) => Some(true),
-            _ => None,
-        }
-    }
-}
-
-macro_rules! integers {
-    ($($type:ty),*) => {$(
-        impl ToColumn for $type {
-            fn to_column(&self) -> Value<'_> {
-                Value::Integer(i64::from(*self))
-            }
-        }
-
-        impl FromColumn for $type {
-            fn from_column(value: Value<'_>) -> Option<$type> {
-                match value {
-                    Value::Integer(number) => number.try_into().ok(),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-integers!(i64, i32, u32, u16, u8);
-
-impl ToColumn for str {
-    fn to_column(&self) -> Value<'_> {
-        Value::Text(Cow::Borrowed(self))
-    }
-}
-
-impl ToColumn for String {
-    fn to_column(&self) -> Value<'_> {
-        self.as_str().to_column()
-    }
-}
-
-impl FromColumn for String {
-    fn from_column(value: Value<'_>) -> Option<String> {
-        match value {
-            Value::Text(text) => Some(text.into_owned()),
-            _ => None,
-        }
-    }
-}
-
-impl ToColumn for [u8] {
-    fn to_column(&self) -> Value<'_> {
-        Value::Blob(Cow::Borrowed(self))
-    }
-}
-
-impl ToColumn for Vec<u8> {
-    fn to_column(&self) -> Value<'_> {
-        self.as_slice().to_column()
-    }
-}
-
-impl FromColumn for Vec<u8> {
-    fn from_column(value: Value<'_>) -> Option<Vec<u8>> {
-        match value {
-            Value::Blob(bytes) => Some(bytes.into_owned()),
-            _ => None,
-        }
-    }
-}
-
-impl<const N: usize> ToColumn for [u8; N] {
-    fn to_column(&self) -> Value<'_> {
-        self.as_slice().to_column()
-    }
-}
-
-impl<const N: usize> FromColumn for [u8; N] {
-    fn from_column(value: Value<'_>) -> Option<[u8; N]> {
-        match value {
-            Value::Blob(bytes) => bytes.as_ref().try_into().ok(),
-            _ => None,
-        }
-    }
-}
-
-impl ToColumn for IpAddr {
-    /// 4 or 16 bytes. An IPv4 address that came in IPv6's clothes is stored as the IPv4 address it is.
-    fn to_column(&self) -> Value<'_> {
-        Value::Blob(Cow::Owned(match self.to_canonical() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        }))
-    }
-}
-
-impl FromColumn for IpAddr {
-    fn from_column(value: Value<'_>) -> Option<IpAddr> {
-        match value {
-            Value::Blob(bytes) => match bytes.len() {
-                4 => <[u8; 4]>::try_from(bytes.as_ref()).ok().map(IpAddr::from),
-                16 => <[u8; 16]>::try_from(bytes.as_ref()).ok().map(IpAddr::from),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-}
-
-/// Types that are a number inside.
-macro_rules! numbers {
-    ($($type:ident: $from:ident, $into:ident;)*) => {$(
-        impl ToColumn for $type {
-            fn to_column(&self) -> Value<'_> {
-                Value::Integer(self.$into())
-            }
-        }
-
-        impl FromColumn for $type {
-            fn from_column(value: Value<'_>) -> Option<$type> {
-                i64::from_column(value).map($type::$from)
-            }
-        }
-    )*};
-}
-numbers! {
-    Timestamp: from_unix, as_unix;
-    AccountKey: from_row, as_row;
-    AgentKey: from_row, as_row;
-    ClientKey: from_row, as_row;
-    FamilyKey: from_row, as_row;
-    GroupKey: from_row, as_row;
-    InvitationKey: from_row, as_row;
-    MessageKey: from_row, as_row;
-    OneTimeTokenKey: from_row, as_row;
-    RegistrationKey: from_row, as_row;
-    SealKeyKey: from_row, as_row;
-    SessionKey: from_row, as_row;
-}
-
-/// Types that are a fixed number of bytes inside.
-macro_rules! blobs {
-    ($($type:ident: $length:literal;)*) => {$(
-        impl ToColumn for $type {
-            fn to_column(&self) -> Value<'_> {
-                self.as_bytes().as_slice().to_column()
-            }
-        }
-
-        impl FromColumn for $type {
-            fn from_column(value: Value<'_>) -> Option<$type> {
-                <[u8; $length]>::from_column(value).map($type::from_bytes)
-            }
-        }
-    )*};
-}
-blobs! {
-    AccountId: 16;
-    Digest: 32;
-    FamilyId: 16;
-    InvitationId: 16;
-    Seal: 48;
-    SealKey: 32;
-    SessionId: 16;
-    TagKey: 32;
-    Uuid: 16;
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Place;
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::ids::{FamilyId, SessionKey};
+    use crate::store::params;
+    use crate::store::sqlite::testing::Place;
 
     /// What comes back of a value that went through SQLite.
     fn returned<T>(value: impl ToColumn + Send + 'static) -> Result<T, Broken>

@@ -168,10 +168,7 @@ fn every_floor_stands_on_those_below() {
 fn each_outside_thing_is_named_in_one_place() {
     let places: [(&[&str], &str); 10] = [
         (&["rusqlite", "r2d2", "r2d2_sqlite"], "src/store/"),
-        (
-            &["hyper", "socket2"],
-            "src/http/server/",
-        ),
+        (&["hyper", "socket2"], "src/http/server/"),
         (&["argon2"], "src/password/"),
         (&["aws_lc_rs"], "src/service/token/signing_key.rs"),
         (&["rand"], "src/entropy.rs"),

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use crate::clock::{Clock, Standing, Timestamp};
 use crate::config::Config;
 use crate::service::{self, Examination, SigningKeyInfo};
-use crate::store::{Filesystem, Inspection, Looks, OpenError, Specimen};
+use crate::store::{FileInfo, Filesystem, Inspection, OpenError, ReadOnlyDatabase};
 
 /// With less room than this, writes are about to be refused: a WAL at rest is smaller, one under load is not.
 const NO_ROOM: u64 = 16 << 20;
@@ -30,11 +30,11 @@ const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
 /// A database that can be read, and what is inside.
 pub(super) struct Inside {
-    pub specimen: Specimen,
+    pub specimen: ReadOnlyDatabase,
     pub examination: Examination,
 }
 
-/// Looks at the file and into it. What is inside is returned, where it can be read, and `clock` goes on from its mark.
+/// FileInfo at the file and into it. What is inside is returned, where it can be read, and `clock` goes on from its mark.
 pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) -> Option<Inside> {
     let inspection = match Inspection::of(&config.db) {
         Ok(inspection) => inspection,
@@ -73,7 +73,7 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
         let found = format!("{path} is not there yet; `authd serve` makes it");
         return (Finding::ok(CHECK, found), None);
     };
-    let specimen = match Specimen::open(inspection) {
+    let specimen = match ReadOnlyDatabase::open(inspection) {
         Ok(specimen) => specimen,
         Err(why) => return refused(why),
     };
@@ -136,7 +136,7 @@ fn permissions(inspection: &Inspection) -> Finding {
     const STICKY: u32 = 0o1000;
     let directory = &inspection.directory;
     let place = directory.path.display();
-    let open: Vec<&Looks> = inspection
+    let open: Vec<&FileInfo> = inspection
         .files
         .iter()
         .filter(|file| file.mode & 0o077 != 0)
@@ -391,8 +391,8 @@ mod tests {
     use super::super::finding::State;
     use super::*;
 
-    fn looks(path: &str, mode: u32, owner: u32) -> Looks {
-        Looks {
+    fn looks(path: &str, mode: u32, owner: u32) -> FileInfo {
+        FileInfo {
             path: path.into(),
             mode,
             owner,

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PublicUrl};
 use crate::http::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen, read_hop};
 use crate::service;
-use crate::store::Specimen;
+use crate::store::ReadOnlyDatabase;
 
 /// Whether the address leads to this server at all.
 const WAY_IN: &str = "way in";
@@ -87,7 +87,12 @@ impl Served {
 }
 
 /// Sends the requests and judges what is said of them.
-pub(super) fn look(config: &Config, url: &PublicUrl, specimen: &Specimen, clock: &Clock) -> Asked {
+pub(super) fn look(
+    config: &Config,
+    url: &PublicUrl,
+    specimen: &ReadOnlyDatabase,
+    clock: &Clock,
+) -> Asked {
     ask_and_judge(config, url, specimen, clock).unwrap_or_else(Asked::nobody)
 }
 
@@ -95,7 +100,7 @@ pub(super) fn look(config: &Config, url: &PublicUrl, specimen: &Specimen, clock:
 fn ask_and_judge(
     config: &Config,
     url: &PublicUrl,
-    specimen: &Specimen,
+    specimen: &ReadOnlyDatabase,
     clock: &Clock,
 ) -> Result<Asked, Finding> {
     let pass = match service::issue_doctors_pass(specimen, clock) {

@@ -37,7 +37,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn admit(self: &Arc<Self>, socket: TcpStream, peer: IpAddr, acceptor: &mut Acceptor) {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: IpAddr,
+        acceptor: &mut Acceptor,
+    ) {
         // Answers are written whole; waiting for more to send with them would only delay them. It
         // fails if the client is gone already, which its thread will notice.
         let _ = socket.set_nodelay(true);

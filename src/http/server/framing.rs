@@ -66,7 +66,7 @@ pub(super) enum End {
     Refused(Refusal),
 }
 
-/// Looks for the empty line that ends a head. `seen` is how many of the bytes an earlier call
+/// FileInfo for the empty line that ends a head. `seen` is how many of the bytes an earlier call
 /// found wanting, so that a head that arrives byte by byte is still read once.
 ///
 /// What can't become a head is refused at once and not at the deadline: TLS spoken to a plain

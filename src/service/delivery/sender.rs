@@ -116,7 +116,7 @@ impl Sender {
         }
     }
 
-    /// Looks up what clients asked for, and tries the messages that are due, at most 100. Returns how many left. A mail
+    /// FileInfo up what clients asked for, and tries the messages that are due, at most 100. Returns how many left. A mail
     /// server that hangs keeps this call for as long as [`mail::PATIENCE`](crate::mail::PATIENCE) a step.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::secret::TagKey;
 use crate::service::{Authd, Error};
-use crate::store::{Specimen, params};
+use crate::store::{ReadOnlyDatabase, params};
 
 /// How long a pass is good for: as long as a few requests take.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ const LIFETIME: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`Error::Broken`] if the file can't be read.
-pub fn issue(specimen: &Specimen, clock: &Clock) -> Result<Option<String>, Error> {
+pub fn issue(specimen: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<String>, Error> {
     let key: Option<TagKey> = specimen.read(clock.wall(), |tx| {
         tx.row(
             "SELECT tag_key FROM server WHERE id = 1",

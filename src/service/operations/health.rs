@@ -9,7 +9,7 @@ use crate::clock::{Clock, Mark, Timestamp};
 use crate::service::event::{self, Kind};
 use crate::service::token::key_ring;
 use crate::service::{Error, SigningKeyInfo};
-use crate::store::{Broken, ReadTx, Specimen, params};
+use crate::store::{Broken, ReadOnlyDatabase, ReadTx, params};
 
 /// Letters that failed longer ago than this are history.
 const RECENT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -45,12 +45,12 @@ pub struct Waiting {
     pub tries: u32,
 }
 
-/// Looks into `specimen`, whose schema must be of today. `clock` goes on from what is stored there. `None` if it was never
+/// FileInfo into `specimen`, whose schema must be of today. `clock` goes on from what is stored there. `None` if it was never
 /// served.
 ///
 /// # Errors
 /// [`Error::Broken`] if it can't be read.
-pub fn examine(specimen: &Specimen, clock: &Clock) -> Result<Option<Examination>, Error> {
+pub fn examine(specimen: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<Examination>, Error> {
     let mark = specimen.read(clock.wall(), |tx| {
         tx.row(
             "SELECT clock_latest, clock_confirmed FROM server WHERE id = 1",

@@ -40,8 +40,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION};
-use super::{Options, Role};
+use crate::store::sqlite::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION};
+use crate::store::{Options, Role};
 
 /// The first SQLite without the WAL-reset bug, which could lose pages when two connections checkpointed at the
 /// same time.
@@ -49,7 +49,7 @@ const OLDEST_LIBRARY: i32 = 3_051_003;
 
 /// SQLite's page, in bytes: the block of most file systems and flash translation layers, so that a page is
 /// written without reading its neighbours first. It is fixed when a file is made.
-pub(super) const PAGE_SIZE: u32 = 4096;
+pub(in crate::store) const PAGE_SIZE: u32 = 4096;
 
 /// Up to this size all pages are checked at each start: 16,000 sessions, a few milliseconds.
 const ALWAYS_CHECKED: u64 = 8 << 20;
@@ -224,7 +224,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 /// A database that was found to be in order, opened for writing.
-pub(super) struct Opened {
+pub(in crate::store) struct Opened {
     pub conn: Connection,
     pub path: PathBuf,
     pub files: Files,
@@ -233,8 +233,8 @@ pub(super) struct Opened {
     pub lock: Option<Lock>,
 }
 
-/// Looks at everything, in the order that the module's text gives, and opens the file.
-pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
+/// FileInfo at everything, in the order that the module's text gives, and opens the file.
+pub(in crate::store) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
     check_library(rusqlite::version_number(), rusqlite::version())?;
     let path = resolve(path)?;
     let directory = path.parent().unwrap_or(Path::new("/"));
@@ -266,7 +266,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> 
 }
 
 /// The name of a file that belongs to the database: `name` with `suffix`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(in crate::store) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -281,7 +281,7 @@ fn check_library(number: i32, name: &'static str) -> Result<(), OpenError> {
 
 /// The file's absolute path without symbolic links, so that it has one lock file whatever it is called, and
 /// SQLite never takes the path for a URI.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+pub(in crate::store) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     match path.canonicalize() {
         Ok(found) => return Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -306,7 +306,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-pub(super) fn check_filesystem(directory: &Path, accept: bool) -> Result<(), OpenError> {
+pub(in crate::store) fn check_filesystem(directory: &Path, accept: bool) -> Result<(), OpenError> {
     let found = rustix::fs::statfs(directory)
         .map_err(|error| refused(directory, "asking for its file system", &error.into()))?;
     match Filesystem::of(found.f_type as u64 & 0xffff_ffff) {
@@ -336,7 +336,7 @@ pub enum Filesystem {
 
 impl Filesystem {
     /// By the number that `statfs(2)` gives; they are listed in `linux/magic.h`.
-    pub(super) fn of(magic: u64) -> Filesystem {
+    pub(in crate::store) fn of(magic: u64) -> Filesystem {
         match magic {
             0x6969 => Filesystem::Network("NFS"),
             0x517b | 0xff53_4d42 | 0xfe53_4d42 => Filesystem::Network("SMB"),
@@ -458,10 +458,10 @@ static HELD: Mutex<BTreeMap<(u64, u64), usize>> = Mutex::new(BTreeMap::new());
 
 /// That this process has a database open. While one of these lives, the file is opened by nobody but SQLite.
 #[derive(Debug)]
-pub(super) struct Held((u64, u64));
+pub(in crate::store) struct Held((u64, u64));
 
 impl Held {
-    /// Looks at the header, unless the file is open already and was looked at then.
+    /// FileInfo at the header, unless the file is open already and was looked at then.
     pub fn take(path: &Path) -> Result<Held, OpenError> {
         let inode = inode(path).map_err(|error| refused(path, "looking at it", &error))?;
         let mut held = Held::registry();
@@ -524,7 +524,7 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-pub(super) fn check_id(path: &Path, id: i64) -> Result<(), OpenError> {
+pub(in crate::store) fn check_id(path: &Path, id: i64) -> Result<(), OpenError> {
     let path = path.to_owned();
     match i32::try_from(id) {
         Ok(APPLICATION_ID) => Ok(()),
@@ -610,7 +610,11 @@ fn check_pages(path: &Path, conn: &Connection, crashed: bool) -> Result<(), Open
 }
 
 /// What an error of the system means to an operator.
-pub(super) fn refused(path: &Path, attempt: &'static str, error: &io::Error) -> OpenError {
+pub(in crate::store) fn refused(
+    path: &Path,
+    attempt: &'static str,
+    error: &io::Error,
+) -> OpenError {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             OpenError::ReadOnly(path.to_owned())
@@ -624,7 +628,7 @@ pub(super) fn refused(path: &Path, attempt: &'static str, error: &io::Error) -> 
 }
 
 /// What an error of SQLite means to an operator.
-pub(super) fn told(path: &Path, error: &rusqlite::Error) -> OpenError {
+pub(in crate::store) fn told(path: &Path, error: &rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy(path),
@@ -642,7 +646,7 @@ pub(super) fn told(path: &Path, error: &rusqlite::Error) -> OpenError {
 }
 
 /// The database and the two files that belong to it, as they were when it was opened.
-pub(super) struct Files([(PathBuf, (u64, u64)); 3]);
+pub(in crate::store) struct Files([(PathBuf, (u64, u64)); 3]);
 
 impl Files {
     fn of(path: &Path) -> io::Result<Files> {
@@ -683,7 +687,7 @@ impl Files {
 
 /// Which of the three files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Part {
+pub(in crate::store) enum Part {
     Database,
     Wal,
     Index,
@@ -691,13 +695,13 @@ pub(super) enum Part {
 
 /// A file that was deleted or replaced under the running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Displaced {
+pub(in crate::store) struct Displaced {
     pub path: PathBuf,
     pub part: Part,
     pub is_gone: bool,
 }
 
-pub(super) fn inode(path: &Path) -> io::Result<(u64, u64)> {
+pub(in crate::store) fn inode(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
@@ -705,8 +709,8 @@ pub(super) fn inode(path: &Path) -> io::Result<(u64, u64)> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::testing::{OPTIONS, Place, add_event};
     use super::*;
+    use crate::store::sqlite::testing::{OPTIONS, Place, add_event};
 
     const COMMAND: Options = Options {
         role: Role::Command,

@@ -20,9 +20,9 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags};
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::broken::{Broken, Fault};
-use super::tx::{ReadTx, Trouble};
 use crate::clock::Timestamp;
+use crate::store::error::{Broken, Fault};
+use crate::store::tx::{FirstError, ReadTx};
 
 /// How long a read waits for a connection. Reads take well below 100 ms, so whoever waits longer stands in a
 /// queue that does not drain.
@@ -38,7 +38,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const CACHE_KIB: i64 = 256;
 
 /// Prepared statements kept by a connection; the logic has fewer.
-pub(super) const STATEMENTS: usize = 128;
+pub(in crate::store) const STATEMENTS: usize = 128;
 
 // The comment keeps the two apart from the same statement in a closure, which must not find them prepared.
 const BEGIN: &str = "BEGIN DEFERRED /* snapshot */";
@@ -48,7 +48,7 @@ const END: &str = "COMMIT /* snapshot */";
 const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The pool.
-pub(super) struct Readers {
+pub(in crate::store) struct Readers {
     pool: Option<Pool<Manager>>,
     /// Ends when the pool and all its connections have gone.
     closed: Mutex<Receiver<Infallible>>,
@@ -115,7 +115,7 @@ impl Drop for Readers {
 struct Reader {
     conn: Connection,
     inside: Arc<AtomicBool>,
-    trouble: Trouble,
+    first_error: FirstError,
     /// It saw the disk fail, or could not end its transaction.
     is_spoiled: Cell<bool>,
     // After the connection, because it says that the connection is closed.
@@ -131,9 +131,9 @@ impl Reader {
         self.execute(BEGIN)?;
         self.inside.store(true, Ordering::Relaxed);
         // If this panics, the transaction stays open, and the pool closes the connection.
-        let answer = f(&ReadTx::new(&self.conn, &self.trouble, now));
+        let answer = f(&ReadTx::new(&self.conn, &self.first_error, now));
         self.inside.store(false, Ordering::Relaxed);
-        let fault = self.trouble.take();
+        let fault = self.first_error.take();
         if let Some(fault) = fault.as_ref().filter(|fault| fault.is_fatal()) {
             tracing::error!("reading the database failed: {}", fault.text);
             self.is_spoiled.set(true);
@@ -184,7 +184,7 @@ impl ManageConnection for Manager {
         Ok(Reader {
             conn,
             inside,
-            trouble: Trouble::default(),
+            first_error: FirstError::default(),
             is_spoiled: Cell::new(false),
             _open: open,
         })
@@ -209,7 +209,7 @@ impl HandleError<rusqlite::Error> for Log {
 }
 
 /// What every connection is set to, whether it writes or not.
-pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
+pub(in crate::store) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     // Neither views nor a text in double quotes can smuggle anything into a statement.
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
@@ -226,7 +226,10 @@ pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
 /// Lets a connection prepare, while the returned flag is set, nothing but statements that read rows, or also
 /// change them if it `writes`: what begins, ends or attaches something or alters the schema is "not
 /// authorized". Installed once, since SQLite then prepares every statement anew.
-pub(super) fn guard(conn: &Connection, writes: bool) -> rusqlite::Result<Arc<AtomicBool>> {
+pub(in crate::store) fn guard(
+    conn: &Connection,
+    writes: bool,
+) -> rusqlite::Result<Arc<AtomicBool>> {
     let inside = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&inside);
     conn.authorizer(Some(move |context: AuthContext<'_>| {
@@ -254,9 +257,9 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
 
-    use super::super::params;
-    use super::super::testing::{OPTIONS, Place, names};
     use super::*;
+    use crate::store::params;
+    use crate::store::sqlite::testing::{OPTIONS, Place, names};
 
     #[test] // fault 22
     fn a_thousand_panics_leave_the_pool_whole() {

@@ -9,10 +9,10 @@
 use rusqlite::Connection;
 
 /// Today's schema.
-pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
+pub(in crate::store) const SCHEMA: &str = include_str!("../../../schema.sql");
 
 /// The steps, from the empty file on.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(in crate::store) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
@@ -21,22 +21,22 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ];
 
 /// Today's version of the schema: the length of the list.
-pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(in crate::store) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What SQLite stores in the header of a file of ours, so that `file` and we know it from others': "athd".
-pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"athd");
+pub(in crate::store) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"athd");
 
 /// The same of a backup, which is no database to be served: "athb".
-pub(super) const BACKUP_ID: i32 = i32::from_be_bytes(*b"athb");
+pub(in crate::store) const BACKUP_ID: i32 = i32::from_be_bytes(*b"athb");
 
 /// Builds today's schema in an empty file, in one transaction. The file must not be in WAL mode yet: an authd
 /// file carries its application id from its first page on, so that the header alone tells what it is.
-pub(super) fn build(conn: &Connection) -> rusqlite::Result<()> {
+pub(in crate::store) fn build(conn: &Connection) -> rusqlite::Result<()> {
     transact(conn, SCHEMA, VERSION)
 }
 
 /// Takes a file from `version` to today's.
-pub(super) fn migrate(conn: &Connection, version: i64) -> rusqlite::Result<()> {
+pub(in crate::store) fn migrate(conn: &Connection, version: i64) -> rusqlite::Result<()> {
     // Rebuilding a table that others refer to needs this, and it can't be set inside a transaction.
     conn.pragma_update(None, "foreign_keys", false)?;
     for (step, to) in MIGRATIONS.iter().zip(1..).filter(|(_, to)| *to > version) {
@@ -56,8 +56,8 @@ fn transact(conn: &Connection, sql: &str, version: i64) -> rusqlite::Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Place;
     use super::*;
+    use crate::store::sqlite::testing::Place;
 
     /// What a schema says, without comments and without regard to white space and order.
     fn outline(conn: &Connection) -> Vec<String> {

@@ -47,7 +47,7 @@ impl std::error::Error for Broken {}
 
 /// One error of SQLite, weighed.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub(in crate::store) struct Fault {
     pub broken: Broken,
     /// What SQLite said, and about which statement.
     pub text: String,

@@ -7,16 +7,16 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::broken::Broken;
-use super::tx::Tx;
 use crate::clock::monotonic;
+use crate::store::error::Broken;
+use crate::store::tx::Tx;
 
 /// Closures that may wait. More than there can be connections, several times over; beyond, `Busy` at once.
 const LONGEST_QUEUE: usize = 4096;
 
 /// What the writer has done since it started.
 #[derive(Default)]
-pub(super) struct Tallies {
+pub(in crate::store) struct Tallies {
     pub commits: AtomicU64,
     pub transactions: AtomicU64,
     pub largest_batch: AtomicU64,
@@ -26,10 +26,10 @@ pub(super) struct Tallies {
 }
 
 /// The queue, and what both of its ends know.
-pub(super) struct Queue {
+pub(in crate::store) struct Queue {
     line: Mutex<Line>,
     arrived: Condvar,
-    ailment: Mutex<Option<Broken>>,
+    write_error: Mutex<Option<Broken>>,
     pub tallies: Tallies,
 }
 
@@ -43,13 +43,13 @@ struct Line {
 }
 
 /// A closure in the queue, and how long it may stay there.
-pub(super) struct Queued {
+pub(in crate::store) struct Queued {
     pub call: Box<dyn Call>,
     pub expires: Instant,
 }
 
 /// What the thread is to do next.
-pub(super) enum Task {
+pub(in crate::store) enum Task {
     Batch,
     Chore(SyncSender<()>),
     Close,
@@ -66,7 +66,7 @@ impl Queue {
         Queue {
             line: Mutex::new(line),
             arrived: Condvar::new(),
-            ailment: Mutex::new(None),
+            write_error: Mutex::new(None),
             tallies: Tallies {
                 synchronous,
                 ..Tallies::default()
@@ -80,8 +80,10 @@ impl Queue {
     }
 
     /// What keeps writes from succeeding, as far as is known.
-    pub fn ailment(&self) -> MutexGuard<'_, Option<Broken>> {
-        self.ailment.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn write_error(&self) -> MutexGuard<'_, Option<Broken>> {
+        self.write_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a closure.
@@ -163,7 +165,7 @@ impl Queue {
 }
 
 /// One caller's closure, whatever its types.
-pub(super) trait Call: Send {
+pub(in crate::store) trait Call: Send {
     /// Runs it; whether its changes are to be kept.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
 
@@ -172,7 +174,7 @@ pub(super) trait Call: Send {
 }
 
 /// A closure with its types.
-pub(super) struct Closure<F, T, E> {
+pub(in crate::store) struct Closure<F, T, E> {
     work: Option<F>,
     outcome: Option<Result<T, E>>,
     answer: SyncSender<Result<T, E>>,
@@ -203,7 +205,7 @@ where
             Ok(outcome) => outcome,
             Err(_) => Err(Broken::Panicked.into()),
         };
-        let outcome = match tx.trouble() {
+        let outcome = match tx.first_error() {
             Some(overlooked) if outcome.is_ok() => Err(overlooked.broken.into()),
             _ => outcome,
         };

@@ -1,6 +1,6 @@
 //! A look at a database from outside, and one inside, that change nothing: for an operator who wonders what is wrong.
 //!
-//! [`Store::open`](super::Store::open) brings a file up to date, begins its WAL and refuses what it can't serve. Here
+//! [`Store::open`](crate::store::Store::open) brings a file up to date, begins its WAL and refuses what it can't serve. Here
 //! the file is read and nothing else: no migration, no checkpoint, no byte of it or of its WAL is written, whether or
 //! not a server runs on it. What is found is told as facts; what they mean, is for the caller to say.
 //!
@@ -22,12 +22,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 
-use super::broken::{Broken, Fault};
-use super::migrations::VERSION;
-use super::readers;
-use super::startup::{self, Filesystem, Held, OpenError, beside};
-use super::tx::{ReadTx, Trouble};
 use crate::clock::Timestamp;
+use crate::store::error::{Broken, Fault};
+use crate::store::sqlite::migrations::VERSION;
+use crate::store::sqlite::open::{self, Filesystem, Held, OpenError, beside};
+use crate::store::sqlite::readers;
+use crate::store::tx::{FirstError, ReadTx};
 
 /// How long another process that is just then recovering the file is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,9 +38,9 @@ pub struct Inspection {
     /// The database, without symbolic links.
     pub path: PathBuf,
     /// The directory that it is in, or would be.
-    pub directory: Looks,
+    pub directory: FileInfo,
     /// The database and the files that belong to it, as far as they exist; the database is the first.
-    pub files: Vec<Looks>,
+    pub files: Vec<FileInfo>,
     /// What kind of file system they are on.
     pub file_system: Filesystem,
     /// Whether that is mounted read-only.
@@ -53,7 +53,7 @@ pub struct Inspection {
 
 /// A file or a directory, from outside.
 #[derive(Clone, Debug)]
-pub struct Looks {
+pub struct FileInfo {
     /// Where it is.
     pub path: PathBuf,
     /// The permission bits: `0o600`.
@@ -72,15 +72,14 @@ pub struct Serving {
 }
 
 impl Inspection {
-    /// Looks at the database at `path`, which need not exist; its directory must.
+    /// FileInfo at the database at `path`, which need not exist; its directory must.
     ///
     /// # Errors
     /// What can't be looked at.
     pub fn of(path: &Path) -> Result<Inspection, OpenError> {
-        let path = startup::resolve(path)?;
+        let path = open::resolve(path)?;
         let directory = path.parent().unwrap_or(Path::new("/"));
-        let failed =
-            |path: &Path, error: io::Error| startup::refused(path, "looking at it", &error);
+        let failed = |path: &Path, error: io::Error| open::refused(path, "looking at it", &error);
         let mut files = Vec::new();
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let file = beside(&path, suffix);
@@ -88,7 +87,7 @@ impl Inspection {
                 Ok(found) if suffix.is_empty() && !found.is_file() => {
                     return Err(OpenError::NotAFile(path));
                 }
-                Ok(found) => files.push(Looks::new(file, &found)),
+                Ok(found) => files.push(FileInfo::new(file, &found)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && suffix.is_empty() => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&file, error)),
@@ -96,13 +95,13 @@ impl Inspection {
         }
         let found = fs::metadata(directory).map_err(|error| failed(directory, error))?;
         let asked = |error: rustix::io::Errno| {
-            startup::refused(directory, "asking for its file system", &error.into())
+            open::refused(directory, "asking for its file system", &error.into())
         };
         let kind = statfs(directory).map_err(asked)?;
         let space = statvfs(directory).map_err(asked)?;
         Ok(Inspection {
             server: serving(&beside(&path, ".lock"))?,
-            directory: Looks::new(directory.to_owned(), &found),
+            directory: FileInfo::new(directory.to_owned(), &found),
             files,
             file_system: Filesystem::of(kind.f_type as u64 & 0xffff_ffff),
             is_read_only: space.f_flag.contains(StatVfsMountFlags::RDONLY),
@@ -113,14 +112,14 @@ impl Inspection {
 
     /// The database itself, if it is there and not empty: a server that was killed at its first start may have left an
     /// empty file, which the next one fills.
-    pub fn database(&self) -> Option<&Looks> {
+    pub fn database(&self) -> Option<&FileInfo> {
         self.files.first().filter(|database| database.size > 0)
     }
 }
 
-impl Looks {
-    fn new(path: PathBuf, found: &fs::Metadata) -> Looks {
-        Looks {
+impl FileInfo {
+    fn new(path: PathBuf, found: &fs::Metadata) -> FileInfo {
+        FileInfo {
             path,
             mode: found.mode() & 0o7777,
             owner: found.uid(),
@@ -139,7 +138,7 @@ fn serving(lock: &Path) -> Result<Option<Serving>, OpenError> {
     let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(startup::refused(lock, "opening it", &error)),
+        Err(error) => return Err(open::refused(lock, "opening it", &error)),
     };
     match file.try_lock_shared() {
         // Let go of when the file is closed, which is now.
@@ -150,29 +149,29 @@ fn serving(lock: &Path) -> Result<Option<Serving>, OpenError> {
             let process = read.ok().and_then(|_| text.trim().parse().ok());
             Ok(Some(Serving { process }))
         }
-        Err(TryLockError::Error(error)) => Err(startup::refused(lock, "asking for it", &error)),
+        Err(TryLockError::Error(error)) => Err(open::refused(lock, "asking for it", &error)),
     }
 }
 
 /// A database that is open for looking only.
-pub struct Specimen {
+pub struct ReadOnlyDatabase {
     conn: Connection,
     path: PathBuf,
     version: i64,
     _held: Held,
 }
 
-impl Specimen {
+impl ReadOnlyDatabase {
     /// Opens the database that was looked at from outside, and reads who made it.
     ///
     /// # Errors
     /// Why a server would not take it either: it is damaged, another program's, a backup, of a newer release.
-    pub fn open(inspection: &Inspection) -> Result<Specimen, OpenError> {
+    pub fn open(inspection: &Inspection) -> Result<ReadOnlyDatabase, OpenError> {
         let path = inspection.path.clone();
         let held = Held::take(&path)?;
         let has_wal = fs::metadata(beside(&path, "-wal")).is_ok_and(|wal| wal.len() > 0);
         let is_at_rest = !has_wal && inspection.server.is_none();
-        let told = |error: rusqlite::Error| startup::told(&path, &error);
+        let told = |error: rusqlite::Error| open::told(&path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
@@ -185,7 +184,7 @@ impl Specimen {
             conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
                 .map_err(told)
         };
-        startup::check_id(&path, number("application_id")?)?;
+        open::check_id(&path, number("application_id")?)?;
         let version = number("user_version")?;
         if version > VERSION {
             return Err(OpenError::Newer {
@@ -193,7 +192,7 @@ impl Specimen {
                 found: version,
             });
         }
-        Ok(Specimen {
+        Ok(ReadOnlyDatabase {
             conn,
             path,
             version,
@@ -214,7 +213,7 @@ impl Specimen {
         let verdict: String = self
             .conn
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| startup::told(&self.path, &error))?;
+            .map_err(|error| open::told(&self.path, &error))?;
         match verdict.as_str() {
             "ok" => Ok(()),
             _ => Err(OpenError::Damaged {
@@ -238,7 +237,7 @@ impl Specimen {
             .conn
             .unchecked_transaction()
             .map_err(|error| Fault::new(&error, "BEGIN").broken)?;
-        f(&ReadTx::new(&self.conn, &Trouble::default(), now))
+        f(&ReadTx::new(&self.conn, &FirstError::default(), now))
     }
 }
 
@@ -260,8 +259,8 @@ fn uri(path: &Path, is_at_rest: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Place, START, add_event, found};
     use super::*;
+    use crate::store::sqlite::testing::{Place, START, add_event, found};
 
     /// Every file of the place with its bytes.
     fn everything(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
@@ -274,17 +273,17 @@ mod tests {
         files
     }
 
-    fn look(place: &Place) -> Specimen {
-        let specimen = Specimen::open(&Inspection::of(&place.path).unwrap()).unwrap();
-        specimen.check_pages().unwrap();
-        let events: i64 = specimen
+    fn look(place: &Place) -> ReadOnlyDatabase {
+        let database = ReadOnlyDatabase::open(&Inspection::of(&place.path).unwrap()).unwrap();
+        database.check_pages().unwrap();
+        let events: i64 = database
             .read(START, |tx| -> Result<i64, Broken> {
                 let counted = tx.row("SELECT count(*) FROM event", &[], |row| row.get(0))?;
                 Ok(counted.unwrap_or(0))
             })
             .unwrap();
         assert_eq!(events, 1);
-        specimen
+        database
     }
 
     #[test]
@@ -349,7 +348,7 @@ mod tests {
         fs::write(&place.path, "not a database").unwrap();
         let inspection = Inspection::of(&place.path).unwrap();
         assert!(matches!(
-            Specimen::open(&inspection),
+            ReadOnlyDatabase::open(&inspection),
             Err(OpenError::Damaged { .. })
         ));
     }

@@ -28,16 +28,17 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement};
 
-use super::broken::{Broken, Fault};
-use super::queue::{Call, Closure, Queue, Queued, Tallies, Task};
-use super::startup::{Displaced, Files, PAGE_SIZE, Part};
-use super::tx::{ReadTx, Trouble, Tx};
-use super::{Options, Role, readers};
 use crate::clock::{Clock, Mark, Timestamp, monotonic};
 use crate::entropy::Entropy;
+use crate::store::error::{Broken, Fault};
+use crate::store::sqlite::open::{Displaced, Files, PAGE_SIZE, Part};
+use crate::store::sqlite::queue::{Call, Closure, Queue, Queued, Tallies, Task};
+use crate::store::sqlite::readers;
+use crate::store::tx::{FirstError, ReadTx, Tx};
+use crate::store::{Options, Role};
 
 /// How long a closure may be in the queue before it is answered `Busy`. A client's own patience is rarely longer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long SQLite itself waits for a lock before the queue is looked through for those who ran out of patience.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
@@ -61,7 +62,7 @@ const RESTART_PATIENCE: Duration = Duration::from_millis(10);
 
 /// The size, in bytes, from which a WAL is worth a warning, and to which it is cut when it begins anew: something
 /// reads for minutes, or nothing checkpoints.
-pub(super) const WAL_ALARM: u64 = 64 << 20;
+pub(in crate::store) const WAL_ALARM: u64 = 64 << 20;
 
 /// The least time between two warnings of the same kind.
 const ALARM_INTERVAL: Duration = Duration::from_secs(60);
@@ -76,14 +77,14 @@ const VACUUM_PAGES: i64 = 1024;
 const STOPPED: i32 = 70;
 
 /// The queue, and the thread at its end.
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
     patience: Duration,
 }
 
 /// The writer's connection, set up.
-pub(super) struct Prepared {
+pub(in crate::store) struct Prepared {
     conn: Connection,
     inside: Arc<AtomicBool>,
     mark: Option<Mark>,
@@ -138,7 +139,7 @@ impl Writer {
             .name("authd-writer".to_owned())
             .spawn(move || {
                 let served = catch_unwind(AssertUnwindSafe(|| {
-                    Pen::new(&prepared, &theirs, &files, &clock, &entropy)
+                    WriterThread::new(&prepared, &theirs, &files, &clock, &entropy)
                         .map(|mut pen| pen.serve())
                 }));
                 match served {
@@ -179,7 +180,7 @@ impl Writer {
     }
 
     /// Has the thread look after the database once, and waits for it.
-    pub fn keep_house(&self) {
+    pub fn maintain(&self) {
         let (done, waited) = mpsc::sync_channel(1);
         self.queue.enqueue_chore(done);
         // An error says that the thread is gone, and then there is no house to keep.
@@ -198,8 +199,8 @@ impl Writer {
     }
 
     /// What keeps writes from succeeding, as far as is known.
-    pub fn ailment(&self) -> Option<Broken> {
-        self.queue.ailment().clone()
+    pub fn write_error(&self) -> Option<Broken> {
+        self.queue.write_error().clone()
     }
 }
 
@@ -215,7 +216,7 @@ impl Drop for Writer {
 }
 
 /// The thread's side: the connection and its statements.
-struct Pen<'c> {
+struct WriterThread<'c> {
     conn: &'c Connection,
     queue: &'c Queue,
     files: &'c Files,
@@ -223,7 +224,7 @@ struct Pen<'c> {
     entropy: &'c Entropy,
     role: Role,
     inside: &'c AtomicBool,
-    trouble: Trouble,
+    first_error: FirstError,
     // Prepared here rather than in the connection's cache, where a closure could find them.
     begin: Statement<'c>,
     commit: Statement<'c>,
@@ -244,18 +245,18 @@ struct Pen<'c> {
     last_alarm: Option<Instant>,
 }
 
-impl<'c> Pen<'c> {
+impl<'c> WriterThread<'c> {
     fn new(
         prepared: &'c Prepared,
         queue: &'c Queue,
         files: &'c Files,
         clock: &'c Clock,
         entropy: &'c Entropy,
-    ) -> rusqlite::Result<Pen<'c>> {
+    ) -> rusqlite::Result<WriterThread<'c>> {
         let conn = &prepared.conn;
         let mut data_version = conn.prepare("PRAGMA data_version")?;
         let seen_version = data_version.query_row([], |row| row.get(0))?;
-        Ok(Pen {
+        Ok(WriterThread {
             conn,
             queue,
             files,
@@ -263,7 +264,7 @@ impl<'c> Pen<'c> {
             entropy,
             role: prepared.role,
             inside: &prepared.inside,
-            trouble: Trouble::default(),
+            first_error: FirstError::default(),
             begin: conn.prepare("BEGIN IMMEDIATE")?,
             commit: conn.prepare("COMMIT")?,
             rollback: conn.prepare("ROLLBACK")?,
@@ -287,7 +288,7 @@ impl<'c> Pen<'c> {
             match self.queue.next_task() {
                 Task::Batch => self.batch(),
                 Task::Chore(done) => {
-                    self.keep_house();
+                    self.maintain();
                     // Whoever asked need not have waited.
                     let _ = done.send(());
                 }
@@ -366,7 +367,7 @@ impl<'c> Pen<'c> {
     fn run_queued(&mut self, ran: &mut Vec<Box<dyn Call>>) -> Result<Found, Fault> {
         let mut found = Found {
             wrote: false,
-            ailment: None,
+            write_error: None,
         };
         while ran.len() < LARGEST_BATCH
             && let Some(Queued { mut call, expires }) = self.queue.next_call()
@@ -380,13 +381,13 @@ impl<'c> Pen<'c> {
             let kept = begun.is_ok() && self.run(call.as_mut());
             ran.push(call);
             begun?;
-            let fault = self.trouble.take();
+            let fault = self.first_error.take();
             if self.conn.is_autocommit() {
                 let text = "the transaction ended inside a closure".to_owned();
                 return Err(fault.unwrap_or_else(|| Fault::of_use(text)));
             }
             if let Some(fault) = fault {
-                found.ailment = Some(fault.broken);
+                found.write_error = Some(fault.broken);
             }
             if !kept {
                 execute(&mut self.undo)?;
@@ -398,11 +399,11 @@ impl<'c> Pen<'c> {
     }
 
     fn run(&self, call: &mut dyn Call) -> bool {
-        let read = ReadTx::new(self.conn, &self.trouble, self.clock.now());
+        let read = ReadTx::new(self.conn, &self.first_error, self.clock.now());
         self.inside.store(true, Ordering::Relaxed);
         let kept = call.run(&Tx::new(read, self.entropy));
         self.inside.store(false, Ordering::Relaxed);
-        if let Some(fault) = self.trouble.fatal() {
+        if let Some(fault) = self.first_error.fatal() {
             stop(&fault.text);
         }
         kept
@@ -411,8 +412,8 @@ impl<'c> Pen<'c> {
     /// Ends a batch that is to be kept. One that changed nothing costs no sync.
     fn end(&mut self, found: &Found) -> Result<(), Fault> {
         if !found.wrote {
-            if found.ailment.is_some() {
-                self.note_ailment(found.ailment.as_ref());
+            if found.write_error.is_some() {
+                self.note_ailment(found.write_error.as_ref());
             }
             return execute(&mut self.rollback);
         }
@@ -420,7 +421,7 @@ impl<'c> Pen<'c> {
         execute(&mut self.commit)?;
         self.queue.tallies.commits.fetch_add(1, Ordering::Relaxed);
         self.written += 1;
-        self.note_ailment(found.ailment.as_ref());
+        self.note_ailment(found.write_error.as_ref());
         Ok(())
     }
 
@@ -497,7 +498,7 @@ impl<'c> Pen<'c> {
     }
 
     /// What has to be done now and then, whether anybody writes or not.
-    fn keep_house(&mut self) {
+    fn maintain(&mut self) {
         if let Err(displaced) = self.files.check() {
             self.stop_displaced(&displaced);
         }
@@ -506,7 +507,7 @@ impl<'c> Pen<'c> {
             .stored
             .is_some_and(|stored| self.clock.mark().latest >= stored.latest.plus(MARK_INTERVAL));
         // After a failure a small write finds out whether writing works again.
-        if is_stale || self.queue.ailment().is_some() {
+        if is_stale || self.queue.write_error().is_some() {
             self.store_mark_alone();
         }
         let is_idle = self.written == self.written_before;
@@ -612,13 +613,13 @@ impl<'c> Pen<'c> {
     }
 
     fn note_ailment(&self, broken: Option<&Broken>) {
-        let ailment = match broken {
+        let write_error = match broken {
             Some(broken @ (Broken::Full | Broken::ReadOnly)) => Some(broken.clone()),
             // What concerned one statement says nothing about the disk.
             Some(_) => return,
             None => None,
         };
-        *self.queue.ailment() = ailment;
+        *self.queue.write_error() = write_error;
     }
 
     /// One of the files was deleted or replaced: whoever opens the database now sees another one.
@@ -642,7 +643,7 @@ impl<'c> Pen<'c> {
 struct Found {
     wrote: bool,
     /// What kept one of them from writing.
-    ailment: Option<Broken>,
+    write_error: Option<Broken>,
 }
 
 /// What a checkpoint says of the WAL.
@@ -720,10 +721,10 @@ mod tests {
 
     use rusqlite::ErrorCode;
 
-    use super::super::params;
-    use super::super::testing::{OPTIONS, Place, add, add_event, found};
-    use super::super::{Options, Store};
     use super::*;
+    use crate::store::params;
+    use crate::store::sqlite::testing::{OPTIONS, Place, add, add_event, found};
+    use crate::store::{Options, Store};
 
     /// A transaction that adds `name` and then keeps the writer busy until the sender is used.
     fn occupied<'s>(
@@ -1144,7 +1145,7 @@ mod tests {
     fn a_deleted_wal_stops_the_process_and_what_was_confirmed_is_saved() {
         if let Some((path, store)) = child_store() {
             assert_eq!(store.add("ann"), Ok(1));
-            std::fs::remove_file(super::super::startup::beside(&path, "-wal")).unwrap();
+            std::fs::remove_file(crate::store::sqlite::open::beside(&path, "-wal")).unwrap();
             store.housekeep();
             unreachable!();
         }

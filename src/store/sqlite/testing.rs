@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Broken, OpenError, Options, ReadTx, Role, Store, Tx, params};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::entropy::Entropy;
+use crate::store::{Broken, OpenError, Options, ReadTx, Role, Store, Tx, params};
 
 pub const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 
@@ -35,7 +35,7 @@ impl Place {
     }
 
     pub fn beside(&self, suffix: &str) -> PathBuf {
-        super::startup::beside(&self.path, suffix)
+        crate::store::sqlite::open::beside(&self.path, suffix)
     }
 
     pub fn open(&self) -> Store {
@@ -122,16 +122,16 @@ pub fn names(tx: &ReadTx<'_>) -> Result<Vec<String>, Broken> {
 }
 
 impl Store {
-    pub(super) fn add(&self, name: &'static str) -> Result<usize, Broken> {
+    pub(in crate::store) fn add(&self, name: &'static str) -> Result<usize, Broken> {
         self.write(move |tx| add(tx, name))
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(in crate::store) fn names(&self) -> Vec<String> {
         self.read(names).unwrap()
     }
 
     /// Waits until this many closures are in the queue.
-    pub(super) fn await_queue(&self, count: usize) {
+    pub(in crate::store) fn await_queue(&self, count: usize) {
         while self.writer.queue_length() < count {
             std::thread::yield_now();
         }

@@ -32,9 +32,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION};
-use super::startup::{self, Lock, OpenError, beside};
-use super::{Store, readers};
+use crate::store::Store;
+use crate::store::sqlite::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION};
+use crate::store::sqlite::open::{self, Lock, OpenError, beside};
+use crate::store::sqlite::readers;
 
 /// Instructions of SQLite's machine between two looks at how far a backup is: some 20 ms.
 const PROGRESS_STEPS: i32 = 100_000;
@@ -174,7 +175,7 @@ impl Store {
         if fs::symlink_metadata(dest).is_ok() {
             return Err(CopyError::Exists(dest.to_owned()));
         }
-        let dest = startup::resolve(dest)?;
+        let dest = open::resolve(dest)?;
         let partial = Partial::begin(&dest)?;
         let failed = |error: rusqlite::Error| sqlite(&partial.path, "writing the backup", &error);
 
@@ -183,7 +184,7 @@ impl Store {
         let pages = number("page_count")
             .and_then(|all: i64| Ok(all - number("freelist_count")?))
             .map_err(failed)?;
-        let total = pages.unsigned_abs() * u64::from(startup::PAGE_SIZE);
+        let total = pages.unsigned_abs() * u64::from(open::PAGE_SIZE);
         let growing = partial.path.clone();
         let watch = move || {
             let done = fs::metadata(&growing).map_or(0, |written| written.len());
@@ -245,7 +246,7 @@ impl Partial {
         }
         // Between opening and locking, the other one may have finished and given the file its name.
         let ours = file.metadata().map_err(failed)?;
-        if startup::inode(&path).ok() != Some((ours.dev(), ours.ino())) {
+        if open::inode(&path).ok() != Some((ours.dev(), ours.ino())) {
             return Err(CopyError::Underway(dest.to_owned()));
         }
         file.set_permissions(Permissions::from_mode(0o600))
@@ -307,9 +308,9 @@ impl Restoration {
         source: Option<&Path>,
         accept_network_filesystem: bool,
     ) -> Result<Restoration, CopyError> {
-        let path = startup::resolve(path)?;
+        let path = open::resolve(path)?;
         let directory = path.parent().unwrap_or(Path::new("/"));
-        startup::check_filesystem(directory, accept_network_filesystem)?;
+        open::check_filesystem(directory, accept_network_filesystem)?;
         let lock = Lock::take(&path)?;
         let present = fs::metadata(&path).ok();
         if present.as_ref().is_some_and(|present| !present.is_file()) {
@@ -462,7 +463,7 @@ fn find_source(source: &Path, path: &Path) -> Result<PathBuf, CopyError> {
         }
         Err(error) => return Err(system(source, "looking for it", &error)),
     };
-    if startup::inode(&found).is_ok() && startup::inode(&found).ok() == startup::inode(path).ok() {
+    if open::inode(&found).is_ok() && open::inode(&found).ok() == open::inode(path).ok() {
         return Err(CopyError::IsTheDatabase(found));
     }
     match found.is_file() {
@@ -593,9 +594,9 @@ impl CopyError {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::testing::{OPTIONS, Place, add_event, found};
     use super::*;
     use crate::store::Role;
+    use crate::store::sqlite::testing::{OPTIONS, Place, add_event, found};
 
     fn backed_up(store: &Store, dest: &Path) -> Result<u64, CopyError> {
         store.backup(dest, |_| {})
@@ -683,7 +684,7 @@ mod tests {
             restoration.scratch(),
             crate::clock::Clock::system(),
             crate::entropy::Entropy::seeded(1),
-            super::super::Options {
+            crate::store::Options {
                 role: Role::Command,
                 ..OPTIONS
             },

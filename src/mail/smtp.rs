@@ -1,6 +1,6 @@
 //! The client of a mail server (RFC 5321): one connection, one letter.
 //!
-//! A step is a command and its reply, and each has [`PATIENCE`](super::PATIENCE). The code of the reply decides: 5yz is
+//! A step is a command and its reply, and each has [`PATIENCE`]. The code of the reply decides: 5yz is
 //! final, anything else that is no success is worth another try. See `docs/decisions/0012-smtp-client.md` for why this is
 //! not a library's.
 //!

@@ -1,11 +1,11 @@
 # What a newcomer needs is `make run` and `make test`; each installs what it lacks.
 
 CARGO ?= cargo
-TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p' | sed 's/-gnu$$/-musl/')
 TOOLS := $(CURDIR)/target/tools
 DENY_VERSION := 0.20.2
 
-.PHONY: help run test check fmt clippy deny advisories docs bench release test-tools clean
+.PHONY: help run test check fmt clippy deny advisories docs bench release release-tools test-tools clean
 
 help:
 	@echo 'make run      build authd and serve on http://127.0.0.1:8080 (database: authd.db)'
@@ -69,11 +69,23 @@ test-tools:
 bench:
 	$(CARGO) bench --bench load
 
-# The C library is linked in too; an explicit target keeps the flag away from build scripts.
-release:
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(TARGET)
+# The C library is linked in, and it is musl. A static glibc still loads the modules that the machine's nsswitch.conf names,
+# and where they are of another version, the first look-up of a mail server's name ends the process.
+release: release-tools
+	$(CARGO) build --release --locked --target $(TARGET)
 	cp target/$(TARGET)/release/authd ./authd
+	@if grep -q libnss_ ./authd; then echo './authd loads NSS modules: TARGET has to be a musl target.' >&2; exit 1; fi
 	@ls -l ./authd
+
+release-tools:
+	@[ -d "$$(rustc --print target-libdir --target $(TARGET))" ] || rustup target add $(TARGET)
+	@if ! command -v musl-gcc >/dev/null; then \
+		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+			apt-get update -qq && apt-get install -qq -y musl-tools; \
+		else \
+			echo 'The release needs musl-gcc (musl-tools). Install it and try again.' >&2; exit 1; \
+		fi; \
+	fi
 
 clean:
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 //! The client of a mail server (RFC 5321): one connection, one letter.
 //!
-//! A step is a command and its reply, and each has [`PATIENCE`](super::PATIENCE). The code of the reply decides: 5yz is
+//! A step is a command and its reply, and each has [`PATIENCE`]. The code of the reply decides: 5yz is
 //! final, anything else that is no success is worth another try. See `docs/decisions/0012-smtp-client.md` for why this is
 //! not a library's.
 //!
@@ -22,8 +22,12 @@ use super::route::{Credentials, Encryption, MailServer};
 use super::stream::{self, Stream};
 use super::{Cause, PATIENCE, Undelivered, told, trust};
 
-/// How long a server may be silent before it is tried whether it waits for TLS: such a server says nothing first.
-const SILENCE: Duration = Duration::from_secs(3);
+/// How long a server may be silent before it is tried whether it waits for TLS: such a server says nothing first. Servers
+/// that delay their greeting, to tell clients that do not wait, do so for up to 5 seconds.
+const SILENCE: Duration = Duration::from_secs(6);
+
+/// How long the answer to a handshake may take there.
+const TLS_ANSWER: Duration = Duration::from_secs(3);
 
 /// How long the reply to QUIT may take: what came of the letter is known by then.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -91,13 +95,17 @@ impl Client {
             let why = format!("the address of {host} can't be looked up: {}", told(&error));
             failed(Cause::UnknownName, why)
         })?;
-        let mut stream =
-            Stream::connect(&addresses, PATIENCE).map_err(|error| broken("connecting", &error))?;
-        if *encryption == Encryption::Implicit {
-            stream = self.encrypt(stream)?;
-        }
-        let mut session = Session::new(stream);
-        self.greet(&mut session)?;
+        let connect =
+            || Stream::connect(&addresses, PATIENCE).map_err(|error| broken("connecting", &error));
+        let mut session = match encryption {
+            Encryption::Implicit => Session::new(self.encrypt(connect()?)?),
+            Encryption::StartTls | Encryption::None => {
+                let session = Session::new(connect()?);
+                self.unless_silent(session, connect)?
+            }
+        };
+        let greeting = session.reply("the greeting")?;
+        accept("the greeting", &greeting, 2)?;
         session.introduce(&self.own_name)?;
         if *encryption == Encryption::StartTls {
             session = self.start_tls(session)?;
@@ -106,18 +114,24 @@ impl Client {
         Ok(session)
     }
 
-    /// Waits for the server's greeting.
-    fn greet(&self, session: &mut Session) -> Result<(), Undelivered> {
+    /// The session when its greeting begins to arrive. A server that stays silent is tried with TLS; if it does not answer,
+    /// a new connection waits for the greeting as long as it takes.
+    fn unless_silent(
+        &self,
+        mut session: Session,
+        connect: impl Fn() -> Result<Stream, Undelivered>,
+    ) -> Result<Session, Undelivered> {
         session.reader.get_mut().allow(self.silence);
-        let silent = session.reader.fill_buf().err();
-        if silent.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-            && let Ok(name) = server_name(&self.server)
-            && session.reader.get_ref().expects_tls(&name, SILENCE)
+        let failure = session.reader.fill_buf().err();
+        if failure.is_none_or(|error| error.kind() != io::ErrorKind::TimedOut) {
+            return Ok(session);
+        }
+        if let Ok(name) = server_name(&self.server)
+            && session.reader.into_inner().answers_tls(name, TLS_ANSWER)
         {
             return Err(no_reply("the greeting", NoReply::Tls));
         }
-        let greeting = session.reply("the greeting")?;
-        accept("the greeting", &greeting, 2)
+        Ok(Session::new(connect()?))
     }
 
     fn start_tls(&self, mut session: Session) -> Result<Session, Undelivered> {

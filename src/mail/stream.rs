@@ -82,18 +82,16 @@ impl Stream {
         socket.deadline = monotonic() + patience;
     }
 
-    /// Whether the server that this plain connection leads to answers a handshake of TLS, asked on another connection.
-    pub fn expects_tls(&self, name: &ServerName<'static>, patience: Duration) -> bool {
+    /// Whether the server answers a handshake of TLS. It ends the connection, since another server has got bytes that it
+    /// does not understand.
+    pub fn answers_tls(mut self, name: ServerName<'static>, patience: Duration) -> bool {
+        self.allow(patience);
         let begin = || {
-            let Stream::Plain(TimedSocket { socket, .. }) = self else {
-                return None;
-            };
             let config = trust::trusting_none().ok()?;
-            let mut tls = ClientConnection::new(config, name.clone()).ok()?;
-            let mut probe = Stream::connect(&[socket.peer_addr().ok()?], patience).ok()?;
-            tls.write_tls(&mut probe).ok()?;
+            let mut tls = ClientConnection::new(config, name).ok()?;
+            tls.write_tls(&mut self).ok()?;
             let mut start = [0];
-            probe.read_exact(&mut start).ok()?;
+            self.read_exact(&mut start).ok()?;
             // RFC 8446 §5.1: an alert or a handshake.
             Some(matches!(start[0], 21 | 22))
         };

@@ -324,20 +324,23 @@ fn a_reply_without_end_is_not_read_to_its_end() {
     server.join().expect("a server");
 }
 
+/// Reads the beginning of a TLS handshake (RFC 8446 §5.1).
+fn hear_handshake(socket: &mut impl Read) {
+    let mut record = [0; 5];
+    socket.read_exact(&mut record).expect("a record");
+    assert_eq!(record[..2], [22, 3]);
+}
+
 #[test]
 fn a_port_with_tls_is_told_before_the_patience_ends() {
     let (listener, address) = listener("127.0.0.1:0");
     let server = thread::spawn(move || {
-        // A TLS server: it says nothing until it has got the first record, here on the second connection.
-        let (silent, _) = listener.accept().expect("a client");
-        let (mut probing, _) = listener.accept().expect("a second connection");
-        let mut record = [0; 5];
-        probing.read_exact(&mut record).expect("a record");
-        assert_eq!(record[..2], [22, 3]);
-        probing
+        // A TLS server says nothing until it has got a handshake. This one serves one connection.
+        let (mut socket, _) = listener.accept().expect("a client");
+        hear_handshake(&mut socket);
+        socket
             .write_all(&[21, 3, 3, 0, 2, 2, 40])
             .expect("an alert");
-        drop(silent);
     });
     let mut client = client(&format!("smtp://{address}"));
     client.silence = Duration::from_millis(1);
@@ -347,15 +350,20 @@ fn a_port_with_tls_is_told_before_the_patience_ends() {
 }
 
 #[test]
-fn a_server_that_is_slow_to_greet_is_no_tls_server() {
+fn a_server_that_is_slow_to_greet_is_connected_to_again() {
     let (listener, address) = listener("127.0.0.1:0");
     let server = thread::spawn(move || {
-        let (mut slow, _) = listener.accept().expect("a client");
-        let (mut probing, _) = listener.accept().expect("a second connection");
-        probing.write_all(b"220 mail\r\n").expect("a greeting");
-        slow.write_all(b"421 busy\r\n").expect("a greeting");
+        let (mut first, _) = listener.accept().expect("a client");
+        hear_handshake(&mut first);
+        first.write_all(b"220 mail\r\n").expect("a greeting");
+        let (second, _) = listener.accept().expect("a second connection");
+        let mut second = BufReader::new(second);
+        second
+            .get_mut()
+            .write_all(b"421 busy\r\n")
+            .expect("a greeting");
         // Until the client has judged it.
-        while slow.read(&mut [0]).is_ok_and(|count| count > 0) {}
+        let _ = second.read_line(&mut String::new());
     });
     let mut client = client(&format!("smtp://{address}"));
     client.silence = Duration::from_millis(1);

@@ -209,7 +209,7 @@ fn a_mail_server_that_hangs_holds_up_nobody() {
     ask_for_reset(&server, "ann@example.org");
     server.client().refreshed(&ann.refresh);
     home.authd(&["user", "show", "ann@example.org"]).done();
-    // It waits for a greeting until now: nothing came, and it has not hung up.
+    // The letter still waits for a greeting.
     hanging.set_nonblocking(true).expect("a socket");
     let silence = hanging.peek(&mut [0]).map_err(|error| error.kind());
     assert_eq!(silence, Err(ErrorKind::WouldBlock));

@@ -18,7 +18,7 @@ use authd::service::{
     Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Sender, Session,
     Verification, Wanted,
 };
-use authd::store::{Options, Role, Store};
+use authd::store::{OpenError, Options, Role, Store};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::Connection;
@@ -523,14 +523,19 @@ fn start(
         role: Role::Server,
         max_size: terms.max_size,
     };
-    let store = Store::open(
-        &dir.join("authd.db"),
-        clock.clone(),
-        entropy.clone(),
-        options,
-    );
+    // A test beside this one that starts a program has a copy of the lock's descriptor between its fork and its exec.
+    let opened = (0..1_000_000).find_map(|_| {
+        let path = dir.join("authd.db");
+        match Store::open(&path, clock.clone(), entropy.clone(), options) {
+            Err(OpenError::AlreadyServed { .. }) => {
+                std::thread::yield_now();
+                None
+            }
+            opened => Some(opened),
+        }
+    });
     let authd = Authd::open(
-        store.expect("a database"),
+        opened.expect("no other server").expect("a database"),
         clock,
         entropy,
         Hasher::new(1 << 20, terms.hashing),

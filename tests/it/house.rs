@@ -130,7 +130,9 @@ fn is_only_for_tests(path: &str, declaring: &str) -> bool {
         .file_stem()
         .unwrap_or_default()
         .to_string_lossy();
-    declaring.contains(&format!("#[cfg(test)]\nmod {stem};"))
+    let declared = format!("mod {stem};");
+    let mut pairs = declaring.lines().zip(declaring.lines().skip(1));
+    pairs.any(|(above, line)| above == "#[cfg(test)]" && line.ends_with(&declared))
 }
 
 const LEAVES: [&str; 8] = [

@@ -1087,7 +1087,7 @@ mod tests {
     fn run_as_child(test: &str, place: &Place) -> (Option<i32>, String) {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args([
-                &format!("store::writer::tests::{test}"),
+                &format!("store::sqlite::writer::tests::{test}"),
                 "--exact",
                 "--nocapture",
             ])

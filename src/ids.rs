@@ -15,7 +15,7 @@ use uuid::{Builder, Uuid};
 
 use crate::clock::Timestamp;
 
-/// A text that is no UUID in its hyphenated lower-case form.
+/// A text that is no UUID in its hyphenated form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotAName;
 
@@ -97,10 +97,10 @@ macro_rules! names {
         impl FromStr for $name {
             type Err = NotAName;
 
-            /// Reads the hyphenated lower-case form only, so that one thing has one name.
+            /// Reads the hyphenated form in any case (RFC 9562 §4: output is lower case, input case-insensitive).
             fn from_str(text: &str) -> Result<$name, NotAName> {
                 match Uuid::try_parse(text) {
-                    Ok(id) if id.hyphenated().to_string() == text => Ok($name(id)),
+                    Ok(id) if id.hyphenated().to_string().eq_ignore_ascii_case(text) => Ok($name(id)),
                     _ => Err(NotAName),
                 }
             }
@@ -175,14 +175,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_in_its_one_form_only() {
+    fn a_name_is_read_hyphenated_and_in_any_case() {
         let id = SessionId::random([0xab; 16]);
         let text = id.to_string();
         assert_eq!(text.parse::<SessionId>().ok(), Some(id));
+        // RFC 9562 §4
+        assert_eq!(text.to_uppercase().parse::<SessionId>().ok(), Some(id));
         let plain = text.replace('-', "");
         let braced = format!("{{{text}}}");
         for other in [
-            text.to_uppercase(),
             plain,
             braced,
             format!("urn:uuid:{text}"),

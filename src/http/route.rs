@@ -44,6 +44,8 @@ pub struct Route {
     pub method: Method,
     /// The path; `{id}` stands for one segment.
     pub path: &'static str,
+    /// What a generated client calls it: the `operationId` of the OpenAPI document.
+    pub operation: &'static str,
     /// Who may, and what happens.
     pub guard: Guard,
     /// What it does, in a line.

@@ -17,7 +17,9 @@ fn right(route: &Route) -> Value {
         (_, "/v1/sessions") => json!({ "login": "nobody", "password": PASSWORD }),
         (_, "/v1/sessions/refresh") => json!({ "refresh_token": "ar_x" }),
         (Method::Patch, "/v1/account") => json!({ "name": "Ann" }),
-        (Method::Delete, "/v1/account") => json!({ "current_password": "wrong" }),
+        (Method::Delete, "/v1/account") | (_, "/v1/account/delete") => {
+            json!({ "current_password": "wrong" })
+        }
         (_, "/v1/account/password") => {
             json!({ "current_password": "wrong", "new_password": NEW_PASSWORD })
         }

@@ -1,7 +1,7 @@
 //! Accounts over HTTP: set-up, registration, and what an owner does with an account.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::http::api::problem::Problem;
 use crate::http::response::Response;
@@ -40,25 +40,33 @@ pub(in crate::http) struct Register {
     scope: Option<String>,
 }
 
-/// Changes to an account; what is absent stays, an empty text takes away.
+/// Changes to an account; what is absent stays, and null or an empty text takes away.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Change {
+pub(in crate::http) struct ChangeAccount {
     /// A new e-mail address; takes the current password, and a confirmation at both addresses where mail is on. The present
     /// one withdraws a change that waits.
-    email: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    email: Option<Option<String>>,
     /// A new username.
-    username: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    username: Option<Option<String>>,
     /// A new name.
-    name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    name: Option<Option<String>>,
     /// The current password.
     current_password: Option<String>,
+}
+
+/// Reads a member that is there, also where it is null; one that is absent stays `None` by its default.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The deletion of an account.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Delete {
+pub(in crate::http) struct DeleteAccount {
     /// The current password.
     current_password: String,
 }
@@ -123,16 +131,21 @@ pub(in crate::http) fn show(call: &Call<'_>, actor: &Actor) -> Result<Response, 
 }
 
 pub(in crate::http) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
-    let Change {
+    let ChangeAccount {
         email,
         username,
         name,
         current_password,
     } = call.json()?;
+    if email == Some(None) {
+        return Err(Problem::invalid_request(
+            "An account always has an e-mail address: `email` can't be null.",
+        ));
+    }
     let change = Profile {
-        email,
-        username,
-        name,
+        email: email.flatten(),
+        username: username.map(Option::unwrap_or_default),
+        name: name.map(Option::unwrap_or_default),
         current_password,
     };
     Ok(Response::json(
@@ -142,7 +155,7 @@ pub(in crate::http) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response
 }
 
 pub(in crate::http) fn delete(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
-    let body: Delete = call.json()?;
+    let body: DeleteAccount = call.json()?;
     call.authd
         .delete_own_account(actor, &body.current_password, &call.device)?;
     Ok(Response::new(204))

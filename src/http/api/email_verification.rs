@@ -7,10 +7,10 @@ use crate::http::api::problem::Problem;
 use crate::http::response::Response;
 use crate::http::route::Call;
 
-/// A wish for a link that proves an address.
+/// A request for a link that proves an address.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Request {
+pub(in crate::http) struct RequestEmailVerification {
     /// The e-mail address of the account.
     email: String,
 }
@@ -18,7 +18,7 @@ pub(in crate::http) struct Request {
 /// The proof of an address.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Confirm {
+pub(in crate::http) struct ConfirmEmailVerification {
     /// The token of the link.
     token: String,
     /// The password that was chosen, where the link completes a registration.
@@ -26,14 +26,14 @@ pub(in crate::http) struct Confirm {
 }
 
 pub(in crate::http) fn request(call: &Call<'_>) -> Result<Response, Problem> {
-    let body: Request = call.json()?;
+    let body: RequestEmailVerification = call.json()?;
     call.authd
         .request_email_verification(&body.email, &call.device)?;
     Ok(Response::new(202))
 }
 
 pub(in crate::http) fn confirm(call: &Call<'_>) -> Result<Response, Problem> {
-    let body: Confirm = call.json()?;
+    let body: ConfirmEmailVerification = call.json()?;
     call.authd
         .confirm_email(&body.token, body.password.as_deref(), &call.device)?;
     Ok(Response::new(204))

@@ -13,7 +13,7 @@ const USUAL: u32 = 50;
 
 /// What happened.
 #[derive(Serialize, JsonSchema)]
-pub(in crate::http) struct Events {
+pub(in crate::http) struct EventList {
     /// Newest first; ask with `before` set to the last one's `id` for more.
     events: Vec<Event>,
 }
@@ -21,7 +21,7 @@ pub(in crate::http) struct Events {
 pub(in crate::http) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let (before, limit) = read_page(call.request.query.as_deref().unwrap_or_default())?;
     let events = call.authd.own_events(actor, before, limit)?;
-    Ok(Response::json(200, &Events { events }))
+    Ok(Response::json(200, &EventList { events }))
 }
 
 /// Reads `before=ID&limit=N`, each at most once and in any order.

@@ -67,7 +67,8 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
             response("Refused; see `code`.", &refused),
         );
     }
-    let mut operation = json!({ "summary": route.summary, "responses": responses });
+    let mut operation =
+        json!({ "operationId": route.operation, "summary": route.summary, "responses": responses });
     if let Some(describe) = route.takes {
         operation["requestBody"] = json!({
             "required": true,
@@ -105,6 +106,16 @@ fn parameters(route: &Route) -> Vec<Value> {
             "name": "except", "in": "query", "description": "Keep the session that asks.",
             "schema": { "type": "string", "enum": ["current"] },
         })),
+        (Method::Get, "/v1/account/events") => parameters.extend([
+            json!({
+                "name": "before", "in": "query", "description": "Older than the event with this id.",
+                "schema": { "type": "integer", "format": "int64" },
+            }),
+            json!({
+                "name": "limit", "in": "query", "description": "How many; 50 if absent.",
+                "schema": { "type": "integer", "minimum": 1, "maximum": 1000 },
+            }),
+        ]),
         (Method::Post, "/v1/sessions/refresh") => parameters.push(json!({
             "name": "Idempotency-Key", "in": "header",
             "description": "Kept with the rotation: a retry with the same key is served for a day.",

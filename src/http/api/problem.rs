@@ -80,6 +80,7 @@ const fn title_of(status: u16) -> &'static str {
         422 => "Unprocessable Content",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
         _ => "Internal Server Error",
@@ -188,8 +189,18 @@ impl From<Error> for Problem {
 
 /// How the HTTP engine answers what never becomes a request.
 pub fn refusal(status: u16, code: &'static str, detail: &'static str) -> Response {
-    Problem::new(status, code, detail).respond("")
+    let problem = Problem {
+        retry_after: (status == 503).then_some(RETRY_OVERLOAD),
+        ..Problem::new(status, code, detail)
+    };
+    problem
+        .respond("")
+        .header("cache-control", "no-store")
+        .header("x-content-type-options", "nosniff")
 }
+
+/// When to try again after the engine had no connection or thread left, in seconds.
+const RETRY_OVERLOAD: u64 = 2;
 
 pub(in crate::http) fn server_error(request_id: &str) -> Response {
     let detail = "Something went wrong here. It was logged under the request's id.";

@@ -28,7 +28,7 @@ pub(in crate::http) struct Credentials {
 /// A refresh.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Refresh {
+pub(in crate::http) struct RefreshSession {
     /// The refresh token of the last answer.
     refresh_token: String,
 }
@@ -36,7 +36,7 @@ pub(in crate::http) struct Refresh {
 /// The name of a device.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Name {
+pub(in crate::http) struct NameSession {
     /// The name; null or empty takes it away.
     #[serde(deserialize_with = "Option::deserialize")]
     device_name: Option<String>,
@@ -44,13 +44,13 @@ pub(in crate::http) struct Name {
 
 /// Open sessions.
 #[derive(Serialize, JsonSchema)]
-pub(in crate::http) struct Sessions {
+pub(in crate::http) struct SessionList {
     sessions: Vec<Session>,
 }
 
 /// How many were ended.
 #[derive(Serialize, JsonSchema)]
-pub(in crate::http) struct Revoked {
+pub(in crate::http) struct RevokedSessions {
     revoked: usize,
 }
 
@@ -71,7 +71,7 @@ pub(in crate::http) fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
 }
 
 pub(in crate::http) fn refresh(call: &Call<'_>) -> Result<Response, Problem> {
-    let body: Refresh = call.json()?;
+    let body: RefreshSession = call.json()?;
     let mut keys = call.request.headers_all("idempotency-key");
     let key = keys.next();
     if keys.next().is_some() {
@@ -85,11 +85,11 @@ pub(in crate::http) fn refresh(call: &Call<'_>) -> Result<Response, Problem> {
 
 pub(in crate::http) fn list(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
     let sessions = call.authd.sessions(actor)?;
-    Ok(Response::json(200, &Sessions { sessions }))
+    Ok(Response::json(200, &SessionList { sessions }))
 }
 
 pub(in crate::http) fn name(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
-    let body: Name = call.json()?;
+    let body: NameSession = call.json()?;
     let session = call
         .authd
         .name_session(actor, id(call)?, body.device_name.as_deref())?;
@@ -120,7 +120,7 @@ pub(in crate::http) fn end_all(call: &Call<'_>, actor: &Actor) -> Result<Respons
     let revoked = call
         .authd
         .end_sessions(actor, except_current, &call.device)?;
-    Ok(Response::json(200, &Revoked { revoked }))
+    Ok(Response::json(200, &RevokedSessions { revoked }))
 }
 
 fn id(call: &Call<'_>) -> Result<SessionId, Error> {

@@ -551,11 +551,14 @@ impl std::error::Error for ConfigError {}
 ///
 /// A named file that can't be read or is not TOML, a key that does not exist, a value outside its
 /// bounds, and values that contradict each other. The first mistake is told.
-pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
+pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
     let mut sources = Sources {
         given: BTreeMap::new(),
         memory: inputs.memory,
+        unknown: Vec::new(),
     };
+    // Compose hands a variable that is not set on as an empty one.
+    inputs.environment.retain(|(_, value)| !value.is_empty());
     // Weakest first: what comes later replaces what was there.
     let file = find_file(&inputs)?;
     if let Some((path, bytes)) = &file {
@@ -566,7 +569,8 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
 
     let (mut config, settings) = sources.read_all()?;
     sources.check_together(&config)?;
-    config.warnings = warnings(&config);
+    config.warnings = sources.unknown;
+    config.warnings.extend(warnings(&config));
     Ok(Loaded {
         config,
         settings,
@@ -581,6 +585,10 @@ const VARIABLE_PREFIX: &str = "AUTHD_";
 /// The one variable that is not a setting: it names the file.
 const FILE_VARIABLE: &str = "AUTHD_CONFIG";
 
+/// Settings that may hold a secret: each can be read from a file that `AUTHD_<KEY>_FILE` names, as container platforms
+/// mount secrets.
+const SECRET_KEYS: [&str; 1] = ["mail"];
+
 /// Computes a default from other settings or from the machine.
 type Derive = fn(&Sources) -> Result<String, ConfigError>;
 
@@ -589,6 +597,8 @@ type Derive = fn(&Sources) -> Result<String, ConfigError>;
 struct Sources {
     given: BTreeMap<&'static str, Given>,
     memory: Option<u64>,
+    /// Warnings about variables that are no setting: other programs may have set them.
+    unknown: Vec<String>,
 }
 
 /// A value as somebody gave it.
@@ -665,12 +675,24 @@ impl Sources {
             let known = KEYS.iter().find(|key| key.variable() == *variable);
             if let Some(key) = known {
                 self.add_text(key, value, Source::Environment(variable.clone()));
+            } else if let Some(key) = secret_of(name) {
+                if environment
+                    .iter()
+                    .any(|(other, _)| *other == key.variable())
+                {
+                    return Err(ConfigError(format!(
+                        "{variable} and {} are both set.\nUnset one of them.",
+                        key.variable()
+                    )));
+                }
+                let text = read_secret(variable, Path::new(value))?;
+                self.add_text(key, &text, Source::Environment(variable.clone()));
             } else if variable != FILE_VARIABLE && !is_service_link(variable, value) {
                 let advice = suggest(&name.to_ascii_lowercase(), Key::variable);
-                return Err(ConfigError(format!(
-                    "{} in the environment: unknown key.\n{advice}",
+                self.unknown.push(format!(
+                    "{} in the environment is no setting, and is not used. {advice}",
                     echo(variable)
-                )));
+                ));
             }
         }
         Ok(())
@@ -948,6 +970,30 @@ fn line_of(bytes: &[u8], offset: usize) -> usize {
 
 fn find_key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+/// The setting that `name` (`MAIL_FILE`) gives the file of.
+fn secret_of(name: &str) -> Option<&'static Key> {
+    let key = name.strip_suffix("_FILE")?.to_ascii_lowercase();
+    find_key(&key).filter(|key| SECRET_KEYS.contains(&key.name))
+}
+
+/// Reads a setting from the file that a variable names; one line break at its end is not part of it.
+fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigError> {
+    let bytes = read_file(path).map_err(|error| {
+        ConfigError(format!(
+            "{variable} in the environment: can't read {}: {error}.\nName a file that this user can read.",
+            path.display()
+        ))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        ConfigError(format!(
+            "{variable} in the environment: {} is not valid UTF-8.",
+            path.display()
+        ))
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 /// Names the key that was probably meant, in the spelling of its source; all of them where none is
@@ -1758,23 +1804,56 @@ mod tests {
         for (file, parts) in rows {
             refused(from_file(file), &parts);
         }
-        let environment = [("AUTHD_LISTEN_ADDR", "x")];
-        let loaded = from_environment(&environment);
-        refused(
-            loaded,
-            &[
-                "AUTHD_LISTEN_ADDR in the environment",
-                "Did you mean AUTHD_LISTEN?",
-            ],
-        );
-        for variable in ["AUTHD_", "AUTHD_listen", "AUTHD_PORT"] {
-            let environment = [(variable, "127.0.0.1:80")];
-            let loaded = from_environment(&environment);
-            refused(loaded, &[variable, "AUTHD_LISTEN"]);
-        }
         refused(
             from_flags(&[("lisen", "x")]),
             &["lisen", "Did you mean listen?"],
+        );
+    }
+
+    #[test] // the `.env` of a compose file has variables of its own (AUTHD_VERSION, AUTHD_TAG)
+    fn an_unknown_variable_is_a_warning_with_the_nearest() {
+        for variable in ["AUTHD_LISTEN_ADDR", "AUTHD_listen", "AUTHD_PORT"] {
+            let environment = [(variable, "127.0.0.1:80")];
+            let loaded = from_environment(&environment).expect("settings");
+            let warned = loaded.config.warnings.join("\n");
+            assert!(warned.contains(variable), "{warned}");
+            assert!(warned.contains("AUTHD_LISTEN"), "{warned}");
+        }
+    }
+
+    #[test] // fault 10: compose hands a variable that is not set on as an empty one
+    fn an_empty_variable_is_unset() {
+        for variable in [
+            "AUTHD_MAIL",
+            "AUTHD_LISTEN",
+            "AUTHD_TRUSTED_PROXIES",
+            "AUTHD_CONFIG",
+        ] {
+            let loaded = from_environment(&[(variable, "")]).expect("settings");
+            assert!(loaded.config.warnings.is_empty());
+            assert!(
+                loaded
+                    .settings
+                    .iter()
+                    .all(|setting| !matches!(setting.source, Source::Environment(_)))
+            );
+        }
+    }
+
+    #[test] // container platforms mount secrets as files
+    fn a_setting_with_a_secret_can_come_from_a_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("mail");
+        fs::write(&file, "smtp://ann:word@mail.example.org\n").expect("a file");
+        let path = file.to_str().expect("a path");
+        let both = [("AUTHD_MAIL_FILE", path), ("AUTHD_MAIL", "off")];
+        refused(from_environment(&both), &["AUTHD_MAIL_FILE", "both set"]);
+        let loaded = from_environment(&[("AUTHD_MAIL_FILE", path)]).expect("settings");
+        assert!(loaded.config.mail != Route::Off);
+        let missing = [("AUTHD_MAIL_FILE", "/nowhere/mail")];
+        refused(
+            from_environment(&missing),
+            &["AUTHD_MAIL_FILE", "/nowhere/mail"],
         );
     }
 
@@ -2266,6 +2345,7 @@ mod tests {
     /// The error of a file, if any, must be fit to be shown.
     fn judge(bytes: &[u8]) {
         let mut sources = Sources {
+            unknown: Vec::new(),
             given: BTreeMap::new(),
             memory: None,
         };

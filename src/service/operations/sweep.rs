@@ -155,8 +155,9 @@ fn delete_dead(tx: &Tx<'_>, keys: &[SessionKey], idle: Duration) -> Result<usize
     Ok(deleted)
 }
 
-/// The sessions after row `from` up to row `to` that ended an hour ago, or that are over and have no refresh family that goes
-/// on: a family of an app may outlive the session's own end.
+/// The sessions after row `from` up to row `to` that ended an hour ago, or that are over by time and have no refresh family
+/// that goes on: a family of an app may outlive the session's own end. In a session that was ended, its families tell when it
+/// was used last.
 fn dead_sessions(
     tx: &ReadTx<'_>,
     from: i64,
@@ -166,7 +167,7 @@ fn dead_sessions(
     let rows: Vec<(SessionKey, Liveness, Option<Timestamp>, bool)> = tx.rows(
         concat!(
             "SELECT s.id, ", liveness_columns!(), ", s.ended_at, EXISTS (SELECT 1 FROM refresh_family f \
-                 WHERE f.session_id = s.id AND f.revoked_at IS NULL AND f.expires_at > ?3 AND f.rotated_at > ?4) \
+                 WHERE f.session_id = s.id AND (f.revoked_at IS NULL OR s.ended_at IS NOT NULL) AND f.expires_at > ?3 AND f.rotated_at > ?4) \
              FROM session s JOIN account a ON a.id = s.account_id WHERE s.id > ?1 AND s.id <= ?2"
         ),
         params![from, to, tx.now, tx.now.minus(idle)],
@@ -176,11 +177,10 @@ fn dead_sessions(
         },
     )?;
     let long_ago = tx.now.minus(KEEP_ENDED);
-    let is_dead =
-        |liveness: &Liveness, ended_at: Option<Timestamp>, has_family: bool| match ended_at {
-            Some(at) => at < long_ago,
-            None => !has_family && tx.now >= liveness.ends_at(idle),
-        };
+    let is_dead = |liveness: &Liveness, ended_at: Option<Timestamp>, has_family: bool| {
+        let is_over = !has_family && tx.now >= liveness.ends_at(idle);
+        is_over || ended_at.is_some_and(|at| at < long_ago)
+    };
     let dead = rows
         .into_iter()
         .filter(|(_, liveness, ended_at, has_family)| is_dead(liveness, *ended_at, *has_family));

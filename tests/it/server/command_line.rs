@@ -470,8 +470,8 @@ fn mistakes_are_told_with_their_exit_code() {
     assert!(!home.db().exists());
     let mut misspelt = home.command(crate::wire::AUTHD, &["config"]);
     misspelt.env("AUTHD_REPLAY_WINDOWS", "1s");
-    let said = crate::wire::Ran::of(misspelt, "").refused(78);
-    assert!(said.contains("Did you mean AUTHD_REPLAY_WINDOW?"), "{said}");
+    // Another program may have set it: a warning, and not the end.
+    crate::wire::Ran::of(misspelt, "").done();
     // An address that somebody has.
     let server = home.serve();
     let taken = server.address.to_string();

@@ -15,7 +15,7 @@ use uuid::{Builder, Uuid};
 
 use crate::clock::Timestamp;
 
-/// A text that is no UUID in its hyphenated lower-case form.
+/// A text that is no UUID in its hyphenated form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotAName;
 
@@ -97,10 +97,12 @@ macro_rules! names {
         impl FromStr for $name {
             type Err = NotAName;
 
-            /// Reads the hyphenated lower-case form only, so that one thing has one name.
+            /// Reads the hyphenated form in either case (RFC 9562 §4), and no other form: no braces, no `urn:uuid:`.
             fn from_str(text: &str) -> Result<$name, NotAName> {
                 match Uuid::try_parse(text) {
-                    Ok(id) if id.hyphenated().to_string() == text => Ok($name(id)),
+                    Ok(id) if id.hyphenated().to_string().eq_ignore_ascii_case(text) => {
+                        Ok($name(id))
+                    }
                     _ => Err(NotAName),
                 }
             }
@@ -175,14 +177,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_in_its_one_form_only() {
+    fn a_name_is_read_in_its_hyphenated_form_only() {
         let id = SessionId::random([0xab; 16]);
         let text = id.to_string();
         assert_eq!(text.parse::<SessionId>().ok(), Some(id));
+        // RFC 9562 §4: in either case on input. Some platforms write UUIDs in capitals.
+        assert_eq!(text.to_uppercase().parse::<SessionId>().ok(), Some(id));
         let plain = text.replace('-', "");
         let braced = format!("{{{text}}}");
         for other in [
-            text.to_uppercase(),
             plain,
             braced,
             format!("urn:uuid:{text}"),

@@ -17,7 +17,7 @@
 //! | settings | [`config`] |
 //! | the logic | [`service`] |
 //! | the database | [`store`] |
-//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`] |
+//! | leaves | [`clock`], [`entropy`], [`ids`], [`ip_prefix`], [`secret`], [`password`], [`mail`] |
 //!
 //! `cli` stands on `http`, `service`, `config` and (to open it) `store`; `http` on `service` and never on `store`; `service` on
 //! `store` and the leaves; leaves on leaves. Only [`store`] names SQLite, only `http::server` names the HTTP engine,
@@ -48,6 +48,7 @@ pub mod config;
 pub mod entropy;
 pub mod http;
 pub mod ids;
+pub mod ip_prefix;
 pub mod mail;
 pub mod password;
 pub mod secret;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
+use crate::ip_prefix::customer_prefix;
 use crate::secret::TagKey;
 use crate::service::{Code, Error};
 use crate::store::{Broken, ReadTx, Tx, params};
@@ -112,18 +113,11 @@ impl Subject<'_> {
     }
 }
 
-/// How an address is counted: IPv6 by /64, which is what one customer gets. Whoever comes over loopback stands for
-/// others (a proxy that is not declared, an application that signs its own users in) and is not counted: one failing
-/// user must not lock out the rest.
+/// How an address is counted: an IPv6 address by the prefix that one customer gets. An address on loopback is not
+/// counted. It stands for others (a proxy that is not declared, an application that signs its own users in), and the
+/// failures of one user must not lock out the rest.
 fn network(ip: IpAddr) -> Option<String> {
-    match ip {
-        _ if ip.is_loopback() => None,
-        IpAddr::V4(ip) => Some(ip.to_string()),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Some(format!("{a:x}:{b:x}:{c:x}:{d:x}"))
-        }
-    }
+    (!ip.is_loopback()).then(|| customer_prefix(ip).to_string())
 }
 
 /// Until when `subject` has to wait; `None` if it may try.

@@ -24,8 +24,7 @@ use std::time::Duration;
 
 use authd::clock::Clock;
 use authd::entropy::Entropy;
-use authd::http::message::{Method, Request, Response};
-use authd::http::{App, Settings, refusal};
+use authd::http::{App, HttpCode, Method, Refusal, Request, Response, Settings};
 use authd::password::{self, Hasher, Params};
 use authd::service::{Authd, Policy, Registration, Verification};
 use authd::store::{Options, Role, Store};
@@ -35,6 +34,11 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Largest body that is read, in bytes: as in `authd serve`.
 const LARGEST_BODY: u64 = 64 * 1024;
+
+const BODY_REFUSED: Refusal = Refusal::new(
+    HttpCode::BodyTooLarge,
+    "The request's body is too large, or ended too early.",
+);
 
 /// Requests that are answered at a time.
 pub const THREADS: usize = 8;
@@ -117,17 +121,14 @@ fn answer(app: &App, request: &mut tiny_http::Request) -> Response {
     }
     match to_authd(request) {
         Ok(request) => app.handle(&request),
-        Err(_) => refusal(
-            413,
-            "body_too_large",
-            "The request's body is too large or broken off.",
-        ),
+        Err(_) => app.refuse(&BODY_REFUSED, None),
     }
 }
 
 /// The request as authd's handlers see it.
 fn to_authd(request: &mut tiny_http::Request) -> io::Result<Request> {
-    let method = Method::from_name(request.method().as_str());
+    let method = Method::from_bytes(request.method().as_str().as_bytes());
+    let method = method.map_err(io::Error::other)?;
     let mut taken = Request::new(method, request.url());
     if let Some(peer) = request.remote_addr() {
         taken = taken.with_peer(peer.ip());

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::message::Request;
+use super::request::Request;
 
 /// The client's address.
 pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
@@ -51,7 +51,7 @@ pub(crate) fn read(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::message::Method;
+    use http::Method;
 
     fn seen(peer: &str, forwarded: &[&str]) -> String {
         seen_raw(peer, forwarded.iter().map(|field| field.as_bytes()))
@@ -62,7 +62,7 @@ mod tests {
             "10.0.0.0/8".parse().expect("a net"),
             "2001:db8::/32".parse().expect("a net"),
         ];
-        let request = Request::new(Method::Get, "/").with_peer(peer.parse().expect("an address"));
+        let request = Request::new(Method::GET, "/").with_peer(peer.parse().expect("an address"));
         let request = forwarded.fold(request, |request, value| {
             request.with_header("X-Forwarded-For", value)
         });

@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use authd::http::message::{Method, Request, Response};
 use authd::http::server::{Drained, Limits, Server, Stop};
+use authd::http::{HttpCode, Request, Response};
 
 /// Far beyond every deadline under test: a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,7 +110,7 @@ fn handle(request: &Request, gate: &Gate) -> Response {
         "/echo" => Response::text(
             200,
             &format!(
-                "{:?} {} {:?} {}",
+                "{} {} {:?} {}",
                 request.method,
                 request.peer,
                 request.query,
@@ -135,7 +135,7 @@ fn handle(request: &Request, gate: &Gate) -> Response {
             gate.pass();
             Response::text(200, "waited")
         }
-        _ if request.method == Method::Other => Response::new(405),
+        _ if request.method.as_str() == "BREW" => Response::new(405),
         _ => Response::text(404, &request.path),
     }
 }
@@ -522,7 +522,7 @@ fn a_request_in_single_bytes_is_understood() {
         client.send([byte]);
     }
     for _ in 0..2 {
-        assert_eq!(client.answer().body, "Post 127.0.0.1 Some(\"a=b\") hello");
+        assert_eq!(client.answer().body, "POST 127.0.0.1 Some(\"a=b\") hello");
     }
 }
 
@@ -577,7 +577,7 @@ fn a_client_that_has_said_everything_still_hears() {
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(client.answer().body, "Post 127.0.0.1 None hi");
+    assert_eq!(client.answer().body, "POST 127.0.0.1 None hi");
     assert_eq!(client.answer().body, "ok");
     client.ends();
 }
@@ -607,7 +607,7 @@ fn a_continue_comes_before_the_body_does() {
             "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
         );
         assert_eq!(client.answer().status, 100);
-        assert_eq!(client.send("hi").answer().body, "Post 127.0.0.1 None hi");
+        assert_eq!(client.send("hi").answer().body, "POST 127.0.0.1 None hi");
     }
 }
 
@@ -891,20 +891,30 @@ fn stopped_before_it_runs_it_returns_at_once() {
 }
 
 #[test]
-fn refusals_are_worded_by_whom_the_server_was_given() {
+fn the_application_words_the_refusals_of_the_server() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default())
         .unwrap()
-        .with_refuse(|status, code, _| Response::text(status, &format!("no: {code}")));
+        .with_refuse(|refusal, request| {
+            assert_eq!(refusal.code, HttpCode::MalformedRequest);
+            let path = request.map_or("nothing", |request| &request.path);
+            Response::text(400, &format!("refused: {path}"))
+        });
     let address = server.local_addr();
     let stop = Stop::new();
     let running = thread::spawn({
         let stop = stop.clone();
         move || server.run(|_| Response::new(200), stop).unwrap()
     });
-    let mut client = Client::connect(address);
-    client.send("GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer().body, "no: malformed_request");
-    client.ends();
+    // Without a Host, and without anything that can be read.
+    for (sent, answer) in [
+        ("GET /a HTTP/1.1\r\n\r\n", "refused: /a"),
+        ("GET /a\r\n\r\n", "refused: nothing"),
+    ] {
+        let mut client = Client::connect(address);
+        client.send(sent);
+        assert_eq!(client.answer().body, answer);
+        client.ends();
+    }
     stop.stop();
     running.join().unwrap();
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use authd::http::message::Method;
+use authd::http::Method;
 use authd::service::{NewInvitation, Registration, Wanted};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -370,7 +370,7 @@ impl Run {
                 if let Some(at) = self.pick(*index) {
                     let target = "/v1/sessions?except=current";
                     let device = self.device(at);
-                    let answer = self.t.with_token(&device, Method::Delete, target).send();
+                    let answer = self.t.with_token(&device, Method::DELETE, target).send();
                     if self.honoured(at, answer.status, 200) {
                         self.model.end(|family| family.session != device.session);
                     }

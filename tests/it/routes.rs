@@ -2,31 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use authd::http::message::Method;
-use authd::http::routes;
-use authd::http::{DOCTOR_PATH, Guard, Route};
+use authd::http::{Access, DOCTOR_PATH, Method, Route, Surface, routes};
 use authd::secret::TagKey;
 use serde_json::{Value, json};
 
 use crate::harness::*;
 
-const METHODS: [(Method, &str); 8] = [
-    (Method::Get, "GET"),
-    (Method::Head, "HEAD"),
-    (Method::Post, "POST"),
-    (Method::Put, "PUT"),
-    (Method::Patch, "PATCH"),
-    (Method::Delete, "DELETE"),
-    (Method::Options, "OPTIONS"),
-    (Method::Other, "BREW"),
-];
+/// Every method that has a route, and two that have none.
+fn methods() -> [Method; 8] {
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        brew(),
+    ]
+}
 
-fn name(method: Method) -> &'static str {
-    METHODS
-        .iter()
-        .find(|(known, _)| *known == method)
-        .expect("a method")
-        .1
+/// A method that no route has.
+fn brew() -> Method {
+    Method::from_bytes(b"BREW").expect("a method")
 }
 
 fn path(route: &Route) -> String {
@@ -49,11 +47,14 @@ fn every_guarded_route_refuses_whoever_is_not_signed_in() {
     let expired = t.sign_in_on(PHONE, "ann");
     t.clock.advance(minutes(10));
     let bob = t.sign_in("bob");
-    let guarded: Vec<&Route> = routes().iter().filter(|route| route.is_guarded()).collect();
+    let guarded: Vec<&Route> = routes()
+        .iter()
+        .filter(|route| route.takes_access_token())
+        .collect();
     assert!(guarded.len() >= 8);
     t.unchanged(|| {
         for route in guarded {
-            let ask = || t.ask(route.method, &path(route)).json(&some_body());
+            let ask = || t.ask(route.method.clone(), &path(route)).json(&some_body());
             let nobody = ask().send();
             assert_eq!(
                 nobody.refused("invalid_token")["status"],
@@ -92,8 +93,8 @@ fn every_guarded_route_refuses_whoever_is_not_signed_in() {
 fn the_public_routes_are_these() {
     let public: Vec<String> = routes()
         .iter()
-        .filter(|route| matches!(route.guard, Guard::Public(_)))
-        .map(|route| format!("{} {}", name(route.method), route.path))
+        .filter(|route| route.guard.access() == Access::Public)
+        .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     assert_eq!(
         public,
@@ -124,7 +125,7 @@ fn the_public_routes_are_these() {
 fn what_a_doctor_may_ask_is_not_there_for_anybody_else() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
-    let nothing = t.ask(Method::Get, "/nowhere").send();
+    let nothing = t.ask(Method::GET, "/nowhere").send();
     for token in [
         "",
         "x",
@@ -133,7 +134,7 @@ fn what_a_doctor_may_ask_is_not_there_for_anybody_else() {
         &ann.access,
         &ann.refresh,
     ] {
-        let answer = t.ask(Method::Get, DOCTOR_PATH).bearer(token).send();
+        let answer = t.ask(Method::GET, DOCTOR_PATH).bearer(token).send();
         answer.refused("not_found");
         assert_eq!(answer.status, nothing.status);
     }
@@ -142,7 +143,7 @@ fn what_a_doctor_may_ask_is_not_there_for_anybody_else() {
         .query_row("SELECT tag_key FROM server", [], |row| row.get(0))
         .expect("a key");
     let key = TagKey::from_bytes(key.try_into().expect("32 bytes"));
-    let ask = |pass: &str| t.ask(Method::Get, DOCTOR_PATH).bearer(pass).send().status;
+    let ask = |pass: &str| t.ask(Method::GET, DOCTOR_PATH).bearer(pass).send().status;
     t.unchanged(|| {
         let pass = key.pass(t.clock.wall().plus(minutes(1)));
         assert_eq!(ask(&pass), 200);
@@ -162,33 +163,56 @@ fn a_wrong_method_is_answered_with_the_right_ones() {
     t.unchanged(|| {
         for route in routes() {
             let path = path(route);
-            let of_path = routes().iter().filter(|other| {
-                other.path == route.path
-                    || (other.path.ends_with("{id}")
-                        && path.starts_with("/v1/sessions/")
-                        && path != "/v1/sessions/refresh")
-                    || (path == "/v1/sessions/refresh" && other.path == "/v1/sessions/{id}")
-            });
-            let mut right: BTreeSet<&str> = of_path.map(|route| name(route.method)).collect();
+            let of_path = routes().iter().filter(|other| other.path == route.path);
+            let mut right: BTreeSet<&str> = of_path.map(|other| other.method.as_str()).collect();
             if right.contains("GET") {
                 right.insert("HEAD");
             }
-            for (method, called) in METHODS {
-                if right.contains(called) || method == Method::Options {
+            for method in methods() {
+                if right.contains(method.as_str()) || method == Method::OPTIONS {
                     continue;
                 }
-                let answer = t.with_token(&ann, method, &path).send();
-                assert_eq!(answer.status, 405, "{called} {path}");
-                answer.refused("method_not_allowed");
+                let answer = t.with_token(&ann, method.clone(), &path).send();
+                assert_eq!(answer.status, 405, "{method} {path}");
                 let allowed = answer.header("allow").expect("RFC 9110 §10.2.1");
-                assert_eq!(
-                    allowed.split(", ").collect::<BTreeSet<_>>(),
-                    right,
-                    "{path}"
-                );
+                let allowed: BTreeSet<_> = allowed.split(", ").collect();
+                assert_eq!(allowed, right, "{path}");
+                if route.surface == Surface::Api {
+                    answer.refused("method_not_allowed");
+                }
             }
         }
     });
+}
+
+#[test]
+fn the_methods_of_a_session_are_not_those_of_a_path_beside_it() {
+    let t = Harness::new();
+    let allowed = |method, path| {
+        let answer = t.ask(method, path).send();
+        assert_eq!(answer.status, 405, "{path}");
+        answer.header("allow").expect("the methods").to_owned()
+    };
+    assert_eq!(allowed(Method::PUT, "/v1/sessions/refresh"), "POST");
+    assert_eq!(allowed(Method::DELETE, "/v1/sessions/refresh"), "POST");
+    assert_eq!(allowed(Method::PATCH, "/v1/sessions/current"), "DELETE");
+    assert_eq!(allowed(Method::PUT, "/v1/sessions/x"), "PATCH, DELETE");
+}
+
+#[test]
+fn an_error_on_a_page_is_text_that_says_what_to_do() {
+    let t = Harness::new();
+    let answer = t.ask(Method::POST, "/reset?token=secret").send();
+    assert_eq!(answer.status, 405);
+    let kind = answer.header("content-type");
+    assert_eq!(kind, Some("text/plain; charset=utf-8"));
+    let id = answer.header("x-request-id").expect("an id");
+    assert_eq!(
+        answer.text(),
+        format!(
+            "405 Method Not Allowed\n\nThis path takes GET, HEAD.\n\nThe request's id is {id}.\n"
+        )
+    );
 }
 
 #[test] // RFC 9110 §9.3.2; req 40
@@ -196,12 +220,12 @@ fn head_is_get_and_neither_changes_anything() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     t.unchanged(|| {
-        let gets = routes().iter().filter(|route| {
-            route.method == Method::Get && !matches!(route.guard, Guard::Doctor(_))
-        });
+        let gets = routes()
+            .iter()
+            .filter(|route| route.method == Method::GET && route.guard.access() != Access::Doctor);
         for route in gets {
-            let get = t.with_token(&ann, Method::Get, &path(route)).send();
-            let head = t.with_token(&ann, Method::Head, &path(route)).send();
+            let get = t.with_token(&ann, Method::GET, &path(route)).send();
+            let head = t.with_token(&ann, Method::HEAD, &path(route)).send();
             assert_eq!(get.status, 200, "{}", route.path);
             assert_eq!(head.status, 200, "{}", route.path);
             let without_id = |answer: &Answer| {
@@ -233,7 +257,7 @@ fn what_is_not_a_path_is_not_found() {
             "/v1/sessions/a/b",
             "*",
         ] {
-            let answer = t.with_token(&ann, Method::Get, odd).send();
+            let answer = t.with_token(&ann, Method::GET, odd).send();
             assert!(
                 matches!(answer.status, 404 | 405),
                 "{odd:?} {}",
@@ -285,18 +309,18 @@ fn every_answer_carries_the_protecting_headers() {
     };
     for route in routes() {
         // Not the ones that would end the session that asks.
-        let asks = match (route.method, route.is_guarded()) {
-            (Method::Delete, _) => t.ask(route.method, &path(route)),
-            _ => t.with_token(&ann, route.method, &path(route)),
+        let asks = match route.method {
+            Method::DELETE => t.ask(Method::DELETE, &path(route)),
+            _ => t.with_token(&ann, route.method.clone(), &path(route)),
         };
         check(
             asks.header("origin", "https://evil.example").send(),
             route.path,
         );
-        check(t.ask(Method::Other, &path(route)).send(), route.path);
-        check(t.ask(Method::Options, &path(route)).send(), route.path);
+        check(t.ask(brew(), &path(route)).send(), route.path);
+        check(t.ask(Method::OPTIONS, &path(route)).send(), route.path);
     }
-    check(t.ask(Method::Get, "/nowhere").send(), "/nowhere");
+    check(t.ask(Method::GET, "/nowhere").send(), "/nowhere");
     check(t.sign_out(&ann), "a sign-out");
 }
 
@@ -305,7 +329,7 @@ fn only_listed_origins_may_read_answers() {
     let app = "https://app.example.org";
     let t = Harness::with(|terms| terms.settings.cors_origins = vec![app.to_owned()]);
     let ask = |origin: &str| {
-        t.ask(Method::Get, "/healthz")
+        t.ask(Method::GET, "/healthz")
             .header("origin", origin)
             .send()
     };
@@ -333,7 +357,7 @@ fn only_listed_origins_may_read_answers() {
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
     let preflight = |origin: &str, path: &str| {
-        t.ask(Method::Options, path)
+        t.ask(Method::OPTIONS, path)
             .header("origin", origin)
             .header("access-control-request-method", "DELETE")
             .send()
@@ -423,7 +447,7 @@ fn no_header_changes_the_servers_name() {
     let t = Harness::new();
     t.authd().open_setup().expect("a link").expect("no admin");
     let ask = |path| {
-        t.ask(Method::Get, path)
+        t.ask(Method::GET, path)
             .header("host", "evil.example")
             .header("x-forwarded-host", "evil.example")
             .header("x-forwarded-proto", "http")
@@ -440,7 +464,7 @@ fn no_header_changes_the_servers_name() {
 fn the_set_up_page_echoes_nothing_but_a_token() {
     let t = Harness::new();
     let link = t.authd().open_setup().expect("a link").expect("no admin");
-    let page = |query: &str| t.ask(Method::Get, &format!("/setup?token={query}")).send();
+    let page = |query: &str| t.ask(Method::GET, &format!("/setup?token={query}")).send();
     let shown = page(&link.token);
     assert!(shown.text().contains(&link.token));
     assert_eq!(
@@ -474,7 +498,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn the_openapi_document_lists_exactly_the_routes() {
     let t = Harness::new();
-    let document = t.ask(Method::Get, "/openapi.json").send().gives(200);
+    let document = t.ask(Method::GET, "/openapi.json").send().gives(200);
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["servers"][0]["url"], ISSUER);
     let mut listed = BTreeSet::new();
@@ -483,22 +507,16 @@ fn the_openapi_document_lists_exactly_the_routes() {
             listed.insert(format!("{} {path}", method.to_uppercase()));
             let guarded = operation.get("security").is_some();
             let route = routes().iter().find(|route| {
-                route.path == path && name(route.method).eq_ignore_ascii_case(method)
+                route.path == path && route.method.as_str().eq_ignore_ascii_case(method)
             });
             let route = route.expect("a route");
-            assert_eq!(guarded, route.is_guarded(), "{method} {path}");
-            assert_eq!(
-                operation.get("requestBody").is_some(),
-                route.takes.is_some()
-            );
+            assert_eq!(guarded, route.takes_access_token(), "{method} {path}");
+            assert_eq!(operation.get("requestBody").is_some(), route.takes_body());
             let mut statuses: BTreeSet<u16> = route.refuses.iter().copied().collect();
-            statuses.extend([route.gives.0, 503]);
+            statuses.extend(route.answers.iter().map(|answer| answer.status));
+            statuses.insert(503);
             if guarded {
                 statuses.insert(401);
-            }
-            if (method.as_str(), path.as_str()) == ("post", "/v1/accounts") {
-                // Where a registration waits for the proof of its address.
-                statuses.insert(202);
             }
             let described = operation["responses"].as_object().expect("responses");
             let described: BTreeSet<u16> = described
@@ -510,7 +528,7 @@ fn the_openapi_document_lists_exactly_the_routes() {
     }
     let routes: BTreeSet<String> = routes()
         .iter()
-        .map(|route| format!("{} {}", name(route.method), route.path))
+        .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     assert_eq!(listed, routes);
     let mut targets = BTreeSet::new();
@@ -584,7 +602,7 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
 #[test] // what is answered is what is described
 fn answers_have_the_form_that_the_document_says() {
     let t = Harness::new();
-    let document = t.ask(Method::Get, "/openapi.json").send().gives(200);
+    let document = t.ask(Method::GET, "/openapi.json").send().gives(200);
     let ann = t.sign_in("ann");
     let check = |method: &str, path: &str, answer: Answer| {
         let response = &document["paths"][path][method]["responses"][answer.status.to_string()];
@@ -613,34 +631,34 @@ fn answers_have_the_form_that_the_document_says() {
     check(
         "get",
         "/v1/sessions",
-        t.with_token(&ann, Method::Get, "/v1/sessions").send(),
+        t.with_token(&ann, Method::GET, "/v1/sessions").send(),
     );
     check(
         "get",
         "/v1/account",
-        t.with_token(&ann, Method::Get, "/v1/account").send(),
+        t.with_token(&ann, Method::GET, "/v1/account").send(),
     );
     check(
         "get",
         "/v1/account",
-        t.ask(Method::Get, "/v1/account").send(),
+        t.ask(Method::GET, "/v1/account").send(),
     );
     check(
         "get",
         "/oauth/jwks",
-        t.ask(Method::Get, "/oauth/jwks").send(),
+        t.ask(Method::GET, "/oauth/jwks").send(),
     );
     check(
         "delete",
         "/v1/sessions",
-        t.with_token(&ann, Method::Delete, "/v1/sessions").send(),
+        t.with_token(&ann, Method::DELETE, "/v1/sessions").send(),
     );
 }
 
 #[test]
 fn health_is_told_without_a_token() {
     let t = Harness::new();
-    let ask = |path| t.ask(Method::Get, path).send();
+    let ask = |path| t.ask(Method::GET, path).send();
     assert_eq!(
         (ask("/healthz").status, ask("/healthz").text().as_str()),
         (200, "ok\n")
@@ -660,22 +678,22 @@ fn a_full_disk_is_said_and_what_only_reads_goes_on() {
     full.refused("unavailable");
     assert_eq!(full.status, 503);
     assert!(full.header("retry-after").is_some());
-    assert_eq!(t.ask(Method::Get, "/readyz").send().status, 503);
-    assert_eq!(t.ask(Method::Get, "/healthz").send().status, 200);
-    assert_eq!(t.ask(Method::Get, "/oauth/jwks").send().status, 200);
+    assert_eq!(t.ask(Method::GET, "/readyz").send().status, 503);
+    assert_eq!(t.ask(Method::GET, "/healthz").send().status, 200);
+    assert_eq!(t.ask(Method::GET, "/oauth/jwks").send().status, 200);
     let kept = t.unchanged(|| t.sign_out(&ann));
     assert_eq!(kept.refused("unavailable")["status"], 503);
     assert!(t.is_open(&ann));
     // A bound that is raised is room: it recovers.
     t.restart_with(|terms| terms.max_size = None);
     t.try_sign_in(LAPTOP, "ann", PASSWORD).issued();
-    assert_eq!(t.ask(Method::Get, "/readyz").send().status, 200);
+    assert_eq!(t.ask(Method::GET, "/readyz").send().status, 200);
 }
 
 #[test] // letters name the server's own address
 fn the_front_says_where_a_forgotten_password_leads() {
     let t = Harness::new();
-    let front = t.ask(Method::Get, "/").send();
+    let front = t.ask(Method::GET, "/").send();
     assert_eq!(front.status, 200);
     assert!(
         front
@@ -685,9 +703,9 @@ fn the_front_says_where_a_forgotten_password_leads() {
         front.text()
     );
     let t = Harness::with(|terms| terms.policy.sends_mail = false);
-    let front = t.ask(Method::Get, "/").send().text();
+    let front = t.ask(Method::GET, "/").send().text();
     assert!(
-        front.contains("Whoever runs this server") && !front.contains("curl"),
+        front.contains("The operator of this server") && !front.contains("curl"),
         "{front}"
     );
 }

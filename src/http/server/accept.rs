@@ -1,0 +1,301 @@
+//! Accepting connections, and finding a thread for each or refusing it.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::exchange::to_bytes;
+use super::{LINGER, RunningServer, lock, worker};
+use crate::clock::monotonic;
+use crate::http::error::{HttpCode, Refusal};
+
+/// How long the accept loop rests after an accept failed, unless a connection ends before that and so frees what was
+/// lacking.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An error that recurs is logged once in this time.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Refused connections that are kept open for [`LINGER`], so that their clients see the answer.
+const MAX_LINGERING: usize = 32;
+
+pub(super) const OVERLOADED: Refusal = Refusal::new(
+    HttpCode::Overloaded,
+    "All connections are in use. Try again in a moment.",
+);
+const TOO_MANY_CONNECTIONS: Refusal = Refusal::new(
+    HttpCode::TooManyConnections,
+    "There are too many connections from this address. Close some, or try again in a moment.",
+);
+
+impl RunningServer {
+    /// Accepts connections until the server closes. Nothing else ends it.
+    pub(super) fn accept_connections(self: &Arc<Self>) {
+        let mut acceptor = Acceptor::new(self);
+        loop {
+            let accepted = self.listener.accept();
+            if self.is_closing() {
+                return;
+            }
+            match accepted {
+                Ok((socket, address)) => acceptor.admit(socket, address.ip().to_canonical()),
+                // The client closed the connection before it was accepted.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+                    ) => {}
+                // Out of descriptors or memory. The connection stays in the system's queue.
+                Err(error) => {
+                    let warning = "connections cannot be accepted";
+                    acceptor.warning.log(warning, &error);
+                    acceptor.lingering.clear();
+                    let pool = lock(&self.pool);
+                    drop(self.something_ended.wait_timeout(pool, ACCEPT_PAUSE));
+                }
+            }
+        }
+    }
+
+    fn has_no_limit_for(&self, peer: IpAddr) -> bool {
+        peer.is_loopback() || self.limits.exempt.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// The accept loop's own state.
+struct Acceptor<'s> {
+    server: &'s Arc<RunningServer>,
+    /// Refused connections whose clients may not have read the answer yet.
+    lingering: VecDeque<Arc<Connection>>,
+    warning: RecurringWarning,
+}
+
+impl<'s> Acceptor<'s> {
+    fn new(server: &'s Arc<RunningServer>) -> Self {
+        Self {
+            server,
+            lingering: VecDeque::new(),
+            warning: RecurringWarning::default(),
+        }
+    }
+
+    /// Hands a new connection to a thread, evicts another for it, or refuses it.
+    fn admit(&mut self, socket: TcpStream, peer: IpAddr) {
+        let server = self.server;
+        // Answers are written whole; waiting for more to send with them would only delay them. It fails if the client is
+        // gone already, which its thread will notice.
+        let _ = socket.set_nodelay(true);
+        let mut pool = lock(&server.pool);
+        let connection = pool.connections.accept(socket, peer);
+
+        let at_address_limit = !server.has_no_limit_for(peer)
+            && pool.connections.count_from(peer) >= server.limits.per_address;
+        if at_address_limit && !pool.connections.evict_one_from(peer) {
+            drop(pool);
+            return self.refuse(connection, &TOO_MANY_CONNECTIONS);
+        }
+        // An evicted connection leaves its thread behind.
+        let at_limit = pool.threads >= server.limits.max_connections;
+        let thread_is_near = at_address_limit
+            || pool.connections.count() < pool.threads
+            || (at_limit && pool.connections.evict_one(|_| true));
+        if !thread_is_near && at_limit {
+            drop(pool);
+            return self.refuse(connection, &OVERLOADED);
+        }
+        pool.connections.add(&connection);
+        if thread_is_near {
+            pool.queue.push_back(connection);
+            server.connection_waits.notify_one();
+            return;
+        }
+        drop(pool);
+        if let Err(error) = worker::start(server, Some(Arc::clone(&connection))) {
+            self.warning.log("a thread cannot be started", &error);
+            self.do_without_thread(connection);
+        }
+    }
+
+    /// The system grants no more threads: the number of threads that there are is the limit.
+    fn do_without_thread(&mut self, connection: Arc<Connection>) {
+        let mut pool = lock(&self.server.pool);
+        let is_other = |other: &Connection| !std::ptr::eq(other, &*connection);
+        if pool.connections.evict_one(is_other) {
+            pool.queue.push_back(connection);
+            self.server.connection_waits.notify_one();
+        } else {
+            pool.connections.remove(&connection);
+            drop(pool);
+            self.refuse(connection, &OVERLOADED);
+        }
+    }
+
+    /// Answers without reading and without waiting: the answer fits the empty send buffer of a new socket. Because the
+    /// head of the request is not read, it is unknown whether a page of an allowed origin sent it, and the answer cannot
+    /// have CORS headers.
+    fn refuse(&mut self, connection: Arc<Connection>, refusal: &Refusal) {
+        tracing::debug!(peer = %connection.peer, code = refusal.code.as_str(), "connection refused");
+        if connection.socket.set_nonblocking(true).is_ok() {
+            let answer = to_bytes(&self.server.refuse(refusal, None));
+            let _ = (&connection.socket).write_all(&answer);
+        }
+        connection.shut_down(Shutdown::Write);
+        let now = connection.accepted;
+        self.lingering
+            .retain(|other| now.saturating_duration_since(other.accepted) < LINGER);
+        if self.lingering.len() == MAX_LINGERING {
+            self.lingering.pop_front();
+        }
+        self.lingering.push_back(connection);
+    }
+}
+
+/// A warning that is logged when its cause arises, and then at most once in [`WARNING_INTERVAL`].
+#[derive(Default)]
+struct RecurringWarning {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl RecurringWarning {
+    fn log(&mut self, what: &'static str, error: &io::Error) {
+        let now = monotonic();
+        if self
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < WARNING_INTERVAL)
+        {
+            self.suppressed += 1;
+            return;
+        }
+        tracing::warn!(%error, suppressed = self.suppressed, "{what}");
+        *self = Self {
+            last: Some(now),
+            suppressed: 0,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::{Barrier, mpsc};
+
+    use super::*;
+    use crate::http::response::Response;
+    use crate::http::server::connection::Phase;
+    use crate::http::server::{Drained, Handler, Limits, Server};
+
+    fn running(limits: Limits, handler: Handler) -> Arc<RunningServer> {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
+        let (alive, _) = mpsc::channel();
+        Arc::new(RunningServer::new(server, handler, alive))
+    }
+
+    /// Admits a connection as if it came from `peer`, and returns its client's end.
+    fn connect(acceptor: &mut Acceptor<'_>, peer: &str) -> TcpStream {
+        let listener = &acceptor.server.listener;
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        acceptor.admit(socket, peer.parse().unwrap());
+        client
+    }
+
+    fn count(server: &RunningServer) -> usize {
+        lock(&server.pool).connections.count()
+    }
+
+    fn end(server: &RunningServer) {
+        server.close();
+        assert_eq!(server.drain(), Drained { abandoned: 0 });
+    }
+
+    #[test]
+    fn at_the_limit_of_an_address_one_of_its_own_connections_is_evicted() {
+        let limits = Limits {
+            per_address: 2,
+            ..Limits::default()
+        };
+        let server = running(limits, Box::new(|_| Response::new(200)));
+        let mut acceptor = Acceptor::new(&server);
+        let mut neighbour = connect(&mut acceptor, "203.0.113.8");
+        let mut first = connect(&mut acceptor, "203.0.113.7");
+        let _second = connect(&mut acceptor, "203.0.113.7");
+        assert_eq!(count(&server), 3);
+        let _third = connect(&mut acceptor, "203.0.113.7");
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+        neighbour
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .and_then(|()| neighbour.read_to_end(&mut Vec::new()))
+            .unwrap();
+        end(&server);
+    }
+
+    #[test] // fault 22: a 503 says when to try again
+    fn an_address_whose_connections_are_all_busy_is_refused() {
+        let limits = Limits {
+            per_address: 2,
+            ..Limits::default()
+        };
+        let barrier = Arc::new(Barrier::new(3));
+        let handler = {
+            let barrier = Arc::clone(&barrier);
+            move |_| {
+                barrier.wait();
+                barrier.wait();
+                Response::new(204)
+            }
+        };
+        let server = running(limits, Box::new(handler));
+        let mut acceptor = Acceptor::new(&server);
+        // Two addresses of one customer's network.
+        let busy = ["2001:db8::1", "2001:db8::2"].map(|peer| {
+            let mut client = connect(&mut acceptor, peer);
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            client
+        });
+        barrier.wait();
+        let mut refused = String::new();
+        connect(&mut acceptor, "2001:db8::3")
+            .read_to_string(&mut refused)
+            .unwrap();
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("too_many_connections"), "{refused}");
+        assert!(refused.contains("\r\nretry-after: 2\r\n"), "{refused}");
+        barrier.wait();
+        for mut client in busy {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
+        }
+        end(&server);
+    }
+
+    #[test]
+    fn loopback_and_exempt_networks_have_no_limit_of_their_own() {
+        let limits = Limits {
+            per_address: 1,
+            exempt: vec!["198.51.100.0/24".parse().unwrap()],
+            ..Limits::default()
+        };
+        let server = running(limits, Box::new(|_| Response::new(200)));
+        let mut acceptor = Acceptor::new(&server);
+        let _clients: Vec<_> = ["198.51.100.1", "127.0.0.1", "::1", "198.51.100.1"]
+            .iter()
+            .cycle()
+            .take(12)
+            .map(|peer| connect(&mut acceptor, peer))
+            .collect();
+        assert_eq!(count(&server), 12);
+        let pool = lock(&server.pool);
+        assert!(
+            pool.connections
+                .iter()
+                .all(|connection| connection.phase() != Phase::Evicted)
+        );
+        drop(pool);
+        end(&server);
+    }
+}

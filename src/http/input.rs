@@ -8,6 +8,7 @@
 
 use std::fmt::Display;
 
+use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
@@ -102,7 +103,8 @@ impl<T: DeserializeOwned + JsonSchema> Input for Query<T> {
     }
 
     fn describe(description: &mut InputDescription, generator: &mut SchemaGenerator) {
-        let schema = T::json_schema(generator);
+        let mut schema = T::json_schema(generator);
+        RecursiveTransform(remove_null_default).transform(&mut schema);
         let is_required = |name: &str| {
             let required = schema.get("required").and_then(Value::as_array);
             required.is_some_and(|names| names.iter().any(|other| other == name))
@@ -121,6 +123,14 @@ impl<T: DeserializeOwned + JsonSchema> Input for Query<T> {
                 schema,
             });
         }
+    }
+}
+
+/// Removes `"default": null`, which stands for "absent" in our types. A generated client would send it, and `null` is not
+/// the same as absent everywhere.
+pub(super) fn remove_null_default(schema: &mut Schema) {
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
     }
 }
 

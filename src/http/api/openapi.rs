@@ -2,11 +2,12 @@
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use crate::http::error::HttpError;
-use crate::http::input::Parameter;
+use crate::http::input::{Parameter, remove_null_default};
 use crate::http::response::Response;
 use crate::http::route::{Call, Content, Route};
 use crate::http::surface::Surface;
@@ -21,7 +22,9 @@ fn write(routes: &[Route], issuer: &str) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;
-    let mut generator = settings.into_generator();
+    let mut generator = settings
+        .with_transform(RecursiveTransform(remove_null_default))
+        .into_generator();
     let mut paths = Map::new();
     for route in routes {
         let operation = operation(route, &mut generator);

@@ -1,6 +1,6 @@
 //! A response as handlers make it: a plain value.
 //!
-//! No text can end a header line of a response early, whatever it contains: [`Response::header`] replaces control
+//! A header value cannot end its line early and add a field of its own: [`Response::header`] replaces control
 //! characters.
 
 use std::borrow::Cow;

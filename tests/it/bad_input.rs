@@ -1,4 +1,4 @@
-//! What nobody should send, to every route that takes a body.
+//! Bodies that are wrong in form, sent to every route that takes one.
 
 use authd::http::{Method, Route, routes};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn right(route: &Route) -> Value {
     }
 }
 
-/// Sends `body` to every route that takes one, by somebody who is signed in; each must refuse and change nothing.
+/// Sends a body to every route that takes one, with the token of a session; each must refuse it and change nothing.
 fn refused_everywhere(status: u16, code: &str, send: impl Fn(Ask<'_>, &Value) -> Answer) {
     let t = Harness::with(|terms| {
         terms.policy.registration = authd::service::Registration::Open;
@@ -139,7 +139,7 @@ fn an_unknown_member() {
     }
 }
 
-#[test] // a list names nothing, whatever order it has
+#[test] // serde would take the members in their order
 fn a_list_of_the_members() {
     let t = Harness::new();
     t.add("ann");
@@ -251,7 +251,7 @@ fn very_long_texts() {
     }
 }
 
-#[test] // whatever a text holds, it goes in and comes out as it was, and nowhere else
+#[test] // a text is stored and shown as it was sent, and is not interpreted
 fn texts_that_mean_something_elsewhere() {
     let t = Harness::new();
     let ann = t.sign_in("ann");

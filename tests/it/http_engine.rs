@@ -759,7 +759,7 @@ fn a_thousand_panics_change_nothing() {
 }
 
 #[test] // fault 12
-fn at_the_cap_the_oldest_that_never_asked_is_shown_out_first() {
+fn at_the_limit_the_oldest_that_never_asked_is_evicted_first() {
     let server = TestServer::open(Limits {
         max_connections: 4,
         ..Limits::default()
@@ -791,7 +791,7 @@ fn at_the_cap_the_oldest_that_never_asked_is_shown_out_first() {
 }
 
 #[test]
-fn only_when_all_are_busy_is_a_newcomer_turned_away() {
+fn a_new_connection_is_refused_only_while_all_are_busy() {
     let server = TestServer::open(Limits {
         max_connections: 2,
         ..Limits::default()
@@ -802,11 +802,11 @@ fn only_when_all_are_busy_is_a_newcomer_turned_away() {
     }
     server.gate.wait_for(2);
     for _ in 0..50 {
-        let mut newcomer = server.connect();
-        let answer = newcomer.get("/");
+        let mut refused = server.connect();
+        let answer = refused.get("/");
         assert_eq!(answer.status, 503);
         assert!(answer.closes() && answer.body.contains("\"overloaded\""));
-        newcomer.ends();
+        refused.ends();
     }
     server.gate.open();
     for client in &mut busy {
@@ -816,7 +816,7 @@ fn only_when_all_are_busy_is_a_newcomer_turned_away() {
 }
 
 #[test] // fault 12, with a 16th of the connections
-fn silent_connections_keep_nobody_waiting() {
+fn silent_connections_do_not_delay_other_clients() {
     let server = TestServer::open(Limits {
         max_connections: 32,
         ..Limits::default()
@@ -868,7 +868,7 @@ fn what_does_not_end_is_abandoned() {
     busy.ends();
 }
 
-#[test] // fault 25: nobody is told 200 and then cut off
+#[test] // fault 25: no client reads a 200 and is then cut off
 fn stopping_under_load_loses_no_answer() {
     let mut server = TestServer::usual();
     let clients: Vec<_> = (0..8)
@@ -1225,7 +1225,7 @@ fn alone_without_threads() {
         assert!(busy.len() < 100, "every thread was granted");
     };
     assert_eq!(refused.status, 503);
-    // Before anybody is turned away, the idle one gives its thread.
+    // Before a connection is refused, the idle one is evicted and leaves its thread.
     regular.ends();
     setrlimit(Resource::As, before).unwrap();
     server.gate.open();

@@ -1,4 +1,4 @@
-//! The whole table of routes, walked: what every route does with every kind of stranger.
+//! Every route of the table, with clients that are and are not allowed to call it.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ fn some_body() -> Value {
 }
 
 #[test] // CVE-2026-9090, RFC 6750 §3
-fn every_guarded_route_refuses_whoever_is_not_signed_in() {
+fn every_guarded_route_refuses_a_client_that_is_not_signed_in() {
     let t = Harness::new();
     let ended = t.sign_in("ann");
     t.sign_out(&ended).gives(204);
@@ -55,15 +55,15 @@ fn every_guarded_route_refuses_whoever_is_not_signed_in() {
     t.unchanged(|| {
         for route in guarded {
             let ask = || t.ask(route.method.clone(), &path(route)).json(&some_body());
-            let nobody = ask().send();
+            let without_token = ask().send();
             assert_eq!(
-                nobody.refused("invalid_token")["status"],
+                without_token.refused("invalid_token")["status"],
                 401,
                 "{}",
                 route.path
             );
             assert_eq!(
-                nobody.header("www-authenticate"),
+                without_token.header("www-authenticate"),
                 Some("Bearer realm=\"authd\"")
             );
             for token in [
@@ -89,7 +89,7 @@ fn every_guarded_route_refuses_whoever_is_not_signed_in() {
     });
 }
 
-#[test] // a route that nobody guards says so here too
+#[test] // a new public route has to be added here
 fn the_public_routes_are_these() {
     let public: Vec<String> = routes()
         .iter()
@@ -122,7 +122,7 @@ fn the_public_routes_are_these() {
 }
 
 #[test]
-fn what_a_doctor_may_ask_is_not_there_for_anybody_else() {
+fn the_route_of_authd_doctor_does_not_exist_for_other_clients() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     let nothing = t.ask(Method::GET, "/nowhere").send();
@@ -147,7 +147,7 @@ fn what_a_doctor_may_ask_is_not_there_for_anybody_else() {
     t.unchanged(|| {
         let pass = key.pass(t.clock.wall().plus(minutes(1)));
         assert_eq!(ask(&pass), 200);
-        // Not for longer than a doctor needs, whatever it says.
+        // A pass that claims to be good for longer than a minute is refused.
         assert_eq!(ask(&key.pass(t.clock.wall().plus(seconds(61)))), 404);
         t.clock.advance(minutes(1));
         assert_eq!(ask(&pass), 404);
@@ -239,7 +239,7 @@ fn head_is_get_and_neither_changes_anything() {
 }
 
 #[test] // paths are compared as they were sent
-fn what_is_not_a_path_is_not_found() {
+fn a_path_that_is_written_otherwise_is_not_found() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     t.unchanged(|| {
@@ -408,8 +408,8 @@ fn a_trusted_proxy_names_its_client() {
     assert_eq!(sign_in(LAPTOP, "198.51.100.7"), LAPTOP.ip);
 }
 
-#[test] // req 62, CVE-2024-21500: behind a proxy each client has a counter, and forging one's own hop is in vain
-fn behind_a_proxy_everybody_is_counted_for_themselves() {
+#[test] // req 62, CVE-2024-21500: each client has a counter, and a forged address does not give it another
+fn clients_behind_a_proxy_are_counted_separately() {
     let t = Harness::with(|terms| {
         terms.settings.trusted_proxies = vec!["10.0.0.1/32".parse().expect("a net")];
     });
@@ -442,8 +442,8 @@ fn behind_a_proxy_everybody_is_counted_for_themselves() {
     assert_eq!(try_as("198.51.100.20", 1, "ann", PASSWORD), 201);
 }
 
-#[test] // req 25's beginning: what the server calls itself comes from its settings
-fn no_header_changes_the_servers_name() {
+#[test] // req 25: the server's URL comes from its settings
+fn no_header_changes_the_servers_url() {
     let t = Harness::new();
     t.authd().open_setup().expect("a link").expect("no admin");
     let ask = |path| {
@@ -460,7 +460,7 @@ fn no_header_changes_the_servers_name() {
     }
 }
 
-#[test] // the link's page echoes a token and nothing else
+#[test] // the page of the link shows a token and nothing else
 fn the_set_up_page_echoes_nothing_but_a_token() {
     let t = Harness::new();
     let link = t.authd().open_setup().expect("a link").expect("no admin");
@@ -480,7 +480,7 @@ fn the_set_up_page_echoes_nothing_but_a_token() {
 }
 
 #[test]
-fn health_is_told_without_a_token() {
+fn health_needs_no_token() {
     let t = Harness::new();
     let ask = |path| t.ask(Method::GET, path).send();
     assert_eq!(
@@ -493,8 +493,8 @@ fn health_is_told_without_a_token() {
     );
 }
 
-#[test] // fault 3, fault 4, CVE-2020-15223: a full disk is never "signed out", nor a sign-out that did not happen
-fn a_full_disk_is_said_and_what_only_reads_goes_on() {
+#[test] // fault 3, fault 4, CVE-2020-15223: a full disk never looks like "signed out", nor like a sign-out that was done
+fn a_full_disk_is_a_503_and_reads_go_on() {
     let mut t = Harness::new();
     let ann = t.sign_in("ann");
     t.fill_the_disk(&ann);
@@ -514,8 +514,8 @@ fn a_full_disk_is_said_and_what_only_reads_goes_on() {
     assert_eq!(t.ask(Method::GET, "/readyz").send().status, 200);
 }
 
-#[test] // letters name the server's own address
-fn the_front_says_where_a_forgotten_password_leads() {
+#[test] // messages name the server's own address
+fn the_front_page_says_how_to_get_a_new_password() {
     let t = Harness::new();
     let front = t.ask(Method::GET, "/").send();
     assert_eq!(front.status, 200);

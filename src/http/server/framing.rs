@@ -2,8 +2,8 @@
 //!
 //! When two programs disagree about the end of a request, an attacker can hide one request inside another: what the
 //! proxy takes for a body, the server behind it takes for the next request (request smuggling, RFC 9112 §11.2). Lenient
-//! parsers cause such disagreements. This module reads the raw bytes before the HTTP engine does. It refuses whatever
-//! is not exactly as RFC 9112 has it, and the connection closes after a refusal.
+//! parsers cause such disagreements. This module reads the raw bytes before the HTTP engine does. It refuses every
+//! request that is not exactly as RFC 9112 has it, and the connection closes after a refusal.
 //!
 //! Everything here is pure: bytes in, verdict out. No function reads a socket or a clock. The engine parses only what
 //! passed here, and never sees a byte of the next request together with this one.
@@ -101,7 +101,7 @@ struct FramingFields<'a> {
     lengths: usize,
     codings: usize,
     length: &'a [u8],
-    /// Both are reported last: a head that is malformed is refused as malformed, whatever else it asks for.
+    /// Both are reported last: a malformed head is refused as malformed even if it has another fault.
     coding: Result<(), Refusal>,
     expectation: Result<(), Refusal>,
 }
@@ -227,7 +227,7 @@ enum Version {
 
 struct RequestLine {
     version: Version,
-    /// Reported last: a head that is malformed is refused as malformed, whatever it asks for.
+    /// Reported last: a malformed head is refused as malformed even if it has another fault.
     allowed: Result<(), Refusal>,
 }
 

@@ -16,7 +16,7 @@ const STACK_BYTES: usize = 512 * 1024;
 /// How long a thread waits for another connection before it ends, so that a server without clients becomes small again.
 const IDLE_THREAD: Duration = Duration::from_secs(10);
 
-/// Starts a thread that serves `first` and then whatever connections wait.
+/// Starts a thread that serves `first` and then connections from the queue.
 pub(super) fn start(server: &Arc<RunningServer>, first: Option<Arc<Connection>>) -> io::Result<()> {
     lock(&server.pool).threads += 1;
     let shared = Arc::clone(server);

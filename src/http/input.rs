@@ -6,6 +6,7 @@
 //! disagree about which of two values counts. The queries of pages accept unknown parameters, because mail services add
 //! their own to links.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use schemars::transform::{RecursiveTransform, Transform};
@@ -145,12 +146,37 @@ fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, HttpError> {
     if !request.body.trim_ascii_start().starts_with(b"{") {
         return Err(invalid("body", &"it is not a JSON object"));
     }
-    serde_json::from_slice(&request.body).map_err(|error| invalid("body", &error))
+    serde_json::from_slice(&request.body).map_err(|error| {
+        let words = error.to_string();
+        let (line, column) = (error.line(), error.column());
+        let place = format!(" at line {line} column {column}");
+        match words.strip_suffix(&place) {
+            Some(words) => invalid("body", &format!("{words} (line {line}, column {column})")),
+            None => invalid("body", &words),
+        }
+    })
 }
 
 /// Reads `name=value` pairs, as a query or a form has them.
 pub(super) fn read_pairs<T: DeserializeOwned>(part: &str, bytes: &[u8]) -> Result<T, HttpError> {
-    serde_html_form::from_bytes(bytes).map_err(|error| invalid(part, &error))
+    let pairs = serde_html_form::Deserializer::from_bytes(bytes);
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let name = format!("`{}`", error.path());
+        let words = error.inner().to_string();
+        match twice(bytes) {
+            Some(name) => invalid(part, &format!("`{name}` is there twice")),
+            None if words.contains(&name) => invalid(part, &words),
+            None => invalid(part, &format!("{name}: {words}")),
+        }
+    })
+}
+
+/// The first name that several of the pairs have.
+fn twice(bytes: &[u8]) -> Option<String> {
+    let pairs: Vec<(String, String)> = serde_html_form::from_bytes(bytes).ok()?;
+    let mut seen = HashSet::new();
+    let mut names = pairs.into_iter().map(|(name, _)| name);
+    names.find(|name| !seen.insert(name.clone()))
 }
 
 /// Requires a media type. Its parameters, such as a charset, are accepted and ignored.

@@ -175,7 +175,10 @@ fn each_outside_thing_is_named_in_one_place() {
     let places: [(&[&str], &str); 11] = [
         (&["rusqlite", "r2d2", "r2d2_sqlite"], "src/store/"),
         (&["hyper", "socket2"], "src/http/server/"),
-        (&["serde_html_form"], "src/http/input.rs"),
+        (
+            &["serde_html_form", "serde_path_to_error"],
+            "src/http/input.rs",
+        ),
         (&["argon2"], "src/password/"),
         (&["aws_lc_rs"], "src/service/token/signing_key.rs"),
         (&["rand"], "src/entropy.rs"),

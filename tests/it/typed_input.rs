@@ -58,7 +58,11 @@ fn an_account_keeps_its_address() {
         let with = |email: Value| json!({ "email": email, "current_password": PASSWORD });
         let refused = change(&t, &ann, with(Value::Null)).refused("invalid_request");
         let detail = refused["detail"].as_str().expect("words");
-        assert!(detail.contains("`email` cannot be null"), "{detail}");
+        assert_eq!(
+            detail,
+            "The body is not valid: `email` cannot be null, because an account has an e-mail address; leave it out to \
+             keep the present one (line 1, column 13)."
+        );
     });
 }
 
@@ -134,6 +138,30 @@ fn a_token_may_be_sent_with_the_spaces_that_were_copied_with_it() {
     let token = t.mailed_reset("ann");
     t.reset(&format!(" {token}\r\n"), NEW_PASSWORD).gives(204);
     t.try_sign_in(LAPTOP, &email("ann"), NEW_PASSWORD).issued();
+}
+
+#[test]
+fn a_refused_query_names_the_parameter() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    for (query, words) in [
+        ("limit=0", "`limit` must be 1 to 1000"),
+        ("limit=x", "`limit`: invalid digit found in string"),
+        (
+            "before=",
+            "`before`: cannot parse integer from empty string",
+        ),
+        ("limit=1&before=2&limit=3", "`limit` is there twice"),
+        (
+            "after=1",
+            "unknown field `after`, expected `before` or `limit`",
+        ),
+    ] {
+        let path = format!("/v1/account/events?{query}");
+        let refused = t.with_token(&ann, Method::GET, &path).send();
+        let detail = refused.refused("invalid_request")["detail"].clone();
+        assert_eq!(detail, format!("The query is not valid: {words}."));
+    }
 }
 
 #[test]

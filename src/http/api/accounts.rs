@@ -82,7 +82,7 @@ pub(in crate::http) struct ChangePasswordRequest {
 
 /// Refuses null: an account always has an e-mail address.
 fn email_address<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
-    let why = "`email` cannot be null: an account keeps an e-mail address. Leave it out to keep the present one";
+    let why = "`email` cannot be null, because an account has an e-mail address; leave it out to keep the present one";
     match Option::deserialize(source)? {
         None => Err(serde::de::Error::custom(why)),
         email => Ok(email),

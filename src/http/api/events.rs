@@ -51,7 +51,7 @@ impl TryFrom<u32> for Limit {
     fn try_from(number: u32) -> Result<Limit, String> {
         match number {
             1..=EventQuery::MOST => Ok(Limit(number)),
-            _ => Err(format!("`limit` is 1 to {}", EventQuery::MOST)),
+            _ => Err(format!("`limit` must be 1 to {}", EventQuery::MOST)),
         }
     }
 }

@@ -27,8 +27,7 @@ use std::time::Duration;
 
 use authd::clock::Clock;
 use authd::entropy::Entropy;
-use authd::http::{App, Settings, refusal};
-use authd::http::{Method, Request, Response};
+use authd::http::{App, HttpCode, Method, Refusal, Request, Response, Settings};
 use authd::password::{self, Hasher, Params};
 use authd::service::{Authd, Policy, Registration, Verification};
 use authd::store::{Options, Role, Store};
@@ -39,7 +38,12 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The largest body that is accepted, in bytes: the same as in `authd serve`.
 const LARGEST_BODY: u64 = 64 * 1024;
 
-/// How many requests are answered at the same time.
+const BODY_REFUSED: Refusal = Refusal::new(
+    HttpCode::BodyTooLarge,
+    "The request's body is too large, or ended too early.",
+);
+
+/// Requests that are answered at a time.
 pub const THREADS: usize = 8;
 
 /// Memory for password hashing, in bytes: enough for two at a time.
@@ -120,17 +124,14 @@ fn answer(app: &App, request: &mut tiny_http::Request) -> Response {
     }
     match to_authd(request) {
         Ok(request) => app.handle(&request),
-        Err(_) => refusal(
-            413,
-            "body_too_large",
-            "The request's body is too large or was broken off.",
-        ),
+        Err(_) => app.refuse(&BODY_REFUSED, None),
     }
 }
 
 /// Converts the request. Fails if its body is too large or broken off.
 fn to_authd(request: &mut tiny_http::Request) -> io::Result<Request> {
-    let method = Method::from_name(request.method().as_str());
+    let method = Method::from_bytes(request.method().as_str().as_bytes());
+    let method = method.map_err(io::Error::other)?;
     let mut taken = Request::new(method, request.url());
     if let Some(peer) = request.remote_addr() {
         taken = taken.with_peer(peer.ip());

@@ -20,7 +20,7 @@ use crate::clock::Standing;
 use crate::config::{Config, Loaded, PublicUrl, Source, Supervision};
 use crate::entropy::Entropy;
 use crate::http::server::{Limits, Server, Stop};
-use crate::http::{self, App, Settings};
+use crate::http::{App, Settings};
 use crate::mail::Mailer;
 use crate::service::{Authd, Sender, Swept};
 use crate::store::Role;
@@ -116,13 +116,12 @@ fn bind(config: &Config) -> Result<Server, Failure> {
         exempt: config.trusted_proxies.clone(),
         ..Limits::default()
     };
-    let server = Server::bind(config.listen, limits).map_err(|error| {
+    Server::bind(config.listen, limits).map_err(|error| {
         Failure::Configuration(format!(
             "cannot listen on {}: {error}. Choose another address with --listen.",
             config.listen
         ))
-    })?;
-    Ok(server.with_refuse(http::refusal))
+    })
 }
 
 fn serve(
@@ -144,7 +143,9 @@ fn serve(
             .map(|origin| origin.as_str().to_owned())
             .collect(),
     };
-    let app = App::new(authd.clone(), settings);
+    let app = Arc::new(App::new(authd.clone(), settings));
+    let refuses = app.clone();
+    let server = server.with_refuse(move |refusal, request| refuses.refuse(refusal, request));
     let (house_ends, house_ended) = mpsc::channel();
     let housekeeper = {
         let (authd, manager) = (authd.clone(), manager.clone());

@@ -1,14 +1,14 @@
-//! Whose request it is, behind proxies.
+//! The address of the client, behind proxies.
 //!
 //! `X-Forwarded-For` is believed from a trusted proxy only, and only as far as trusted proxies wrote it: read from the
-//! right, the first address that is not a trusted proxy's is the client (req 62). What stands left of it was sent by
-//! the client and says what the client likes. `Forwarded` and `X-Real-IP` are not read: one header, one meaning.
+//! right, the first address that is not a trusted proxy's is the client's (req 62). Everything left of it came from the
+//! client, which can send any address there. `Forwarded` and `X-Real-IP` are not read: two headers could disagree.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::http::request::Request;
+use super::request::Request;
 
 /// The client's address.
 pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
@@ -16,7 +16,7 @@ pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(&request.peer) {
         return request.peer;
     }
-    // As bytes: a proxy adds its hop to whatever the client sent, and the whole need not be text.
+    // As bytes: a proxy adds an address to what the client sent, and the result need not be text.
     let fields: Vec<&[u8]> = request.raw_headers_all("x-forwarded-for").collect();
     let hops = fields
         .iter()
@@ -24,7 +24,7 @@ pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
         .flat_map(|field| field.rsplit(|byte| *byte == b','));
     let mut client = request.peer;
     for hop in hops {
-        // What cannot be read was not written by a proxy that we know: the last one known counts.
+        // A trusted proxy does not write what cannot be read: the last address before it counts.
         let Some(ip) = read(hop) else { break };
         client = ip;
         if !is_trusted(&ip) {
@@ -51,7 +51,7 @@ pub(crate) fn read(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::Method;
+    use http::Method;
 
     fn seen(peer: &str, forwarded: &[&str]) -> String {
         seen_raw(peer, forwarded.iter().map(|field| field.as_bytes()))
@@ -62,7 +62,7 @@ mod tests {
             "10.0.0.0/8".parse().expect("a net"),
             "2001:db8::/32".parse().expect("a net"),
         ];
-        let request = Request::new(Method::Get, "/").with_peer(peer.parse().expect("an address"));
+        let request = Request::new(Method::GET, "/").with_peer(peer.parse().expect("an address"));
         let request = forwarded.fold(request, |request, value| {
             request.with_header("X-Forwarded-For", value)
         });
@@ -70,13 +70,13 @@ mod tests {
     }
 
     #[test] // req 62
-    fn a_stranger_names_nobody_but_himself() {
+    fn a_client_that_is_no_trusted_proxy_cannot_name_another_address() {
         assert_eq!(seen("192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
         assert_eq!(seen("192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
     }
 
     #[test] // req 62: rightmost hop that is not a proxy's
-    fn a_proxy_names_its_client() {
+    fn a_trusted_proxy_names_its_client() {
         assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test] // CVE-2024-21500's kind: an unreadable beginning must not hide what the proxy added
-    fn bytes_that_are_no_text_hide_nobody() {
+    fn bytes_that_are_not_text_do_not_hide_the_client() {
         for sent in [
             &b"\xff, 198.51.100.1"[..],
             b"\xff\xfe,198.51.100.1, 10.0.0.2",
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_search() {
+    fn an_address_that_cannot_be_read_ends_the_search() {
         assert_eq!(seen("10.0.0.1", &["198.51.100.1, unknown"]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["198.51.100.1, ,10.0.0.2"]), "10.0.0.2");
     }

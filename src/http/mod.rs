@@ -1,20 +1,33 @@
 //! The front end: from a request to a [`service`](crate::service) method and back.
 //!
-//! [`server`] speaks HTTP and knows nothing of authd; [`App`] turns one [`Request`] into one [`Response`] and knows
-//! nothing of sockets, so a program that has an HTTP server of its own can host it
-//! (`examples/embed_tiny_http.rs`). Between them stands the table of [`routes()`]: what there is, who may call it, and
-//! what it takes and gives, from which requests are dispatched and the OpenAPI document is written.
+//! [`server`] speaks HTTP and knows nothing of accounts. [`App`] turns one [`Request`] into one [`Response`] and knows
+//! nothing of sockets, so a program that has an HTTP server of its own can host it (`examples/embed_tiny_http.rs`).
 //!
-//! Never in here: SQL, a rule of the lifecycle, a decision by a header that a stranger can send.
+//! The table of [`routes()`] says for each route its [`Surface`], who may call it, what it takes and what it answers.
+//! Requests are dispatched from it, and the OpenAPI document is written from it. `api` and `pages` hold the handlers of
+//! the two surfaces. A handler is three statements: it parses its input, calls the service, and renders the answer.
+//!
+//! Every answer passes [`App`], also those to requests that the HTTP server refuses by itself: all have a request id, and
+//! the headers of their surface.
+//!
+//! Never in here: SQL, a rule of the lifecycle, a decision by a header that a client can forge.
 
 pub mod server;
 
 mod api;
 mod client_address;
+mod error;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "no route takes a form before the HTML pages do")
+)]
+mod form;
+mod input;
 mod pages;
 mod request;
 mod response;
 mod route;
+mod surface;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,17 +37,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ipnet::IpNet;
 
 pub use api::doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
-pub use api::problem::refusal;
 pub(crate) use client_address::read as read_hop;
-pub use request::{Method, Request};
+pub use error::{HttpCode, HttpError, Refusal};
+pub use http::Method;
+pub use request::Request;
 pub use response::Response;
 use route::Call;
-pub use route::{Guard, Route};
-
-use api::problem;
+pub use route::{Access, Route};
+pub use surface::Surface;
+use table::PathMatch;
 
 use crate::entropy::Entropy;
-use crate::service::{Actor, Authd, Device};
+use crate::service::{Authd, Device};
 
 /// What the front end needs to know beyond the service.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +63,7 @@ pub struct Settings {
 pub struct App {
     authd: Arc<Authd>,
     settings: Settings,
-    /// Request ids are a name of this process and a number.
+    /// The first part of request ids: random, for each start of the server.
     process: String,
     requests: AtomicU64,
 }
@@ -67,118 +81,123 @@ impl App {
         }
     }
 
-    /// Answers a request. A panic on the way is a 500 for this request and nothing more (req 64).
+    /// Answers a request. A panic in a handler is a 500 for this request and nothing more (req 64).
     pub fn handle(&self, request: &Request) -> Response {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{number}", self.process);
-        let response = catch_unwind(AssertUnwindSafe(|| self.dispatch(request, &id)))
+        let id = self.next_request_id();
+        let path = table::find(&request.path);
+        // The pattern and not the path: people and programs put tokens into paths (req 63).
+        let route = path.as_ref().map(|path| path.pattern);
+        let surface = surface_of(path.as_ref());
+        let response = catch_unwind(AssertUnwindSafe(|| self.dispatch(request, path.as_ref())))
             .unwrap_or_else(|_| {
-                let route = table::pattern_of(&request.path);
                 tracing::error!(request = id, route, "a handler panicked");
-                problem::server_error(&id)
-            });
-        // The route and not the path: people and programs put tokens there (req 63).
+                Err(HttpError::server_error())
+            })
+            .unwrap_or_else(|error| error.into_response(surface, &id));
         tracing::debug!(
             request = id,
-            method = ?request.method,
-            route = table::pattern_of(&request.path),
+            method = %request.method,
+            route,
             status = response.status,
             "answered"
         );
-        self.finish(request, response).header("x-request-id", id)
+        self.finish(Some(request), surface, response, id)
     }
 
-    fn dispatch(&self, request: &Request, id: &str) -> Response {
-        if request.method == Method::Options {
-            return self.preflight(request);
+    /// Answers a request that the HTTP server refuses by itself. `request` is what could be read of it, if anything.
+    pub fn refuse(&self, refusal: &Refusal, request: Option<&Request>) -> Response {
+        let id = self.next_request_id();
+        let path = request.and_then(|request| table::find(&request.path));
+        let surface = surface_of(path.as_ref());
+        let response = HttpError::from(refusal).into_response(surface, &id);
+        tracing::debug!(
+            request = id,
+            route = path.map(|path| path.pattern),
+            code = refusal.code.as_str(),
+            status = response.status,
+            "refused before it was handled"
+        );
+        self.finish(request, surface, response, id)
+    }
+
+    fn next_request_id(&self) -> String {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.process)
+    }
+
+    fn dispatch(
+        &self,
+        request: &Request,
+        path: Option<&PathMatch<'_>>,
+    ) -> Result<Response, HttpError> {
+        let Some(path) = path else {
+            return match request.method {
+                Method::OPTIONS => Ok(Response::new(404)),
+                _ => Err(HttpError::no_such_path()),
+            };
+        };
+        if request.method == Method::OPTIONS {
+            return Ok(preflight(path, request));
         }
-        let (route, parameter) = match table::find(request.method, &request.path) {
-            table::Found::Route(route, parameter) => (route, parameter),
-            table::Found::OtherMethods(allowed) => {
-                return problem::method_not_allowed(&allowed, id);
-            }
-            table::Found::Nothing => return problem::no_such_path(id),
+        let Some(route) = path.route(&request.method) else {
+            return Err(HttpError::method_not_allowed(path.methods()));
         };
         let agent = request.header("user-agent").unwrap_or_default();
         let ip = client_address::of(request, &self.settings.trusted_proxies);
-        let call = Call {
+        route.guard.answer(&Call {
             authd: &self.authd,
             request,
             device: Device::new(ip, agent),
-            parameter,
+            parameter: path.parameter,
             trusted_proxies: &self.settings.trusted_proxies,
-        };
-        let answer = match route.guard {
-            Guard::Public(handler) => handler(&call),
-            Guard::Bearer(handler) => self.actor(request).and_then(|actor| handler(&call, &actor)),
-            Guard::Doctor(handler) => match bearer(request) {
-                Some(pass) if self.authd.admits(pass) => handler(&call),
-                _ => return problem::no_such_path(id),
-            },
-        };
-        answer.unwrap_or_else(|problem| problem.respond(id))
+        })
     }
 
-    /// Who is asking.
-    fn actor(&self, request: &Request) -> Result<Actor, problem::Problem> {
-        match bearer(request) {
-            Some(token) => Ok(self.authd.authenticate(token)?),
-            None => Err(problem::Problem::missing_token()),
-        }
-    }
-
-    /// Answers what a browser asks before a cross-origin request.
-    fn preflight(&self, request: &Request) -> Response {
-        let methods = table::methods_of(&request.path);
-        if methods.is_empty() {
-            return Response::new(404);
-        }
-        let asked = request.header("access-control-request-headers");
-        let allowed = asked.filter(|names| is_list_of_names(names));
-        Response::new(204)
-            .header("allow", methods.clone())
-            .header("access-control-allow-methods", methods)
-            .header(
-                "access-control-allow-headers",
-                allowed.unwrap_or(OWN_HEADERS).to_owned(),
-            )
-            .header("access-control-max-age", "600")
-    }
-
-    /// What every answer carries (req 39, req 54).
-    fn finish(&self, request: &Request, response: Response) -> Response {
-        let cacheable = response.headers().any(|(name, _)| name == "cache-control");
-        let response = if cacheable {
-            response
-        } else {
-            response.header("cache-control", "no-store")
+    /// Adds what every answer carries (req 39, req 54).
+    fn finish(
+        &self,
+        request: Option<&Request>,
+        surface: Surface,
+        response: Response,
+        request_id: String,
+    ) -> Response {
+        let has_cache_control = response.headers().any(|(name, _)| name == "cache-control");
+        let response = match has_cache_control {
+            true => response,
+            false => response.header("cache-control", "no-store"),
         };
         let response = response
             .header("x-content-type-options", "nosniff")
             .header("referrer-policy", "no-referrer")
-            .header(
-                "content-security-policy",
-                "default-src 'none'; frame-ancestors 'none'",
-            );
-        if self.settings.cors_origins.is_empty() {
+            .header("content-security-policy", surface.content_security_policy());
+        self.allow_origin(request, surface, response)
+            .header("x-request-id", request_id)
+    }
+
+    /// Lets pages of the origins that the settings list read the answer, if the surface allows it.
+    fn allow_origin(
+        &self,
+        request: Option<&Request>,
+        surface: Surface,
+        response: Response,
+    ) -> Response {
+        let origins = &self.settings.cors_origins;
+        if origins.is_empty() || !surface.allows_other_origins() {
             return response;
         }
         let response = response.header("vary", "origin");
-        match request.header("origin") {
-            Some(origin)
-                if self
-                    .settings
-                    .cors_origins
-                    .iter()
-                    .any(|allowed| allowed == origin) =>
-            {
-                response
-                    .header("access-control-allow-origin", origin.to_owned())
-                    .header("access-control-expose-headers", "retry-after, x-request-id")
-            }
+        match request.and_then(|request| request.header("origin")) {
+            Some(origin) if origins.iter().any(|allowed| allowed == origin) => response
+                .header("access-control-allow-origin", origin.to_owned())
+                .header("access-control-expose-headers", "retry-after, x-request-id"),
             _ => response,
         }
     }
+}
+
+/// The surface of a path. Clients of the API ask for paths that do not exist, too, and expect its errors.
+fn surface_of(path: Option<&PathMatch<'_>>) -> Surface {
+    path.map_or(Surface::Api, PathMatch::surface)
 }
 
 /// The headers that the API reads, for a preflight that asks for none.
@@ -187,19 +206,29 @@ const OWN_HEADERS: &str = "authorization, content-type, idempotency-key";
 /// The longest list of headers that a preflight may ask for, in bytes.
 const LONGEST_LIST: usize = 1024;
 
-/// Whether this is a list of field names. A page of an allowed origin may send any header (tracing adds some of its own):
+/// Whether this is a list of field names. A page of an allowed origin may send any header (tracing libraries add some):
 /// authd reads its own ones alone, and tokens are no cookies.
 fn is_list_of_names(names: &str) -> bool {
     let is_name_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~, ".contains(c);
     names.len() <= LONGEST_LIST && names.chars().all(is_name_char)
 }
 
-/// The token that a request presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
-fn bearer(request: &Request) -> Option<&str> {
-    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
+/// Answers what a browser asks before a cross-origin request.
+fn preflight(path: &PathMatch<'_>, request: &Request) -> Response {
+    let methods = path.methods();
+    let response = Response::new(204).header("allow", methods.clone());
+    if !path.surface().allows_other_origins() {
+        return response;
+    }
+    let asked = request.header("access-control-request-headers");
+    let allowed = asked.filter(|names| is_list_of_names(names));
+    response
+        .header("access-control-allow-methods", methods)
+        .header(
+            "access-control-allow-headers",
+            allowed.unwrap_or(OWN_HEADERS).to_owned(),
+        )
+        .header("access-control-max-age", "600")
 }
 
 /// All routes, for documentation and for the tests that walk them.

@@ -1,77 +1,26 @@
-//! A request as handlers see it: a plain value.
+//! A request as handlers see it: a plain value, complete, with its body read within the limit.
 //!
-//! The body has been read in full and within its limit, nothing here waits, and nothing here knows a socket or the library
-//! that speaks HTTP. So a test or another server (`examples/embed_tiny_http.rs`) calls a handler exactly as the front end
-//! does.
+//! Nothing here knows a socket or the library that speaks HTTP, so a test or another server
+//! (`examples/embed_tiny_http.rs`) can make a request and call the application exactly as the HTTP server does.
 //!
-//! A header that occurs more than once has no single value, so [`Request::header`] answers `None` instead of picking one: a
-//! reader that picks the first while a proxy in front picked the last can be deceived.
+//! A header field that occurs more than once has no single value: [`Request::header`] answers `None`. A program that
+//! takes the first of two values can be deceived when the proxy in front of it takes the last.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// A request method (RFC 9110 §9). Names are case-sensitive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// Read a representation; changes nothing.
-    Get,
-    /// As `Get`; the answer's headers alone are sent.
-    Head,
-    /// Process the body as the resource defines.
-    Post,
-    /// Replace the resource.
-    Put,
-    /// Change part of the resource (RFC 5789).
-    Patch,
-    /// Remove the resource.
-    Delete,
-    /// Ask what is allowed, as browsers do before a cross-origin request.
-    Options,
-    /// A well-formed method that authd has no use for. No route has it.
-    Other,
-}
-
-impl Method {
-    /// The method of this name; [`Method::Other`] for every name not listed above.
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            _ => Self::Other,
-        }
-    }
-
-    /// The name of the method on the wire; `OTHER`, which no client sends, for all that have none here.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
-            Self::Other => "OTHER",
-        }
-    }
-}
+use http::Method;
 
 /// One request, complete.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What is asked for.
+    /// The method (RFC 9110 §9). Names are case-sensitive.
     pub method: Method,
     /// The path as it was sent: it begins with `/` and is not percent-decoded.
     pub path: String,
     /// What follows the first `?`, as it was sent, without the `?`.
     pub query: Option<String>,
-    /// The address at the other end of the socket. Behind a reverse proxy that is the proxy; who
-    /// is behind it, is for those to say who know which proxies to trust. An IPv4 address that
-    /// arrived on an IPv6 socket is an IPv4 address here.
+    /// The address at the other end of the socket. Behind a reverse proxy it is the proxy's; the settings say which
+    /// proxies may name the client. An IPv4 address that arrived on an IPv6 socket is an IPv4 address here.
     pub peer: IpAddr,
     /// The body, at most as long as the server's limit, without its transfer coding.
     pub body: Vec<u8>,
@@ -79,8 +28,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request for `target` (a path, and a query after `?` where there is one), without headers
-    /// and body, from the loopback address.
+    /// A request for `target` (a path, and a query after `?` where there is one), without header fields and body, from
+    /// the loopback address.
     pub fn new(method: Method, target: &str) -> Self {
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
@@ -96,8 +45,7 @@ impl Request {
         }
     }
 
-    /// The same request with one more header field. Fields are added, never replaced, as on the
-    /// wire.
+    /// The same request with one more header field. Fields are added, never replaced, as on the wire.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push(name.as_bytes(), value.as_ref());
@@ -118,8 +66,8 @@ impl Request {
         self
     }
 
-    /// The value of the field `name`, whatever the case of either: `None` when the field is
-    /// absent, when its value is not UTF-8, and when it occurs more than once.
+    /// The value of the field `name`, in any case. `None` when the field is absent, when its value is not UTF-8, and when
+    /// it occurs more than once.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.of(name);
         match (found.next(), found.next()) {
@@ -128,29 +76,27 @@ impl Request {
         }
     }
 
-    /// The values of every field `name`, in the order they arrived. A value that is not UTF-8 is
-    /// left out.
+    /// The values of every field `name`, in the order they arrived. A value that is not UTF-8 is left out.
     pub fn headers_all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers
             .of(name)
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The values of every field `name`, in the order they arrived and whatever bytes they hold.
-    pub(in crate::http) fn raw_headers_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+    /// The values of every field `name`, in the order they arrived, as bytes.
+    pub(super) fn raw_headers_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.headers.of(name)
     }
 
-    /// Makes room for `count` fields of `bytes` bytes in all, names and values together, so that
-    /// taking over a parsed head allocates twice rather than at every few fields.
-    pub(in crate::http) fn reserve_headers(&mut self, count: usize, bytes: usize) {
+    /// Makes room for `count` fields of `bytes` bytes in all, names and values together, so that copying a parsed head
+    /// allocates twice and not every few fields.
+    pub(super) fn reserve_headers(&mut self, count: usize, bytes: usize) {
         self.headers.lines.reserve_exact(count);
         self.headers.text.reserve_exact(bytes);
     }
 
-    /// Adds a field. Unlike [`Request::with_header`] for a request that is being taken over in
-    /// place.
-    pub(in crate::http) fn push_header(&mut self, name: &[u8], value: &[u8]) {
+    /// Adds a field in place.
+    pub(super) fn push_header(&mut self, name: &[u8], value: &[u8]) {
         self.headers.push(name, value);
     }
 }
@@ -198,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_field_that_occurs_twice_has_no_single_value() {
-        let request = Request::new(Method::Get, "/")
+        let request = Request::new(Method::GET, "/")
             .with_header("X-One", "1")
             .with_header("X-Two", "a")
             .with_header("x-two", "b");
@@ -210,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_text_has_no_value() {
-        let request = Request::new(Method::Get, "/")
+        let request = Request::new(Method::GET, "/")
             .with_header("x-odd", b"\xff")
             .with_header("x-name", "Zoë");
         assert_eq!(request.header("x-odd"), None);
@@ -219,10 +165,10 @@ mod tests {
 
     #[test]
     fn a_target_is_split_at_its_first_question_mark() {
-        let request = Request::new(Method::Get, "/a%2Fb?c=d?e");
+        let request = Request::new(Method::GET, "/a%2Fb?c=d?e");
         assert_eq!(request.path, "/a%2Fb");
         assert_eq!(request.query.as_deref(), Some("c=d?e"));
-        assert_eq!(Request::new(Method::Get, "/").query, None);
-        assert_eq!(Request::new(Method::Get, "/?").query.as_deref(), Some(""));
+        assert_eq!(Request::new(Method::GET, "/").query, None);
+        assert_eq!(Request::new(Method::GET, "/?").query.as_deref(), Some(""));
     }
 }

@@ -1,26 +1,27 @@
 //! A response as handlers make it: a plain value.
 //!
-//! No text, whatever it contains, can end a header line early: [`Response::header`] takes control characters out.
+//! A header value cannot end its line early and add a field of its own: [`Response::header`] replaces control
+//! characters.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
 /// A header field of a response. Most values are constants, and cost nothing to carry.
-pub(in crate::http) type Field = (&'static str, Cow<'static, str>);
+pub(super) type Field = (&'static str, Cow<'static, str>);
 
-/// One response. `Content-Length`, `Date` and `Connection: keep-alive` are the server's to write;
-/// a body is left out where HTTP forbids one (the answer to HEAD, 204, 304).
+/// One response. The server writes `Content-Length`, `Date` and `Connection`, and leaves the body out where HTTP forbids
+/// one (the answer to HEAD, 204, 304).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The status code. The server sends 500 for what is not between 200 and 599.
+    /// The status code. The server sends 500 for a status that is not between 200 and 599.
     pub status: u16,
     headers: Vec<Field>,
     body: Vec<u8>,
 }
 
 impl Response {
-    /// A response without headers and body.
+    /// A response without header fields and body.
     pub fn new(status: u16) -> Self {
         Self {
             status,
@@ -29,12 +30,12 @@ impl Response {
         }
     }
 
-    /// `value` as `application/json`. A value that has no JSON form (a map whose keys are not
-    /// text) is a bug: it is logged and answered with an empty 500.
+    /// `value` as `application/json`. A value that has no JSON form (a map whose keys are not text) is a bug: it is
+    /// logged and answered with an empty 500.
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(mut body) => {
-                // Whoever reads it on a terminal gets a prompt of its own.
+                // So that the prompt of a terminal begins a line of its own after the answer.
                 body.push(b'\n');
                 Self::new(status)
                     .header("content-type", "application/json")
@@ -54,14 +55,13 @@ impl Response {
             .with_body(text)
     }
 
-    /// The same response with one more header field; fields are added, never replaced, so that
-    /// several `set-cookie` fields can stand side by side.
+    /// The same response with one more header field. Fields are added, never replaced, so that a response can have
+    /// several `set-cookie` fields.
     ///
-    /// A control character in `value` (a line break above all) becomes a space: a value taken
-    /// from a request can look odd, but never become a field of its own (CWE-113). The server
-    /// leaves out a field whose `name` is not a field name, and fields that are its own to write
-    /// (`content-length`, `transfer-encoding`); `connection: close` closes the connection
-    /// after the answer.
+    /// A control character in `value`, such as a line break, becomes a space, so that a value taken from a request cannot
+    /// become a field of its own (CWE-113). The server leaves out a field whose `name` is not a field name, and the fields
+    /// that it writes itself (`content-length`, `transfer-encoding`). `connection: close` closes the connection after the
+    /// answer.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         let value = value.into();
@@ -74,7 +74,7 @@ impl Response {
         self
     }
 
-    /// The same response with this body. Its `content-type` is the caller's to state.
+    /// The same response with this body. The caller states its `content-type`.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -94,7 +94,7 @@ impl Response {
     }
 
     /// The fields and the body, for the server to send without a copy.
-    pub(in crate::http) fn into_parts(self) -> (Vec<Field>, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (Vec<Field>, Vec<u8>) {
         (self.headers, self.body)
     }
 }

@@ -1,109 +1,221 @@
-//! What a route is made of, and what a handler is given.
+//! What a route is made of.
 //!
-//! A route cannot be written without its guard: the guard holds the handler, and a handler that wants to know who
-//! asks has another type than one that does not.
+//! A route cannot be written without its surface and its guard. The guard holds the handler: a handler that wants to know
+//! the account that asks has another type than one that does not. The handler's parameter is the input of the route, from
+//! which the OpenAPI document is written too.
 
+use http::Method;
 use ipnet::IpNet;
-use schemars::{Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::http::api::problem::Problem;
-use crate::http::request::{Method, Request};
-use crate::http::response::Response;
+use super::error::HttpError;
+use super::input::{Input, InputDescription};
+use super::request::Request;
+use super::response::Response;
+use super::surface::Surface;
 use crate::service::{Actor, Authd, Device};
 
 /// One request on its way through a handler.
 pub struct Call<'a> {
-    pub(in crate::http) authd: &'a Authd,
-    pub(in crate::http) request: &'a Request,
-    pub(in crate::http) device: Device,
+    pub(super) authd: &'a Authd,
+    pub(super) request: &'a Request,
+    pub(super) device: Device,
     /// What stands in the place of `{id}`.
-    pub(in crate::http) parameter: &'a str,
-    /// Proxies whose word on the client's address is taken.
-    pub(in crate::http) trusted_proxies: &'a [IpNet],
+    pub(super) parameter: &'a str,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub(super) trusted_proxies: &'a [IpNet],
 }
 
-/// Who may call, and what is called then.
-#[derive(Clone, Copy)]
-pub enum Guard {
-    /// Everybody.
-    Public(fn(&Call<'_>) -> Result<Response, Problem>),
-    /// Whoever presents a first-party access token of an open session.
-    Bearer(fn(&Call<'_>, &Actor) -> Result<Response, Problem>),
-    /// Whoever can read the server's file, and shows it with a pass of `authd doctor`. For everybody else there is
-    /// nothing at this path.
-    Doctor(fn(&Call<'_>) -> Result<Response, Problem>),
+impl Call<'_> {
+    /// The token that the request presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
+    fn bearer_token(&self) -> Option<&str> {
+        let (scheme, token) = self.request.header("authorization")?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
+    }
+
+    /// The account that asks.
+    fn actor(&self) -> Result<Actor, HttpError> {
+        match self.bearer_token() {
+            Some(token) => Ok(self.authd.authenticate(token)?),
+            None => Err(HttpError::missing_token()),
+        }
+    }
 }
 
-/// The schema of a type, for the OpenAPI document.
-pub type Describe = fn(&mut SchemaGenerator) -> Schema;
-
-/// One thing that can be asked for.
+/// One operation of the interface.
 pub struct Route {
-    /// By which method. HEAD goes wherever GET does.
+    /// The method. HEAD leads wherever GET does.
     pub method: Method,
-    /// The path; `{id}` stands for one segment.
+    /// The path; `{id}` at its end stands for one segment.
     pub path: &'static str,
-    /// What a generated client calls it: the `operationId` of the OpenAPI document.
-    pub operation: &'static str,
-    /// Who may, and what happens.
-    pub guard: Guard,
+    /// The kind of client that it is for.
+    pub surface: Surface,
+    /// Who may call it, and its handler.
+    pub guard: &'static dyn Guard,
+    /// What a generated client calls it.
+    pub operation_id: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,
-    /// What the body holds, if it takes one.
-    pub takes: Option<Describe>,
-    /// The status when all is well, and what it answers, if that is JSON.
-    pub gives: (u16, Option<Describe>),
+    /// Its answers when it has done what was asked.
+    pub answers: &'static [Answer],
     /// The statuses of its refusals, beyond those that every route has.
     pub refuses: &'static [u16],
 }
 
 impl Route {
     /// Whether it takes an access token.
-    pub fn is_guarded(&self) -> bool {
-        matches!(self.guard, Guard::Bearer(_))
+    pub fn takes_access_token(&self) -> bool {
+        self.guard.access() == Access::Bearer
+    }
+
+    /// Whether it takes a body.
+    pub fn takes_body(&self) -> bool {
+        let mut generator = SchemaGenerator::default();
+        self.guard.describe_input(&mut generator).body.is_some()
     }
 }
 
-impl Call<'_> {
-    /// The token in the query of a link that was opened, or a word in its place: see [`Call::secret_of_link`].
-    pub(in crate::http) fn token_of_link(&self, is_token: impl Fn(&str) -> bool) -> String {
-        let token = self.secret_of_link("token", is_token);
-        token.unwrap_or_else(|| "TOKEN".to_owned())
+/// The schema of a type, for the OpenAPI document.
+pub type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// One answer of a route, for the OpenAPI document.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// What it means.
+    pub description: &'static str,
+    /// What its body is.
+    pub content: Content,
+}
+
+/// The body of an answer.
+pub enum Content {
+    /// There is none.
+    Nothing,
+    /// JSON of this type.
+    Json(Describe),
+    /// JSON whose form is another standard's.
+    AnyJson,
+    /// Plain text.
+    Text,
+}
+
+impl Answer {
+    pub(super) const fn nothing(status: u16, description: &'static str) -> Answer {
+        let content = Content::Nothing;
+        Answer {
+            status,
+            description,
+            content,
+        }
     }
 
-    /// The parameter `name` of a link that was opened. Mail services add parameters of their own, before and after it. It is
-    /// shown again only if it has the form of a token, as `is_token` judges, which leaves no room for anything else.
-    pub(in crate::http) fn secret_of_link(
-        &self,
-        name: &str,
-        is_token: impl Fn(&str) -> bool,
-    ) -> Option<String> {
-        let query = self.request.query.as_deref().unwrap_or_default();
-        let values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-        let mut tokens = values
-            .map(|(_, value)| value.trim().to_owned())
-            .filter(|value| is_token(value));
-        tokens.next()
+    pub(super) const fn json<T: JsonSchema>(status: u16, description: &'static str) -> Answer {
+        Answer {
+            status,
+            description,
+            content: Content::Json(SchemaGenerator::subschema_for::<T>),
+        }
     }
 
-    /// The body, as JSON of this form: nothing missing, nothing unknown, nothing twice.
-    pub(in crate::http) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let content_type = self.request.header("content-type").unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::unsupported_media_type());
+    pub(super) const fn any_json(description: &'static str) -> Answer {
+        Answer {
+            status: 200,
+            description,
+            content: Content::AnyJson,
         }
-        let invalid = |why: &dyn std::fmt::Display| {
-            Problem::invalid_request(format!("The body is not as it should be: {why}."))
-        };
-        if self.request.body.is_empty() {
-            return Err(invalid(&"it is empty"));
+    }
+
+    pub(super) const fn text(description: &'static str) -> Answer {
+        Answer {
+            status: 200,
+            description,
+            content: Content::Text,
         }
-        // serde would take the members in a list, too, by their order.
-        if !self.request.body.trim_ascii_start().starts_with(b"{") {
-            return Err(invalid(&"it is not a JSON object"));
+    }
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Every client.
+    Public,
+    /// A client that presents a first-party access token of an open session.
+    Bearer,
+    /// `authd doctor`, which can read the server's file and proves it with a pass. Other clients get the 404 of a path
+    /// that does not exist.
+    Doctor,
+}
+
+/// A handler behind the check of who may call it.
+pub trait Guard: Sync {
+    /// Who may call it.
+    fn access(&self) -> Access;
+
+    /// Checks who calls, reads the input, runs the handler.
+    ///
+    /// # Errors
+    /// What the check, the input or the handler refuses.
+    fn answer(&self, call: &Call<'_>) -> Result<Response, HttpError>;
+
+    /// The input of the handler, for the OpenAPI document.
+    fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription;
+}
+
+/// [`Access::Public`] to a handler.
+pub(super) struct Public<I>(pub(super) fn(&Call<'_>, I) -> Result<Response, HttpError>);
+
+/// [`Access::Bearer`] to a handler, which is told the account.
+pub(super) struct Bearer<I>(pub(super) fn(&Call<'_>, &Actor, I) -> Result<Response, HttpError>);
+
+/// [`Access::Doctor`] to a handler.
+pub(super) struct Doctor<I>(pub(super) fn(&Call<'_>, I) -> Result<Response, HttpError>);
+
+impl<I: Input> Guard for Public<I> {
+    fn access(&self) -> Access {
+        Access::Public
+    }
+
+    fn answer(&self, call: &Call<'_>) -> Result<Response, HttpError> {
+        (self.0)(call, I::read(call)?)
+    }
+
+    fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription {
+        InputDescription::of::<I>(generator)
+    }
+}
+
+impl<I: Input> Guard for Bearer<I> {
+    fn access(&self) -> Access {
+        Access::Bearer
+    }
+
+    fn answer(&self, call: &Call<'_>) -> Result<Response, HttpError> {
+        // Before the input: a client without a token learns nothing about what is expected.
+        let actor = call.actor()?;
+        (self.0)(call, &actor, I::read(call)?)
+    }
+
+    fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription {
+        InputDescription::of::<I>(generator)
+    }
+}
+
+impl<I: Input> Guard for Doctor<I> {
+    fn access(&self) -> Access {
+        Access::Doctor
+    }
+
+    fn answer(&self, call: &Call<'_>) -> Result<Response, HttpError> {
+        match call.bearer_token() {
+            Some(pass) if call.authd.admits(pass) => (self.0)(call, I::read(call)?),
+            _ => Err(HttpError::no_such_path()),
         }
-        serde_json::from_slice(&self.request.body).map_err(|error| invalid(&error))
+    }
+
+    fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription {
+        InputDescription::of::<I>(generator)
     }
 }

@@ -1,398 +1,419 @@
-//! What there is: one table of routes, with the guard of each. The same table gives the OpenAPI document.
+//! The table of routes. Requests are dispatched from it, and the OpenAPI document is written from it.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use http::Method;
 
-use crate::http::api::problem::Problem;
-use crate::http::api::{
+use super::api::{
     accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
-use crate::http::pages::{front, links};
-use crate::http::request::Method;
-use crate::http::response::Response;
-use crate::http::route::{Call, Guard, Route};
+use super::pages::{front, links};
+use super::route::{Answer, Bearer, Doctor, Public, Route};
+use super::surface::Surface;
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-/// Every route. The first that fits is taken, so `current` stands before `{id}`.
-pub const ROUTES: &[Route] = &[
+/// Every route.
+pub(super) static ROUTES: &[Route] = &[
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/",
-        operation: "showFront",
-        guard: Guard::Public(front::show),
-        summary: "What this is, and where a forgotten password leads, in plain text",
-        takes: None,
-        gives: (200, None),
+        surface: Surface::Page,
+        guard: &Public(front::show),
+        operation_id: "getFrontPage",
+        summary: "What this server is, and how to get a new password, in plain text",
+        answers: &[Answer::text("The page.")],
         refuses: &[],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/setup",
-        operation: "showSetUp",
-        guard: Guard::Public(links::set_up),
-        summary: "How to make the first administrator, in plain text",
-        takes: None,
-        gives: (200, None),
-        refuses: &[],
+        surface: Surface::Page,
+        guard: &Public(links::explain_setup),
+        operation_id: "getSetupPage",
+        summary: "How to create the first administrator, in plain text",
+        answers: &[Answer::text("The page.")],
+        refuses: &[400],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/setup",
-        operation: "setUp",
-        guard: Guard::Public(accounts::set_up),
-        summary: "Make the first administrator with the token of the set-up link, once",
-        takes: Some(schema::<accounts::SetUp>),
-        gives: (201, Some(schema::<SignIn>)),
+        surface: Surface::Api,
+        guard: &Public(accounts::set_up),
+        operation_id: "setUp",
+        summary: "Create the first administrator with the token of the set-up link, once",
+        answers: &[Answer::json::<SignIn>(201, "Created and signed in.")],
         refuses: &[400, 403, 409, 415, 422],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/accounts",
-        operation: "register",
-        guard: Guard::Public(accounts::register),
-        summary: "Make an account and sign in; where addresses have to be proven first, have a letter sent",
-        takes: Some(schema::<accounts::Register>),
-        gives: (201, Some(schema::<SignIn>)),
+        surface: Surface::Api,
+        guard: &Public(accounts::register),
+        operation_id: "register",
+        summary: "Create an account and sign in; with `verification = \"required\"`, send a link that proves the address",
+        answers: &[
+            Answer::json::<SignIn>(201, "Created and signed in."),
+            Answer::nothing(
+                202,
+                "With `verification = \"required\"`: the account is created when the link in the message is followed.",
+            ),
+        ],
         refuses: &[400, 403, 409, 415, 422, 429],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/register",
-        operation: "showRegister",
-        guard: Guard::Public(links::register),
+        surface: Surface::Page,
+        guard: &Public(links::explain_register),
+        operation_id: "getRegisterPage",
         summary: "What to do with an invitation, in plain text",
-        takes: None,
-        gives: (200, None),
+        answers: &[Answer::text("The page.")],
+        refuses: &[400],
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/account",
+        surface: Surface::Api,
+        guard: &Bearer(accounts::show),
+        operation_id: "getAccount",
+        summary: "The account that the access token belongs to",
+        answers: &[Answer::json::<AccountDetails>(200, "The account.")],
         refuses: &[],
     },
     Route {
-        method: Method::Get,
+        method: Method::PATCH,
         path: "/v1/account",
-        operation: "showAccount",
-        guard: Guard::Bearer(accounts::show),
-        summary: "The account of whoever asks",
-        takes: None,
-        gives: (200, Some(schema::<AccountDetails>)),
-        refuses: &[],
-    },
-    Route {
-        method: Method::Patch,
-        path: "/v1/account",
-        operation: "changeAccount",
-        guard: Guard::Bearer(accounts::change),
-        summary: "Change name, username or e-mail address; the latter takes the current password, and confirmation at both",
-        takes: Some(schema::<accounts::ChangeAccount>),
-        gives: (200, Some(schema::<AccountDetails>)),
+        surface: Surface::Api,
+        guard: &Bearer(accounts::change),
+        operation_id: "updateAccount",
+        summary: "Change the name, the username or the e-mail address",
+        answers: &[Answer::json::<AccountDetails>(200, "The changed account.")],
         refuses: &[400, 403, 409, 415, 429],
     },
     Route {
-        method: Method::Delete,
+        method: Method::DELETE,
         path: "/v1/account",
-        operation: "deleteAccount",
-        guard: Guard::Bearer(accounts::delete),
-        summary: "Delete the account with all that belongs to it",
-        takes: Some(schema::<accounts::DeleteAccount>),
-        gives: (204, None),
+        surface: Surface::Api,
+        guard: &Bearer(accounts::delete),
+        operation_id: "deleteAccountWithBody",
+        summary: "The same as `POST /v1/account/delete`, for clients that can send a body with DELETE",
+        answers: &[Answer::nothing(204, "Deleted.")],
         refuses: &[400, 403, 415, 429],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/account/delete",
-        operation: "deleteAccountByPost",
-        guard: Guard::Bearer(accounts::delete),
-        summary: "The same, for clients and gateways that send no body with DELETE",
-        takes: Some(schema::<accounts::DeleteAccount>),
-        gives: (204, None),
+        surface: Surface::Api,
+        guard: &Bearer(accounts::delete),
+        operation_id: "deleteAccount",
+        summary: "Delete the account and everything that belongs to it",
+        answers: &[Answer::nothing(204, "Deleted.")],
         refuses: &[400, 403, 415, 429],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/v1/account/events",
-        operation: "listEvents",
-        guard: Guard::Bearer(events::list),
-        summary: "What happened to the account, newest first; `?before=ID` and `?limit=N` (1 to 1,000, or 50) page",
-        takes: None,
-        gives: (200, Some(schema::<events::EventList>)),
+        surface: Surface::Api,
+        guard: &Bearer(events::list),
+        operation_id: "listAccountEvents",
+        summary: "What happened to the account, newest first",
+        answers: &[Answer::json::<events::EventList>(200, "A page of events.")],
         refuses: &[400],
     },
     Route {
-        method: Method::Put,
+        method: Method::PUT,
         path: "/v1/account/password",
-        operation: "changePassword",
-        guard: Guard::Bearer(accounts::change_password),
-        summary: "Change the password: new tokens for this session, an end to all others",
-        takes: Some(schema::<accounts::ChangePassword>),
-        gives: (200, Some(schema::<SignIn>)),
+        surface: Surface::Api,
+        guard: &Bearer(accounts::change_password),
+        operation_id: "changePassword",
+        summary: "Change the password: new tokens for this session; all other sessions end",
+        answers: &[Answer::json::<SignIn>(200, "Changed.")],
         refuses: &[400, 403, 415, 422, 429],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/sessions",
-        operation: "signIn",
-        guard: Guard::Public(sessions::sign_in),
+        surface: Surface::Api,
+        guard: &Public(sessions::sign_in),
+        operation_id: "signIn",
         summary: "Sign in",
-        takes: Some(schema::<sessions::Credentials>),
-        gives: (201, Some(schema::<SignIn>)),
+        answers: &[Answer::json::<SignIn>(201, "Signed in.")],
         refuses: &[400, 401, 403, 415, 422, 429],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/sessions/refresh",
-        operation: "refreshSession",
-        guard: Guard::Public(sessions::refresh),
-        summary: "Exchange a refresh token for its successor. An Idempotency-Key makes a retry safe for a day",
-        takes: Some(schema::<sessions::RefreshSession>),
-        gives: (200, Some(schema::<SignIn>)),
+        surface: Surface::Api,
+        guard: &Public(sessions::refresh),
+        operation_id: "refreshSession",
+        summary: "Exchange a refresh token for its successor",
+        answers: &[Answer::json::<SignIn>(200, "New tokens.")],
         refuses: &[400, 401, 415, 429],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/v1/sessions",
-        operation: "listSessions",
-        guard: Guard::Bearer(sessions::list),
-        summary: "The open sessions of whoever asks, the one used last first",
-        takes: None,
-        gives: (200, Some(schema::<sessions::SessionList>)),
+        surface: Surface::Api,
+        guard: &Bearer(sessions::list),
+        operation_id: "listSessions",
+        summary: "The open sessions of the account, the one used last first",
+        answers: &[Answer::json::<sessions::SessionList>(
+            200,
+            "The open sessions.",
+        )],
         refuses: &[],
     },
     Route {
-        method: Method::Delete,
+        method: Method::DELETE,
         path: "/v1/sessions",
-        operation: "endSessions",
-        guard: Guard::Bearer(sessions::end_all),
-        summary: "End all sessions, or with `?except=current` all others",
-        takes: None,
-        gives: (200, Some(schema::<sessions::RevokedSessions>)),
+        surface: Surface::Api,
+        guard: &Bearer(sessions::end_all),
+        operation_id: "endSessions",
+        summary: "End all sessions, or all others",
+        answers: &[Answer::json::<sessions::EndedSessions>(200, "Ended.")],
         refuses: &[400],
     },
     Route {
-        method: Method::Delete,
+        method: Method::DELETE,
         path: "/v1/sessions/current",
-        operation: "signOut",
-        guard: Guard::Bearer(sessions::sign_out),
+        surface: Surface::Api,
+        guard: &Bearer(sessions::sign_out),
+        operation_id: "signOut",
         summary: "Sign out",
-        takes: None,
-        gives: (204, None),
+        answers: &[Answer::nothing(204, "Signed out.")],
         refuses: &[404],
     },
     Route {
-        method: Method::Patch,
+        method: Method::PATCH,
         path: "/v1/sessions/{id}",
-        operation: "nameSession",
-        guard: Guard::Bearer(sessions::name),
+        surface: Surface::Api,
+        guard: &Bearer(sessions::rename),
+        operation_id: "renameSession",
         summary: "Name the device of a session",
-        takes: Some(schema::<sessions::NameSession>),
-        gives: (200, Some(schema::<Session>)),
+        answers: &[Answer::json::<Session>(200, "The renamed session.")],
         refuses: &[400, 404, 415],
     },
     Route {
-        method: Method::Delete,
+        method: Method::DELETE,
         path: "/v1/sessions/{id}",
-        operation: "endSession",
-        guard: Guard::Bearer(sessions::end),
-        summary: "End a session, on whatever device it is",
-        takes: None,
-        gives: (204, None),
+        surface: Surface::Api,
+        guard: &Bearer(sessions::end),
+        operation_id: "endSession",
+        summary: "End a session, on any device",
+        answers: &[Answer::nothing(204, "Ended.")],
         refuses: &[404],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/password-reset",
-        operation: "requestPasswordReset",
-        guard: Guard::Public(password_reset::request),
-        summary: "Have a link to choose a new password sent; the answer is the same whether or not the account exists",
-        takes: Some(schema::<password_reset::RequestPasswordReset>),
-        gives: (202, None),
+        surface: Surface::Api,
+        guard: &Public(password_reset::request),
+        operation_id: "requestPasswordReset",
+        summary: "Send a link to choose a new password; the answer is the same whether or not the account exists",
+        answers: &[Answer::nothing(
+            202,
+            "If there is such an account, a link is sent.",
+        )],
         refuses: &[400, 403, 415, 429],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/password-reset/confirm",
-        operation: "confirmPasswordReset",
-        guard: Guard::Public(password_reset::confirm),
-        summary: "Choose a new password with the token of that link, once: ends all sessions, and signs nobody in",
-        takes: Some(schema::<password_reset::ConfirmPasswordReset>),
-        gives: (204, None),
+        surface: Surface::Api,
+        guard: &Public(password_reset::confirm),
+        operation_id: "confirmPasswordReset",
+        summary: "Choose a new password with the token of that link, once: ends all sessions, and does not sign in",
+        answers: &[Answer::nothing(204, "The new password is set.")],
         refuses: &[400, 415, 422],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/reset",
-        operation: "showReset",
-        guard: Guard::Public(links::reset),
+        surface: Surface::Page,
+        guard: &Public(links::explain_reset),
+        operation_id: "getResetPage",
         summary: "What to do with a reset link, in plain text",
-        takes: None,
-        gives: (200, None),
-        refuses: &[],
+        answers: &[Answer::text("The page.")],
+        refuses: &[400],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/email-verification",
-        operation: "requestEmailVerification",
-        guard: Guard::Public(email_verification::request),
-        summary: "Have a link sent that proves an e-mail address; the answer is the same whether or not the account exists",
-        takes: Some(schema::<email_verification::RequestEmailVerification>),
-        gives: (202, None),
+        surface: Surface::Api,
+        guard: &Public(email_verification::request),
+        operation_id: "requestEmailVerification",
+        summary: "Send a link that proves an e-mail address; the answer is the same whether or not the account exists",
+        answers: &[Answer::nothing(
+            202,
+            "If there is such an account, a link is sent.",
+        )],
         refuses: &[400, 403, 415, 429],
     },
     Route {
-        method: Method::Post,
+        method: Method::POST,
         path: "/v1/email-verification/confirm",
-        operation: "confirmEmailVerification",
-        guard: Guard::Public(email_verification::confirm),
-        summary: "Prove an e-mail address with the token of a link, once; makes a waiting account, or confirms a new address",
-        takes: Some(schema::<email_verification::ConfirmEmailVerification>),
-        gives: (204, None),
+        surface: Surface::Api,
+        guard: &Public(email_verification::confirm),
+        operation_id: "confirmEmailVerification",
+        summary: "Prove an e-mail address with the token of a link, once: creates a waiting account, or confirms a new address",
+        answers: &[Answer::nothing(204, "Proven.")],
         refuses: &[400, 403, 409, 415],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/verify",
-        operation: "showVerify",
-        guard: Guard::Public(links::verify),
+        surface: Surface::Page,
+        guard: &Public(links::explain_verify),
+        operation_id: "getVerifyPage",
         summary: "What to do with such a link, in plain text",
-        takes: None,
-        gives: (200, None),
-        refuses: &[],
+        answers: &[Answer::text("The page.")],
+        refuses: &[400],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/oauth/jwks",
-        operation: "getJwks",
-        guard: Guard::Public(keys::jwks),
+        surface: Surface::Api,
+        guard: &Public(keys::jwks),
+        operation_id: "getJwks",
         summary: "The public keys that verify access tokens",
-        takes: None,
-        gives: (200, Some(schema::<JwkSet>)),
+        answers: &[Answer::json::<JwkSet>(200, "The keys (RFC 7517).")],
         refuses: &[],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/.well-known/jwks.json",
-        operation: "getWellKnownJwks",
-        guard: Guard::Public(keys::jwks),
-        summary: "The same, where some libraries look for it",
-        takes: None,
-        gives: (200, Some(schema::<JwkSet>)),
+        surface: Surface::Api,
+        guard: &Public(keys::jwks),
+        operation_id: "getWellKnownJwks",
+        summary: "The same keys, where some libraries look for them",
+        answers: &[Answer::json::<JwkSet>(200, "The keys (RFC 7517).")],
         refuses: &[],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/healthz",
-        operation: "getHealth",
-        guard: Guard::Public(health::alive),
+        surface: Surface::Api,
+        guard: &Public(health::alive),
+        operation_id: "checkLiveness",
         summary: "Whether the process answers",
-        takes: None,
-        gives: (200, None),
+        answers: &[Answer::text("It does.")],
         refuses: &[],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/readyz",
-        operation: "getReadiness",
-        guard: Guard::Public(health::ready),
+        surface: Surface::Api,
+        guard: &Public(health::ready),
+        operation_id: "checkReadiness",
         summary: "Whether requests can be served: the database can be read and written",
-        takes: None,
-        gives: (200, None),
+        answers: &[Answer::text("They can.")],
         refuses: &[],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: doctor::DOCTOR_PATH,
-        operation: "askDoctor",
-        guard: Guard::Doctor(doctor::tell),
+        surface: Surface::Api,
+        guard: &Doctor(doctor::show),
+        operation_id: "inspectRequest",
         summary: "What arrives of a request, for `authd doctor --url` alone",
-        takes: None,
-        gives: (200, Some(schema::<doctor::Seen>)),
+        answers: &[Answer::json::<doctor::Seen>(200, "What arrived.")],
         refuses: &[404],
     },
     Route {
-        method: Method::Get,
+        method: Method::GET,
         path: "/openapi.json",
-        operation: "getOpenApi",
-        guard: Guard::Public(document),
+        surface: Surface::Api,
+        guard: &Public(openapi::show),
+        operation_id: "getOpenApi",
         summary: "This interface, as OpenAPI 3.1",
-        takes: None,
-        gives: (200, None),
+        answers: &[Answer::any_json("The document.")],
         refuses: &[],
     },
 ];
 
-fn document(call: &Call<'_>) -> Result<Response, Problem> {
-    let document = openapi::write(ROUTES, &call.authd.policy().issuer);
-    Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
+/// A path that has routes.
+pub(super) struct PathMatch<'p> {
+    /// The path as it stands in the table.
+    pub(super) pattern: &'static str,
+    /// What stands in the place of `{id}`.
+    pub(super) parameter: &'p str,
 }
 
-/// Where a request leads.
-pub enum Found<'a> {
-    /// To a route, with what stands for its `{id}`.
-    Route(&'static Route, &'a str),
-    /// To a path that takes other methods: these.
-    OtherMethods(String),
-    Nothing,
+/// Finds the routes of a path. Paths are compared as they were sent: nothing is decoded, and no dot is resolved. A path
+/// that stands in the table itself comes before one with `{id}`: the segment `current` is not an id.
+pub(super) fn find(path: &str) -> Option<PathMatch<'_>> {
+    let exact = ROUTES.iter().find(|route| route.path == path);
+    if let Some(route) = exact {
+        return Some(PathMatch {
+            pattern: route.path,
+            parameter: "",
+        });
+    }
+    ROUTES.iter().find_map(|route| {
+        let prefix = route.path.strip_suffix("{id}")?;
+        let parameter = path.strip_prefix(prefix)?;
+        let is_segment = !parameter.is_empty() && !parameter.contains('/');
+        is_segment.then_some(PathMatch {
+            pattern: route.path,
+            parameter,
+        })
+    })
 }
 
-/// Finds the route of a request. Paths are compared as they were sent: nothing is decoded, and no dot is resolved.
-pub fn find(method: Method, path: &str) -> Found<'_> {
-    let wanted = if method == Method::Head {
-        Method::Get
-    } else {
-        method
-    };
-    let mut known = false;
-    let is_written_out = ROUTES.iter().any(|route| route.path == path);
-    for route in ROUTES {
-        if is_written_out && route.path != path {
-            continue;
+impl PathMatch<'_> {
+    fn routes(&self) -> impl Iterator<Item = &'static Route> {
+        let pattern = self.pattern;
+        ROUTES.iter().filter(move |route| route.path == pattern)
+    }
+
+    /// The route of a method.
+    pub(super) fn route(&self, method: &Method) -> Option<&'static Route> {
+        let method = match *method {
+            Method::HEAD => &Method::GET,
+            _ => method,
+        };
+        self.routes().find(|route| route.method == *method)
+    }
+
+    /// The methods of the path, as the `Allow` header lists them (RFC 9110 §10.2.1).
+    pub(super) fn methods(&self) -> String {
+        let mut names: Vec<&str> = self.routes().map(|route| route.method.as_str()).collect();
+        if names.contains(&"GET") {
+            names.push("HEAD");
         }
-        if let Some(parameter) = matches(route.path, path) {
-            if route.method == wanted {
-                return Found::Route(route, parameter);
-            }
-            known = true;
+        names.join(", ")
+    }
+
+    /// The surface of the path: all its routes have the same.
+    pub(super) fn surface(&self) -> Surface {
+        self.routes()
+            .next()
+            .map_or(Surface::Api, |route| route.surface)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_routes_of_a_path_have_one_surface() {
+        let mut surfaces = BTreeMap::new();
+        for route in ROUTES {
+            let surface = surfaces.entry(route.path).or_insert(route.surface);
+            assert_eq!(*surface, route.surface, "{}", route.path);
         }
     }
-    if known {
-        Found::OtherMethods(methods_of(path))
-    } else {
-        Found::Nothing
-    }
-}
 
-/// The methods of a path, as the `Allow` header lists them (RFC 9110 §10.2.1); empty if there is no such path.
-pub fn methods_of(path: &str) -> String {
-    let mut names = Vec::new();
-    // A path that stands in the table as it is has its own methods, and not those of a pattern that it would fit too.
-    let is_written_out = ROUTES.iter().any(|route| route.path == path);
-    for route in ROUTES.iter().filter(|route| match is_written_out {
-        true => route.path == path,
-        false => matches(route.path, path).is_some(),
-    }) {
-        let name = route.method.name();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    if names.contains(&"GET") {
-        names.push("HEAD");
-    }
-    names.join(", ")
-}
-
-/// The path of the route that `path` leads to, as it stands in the table.
-pub fn pattern_of(path: &str) -> Option<&'static str> {
-    let mut routes = ROUTES.iter();
-    let route = routes.find(|route| matches(route.path, path).is_some());
-    route.map(|route| route.path)
-}
-
-fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    match pattern.strip_suffix("{id}") {
-        None => (pattern == path).then_some(""),
-        Some(prefix) => path
-            .strip_prefix(prefix)
-            .filter(|segment| !segment.is_empty() && !segment.contains('/')),
+    #[test]
+    fn a_path_in_the_table_comes_before_an_id() {
+        let found = |path| find(path).map(|found| (found.pattern, found.parameter));
+        assert_eq!(
+            found("/v1/sessions/refresh"),
+            Some(("/v1/sessions/refresh", ""))
+        );
+        assert_eq!(found("/v1/sessions/x"), Some(("/v1/sessions/{id}", "x")));
+        assert_eq!(found("/v1/sessions/x/y"), None);
+        assert_eq!(found("/v1/sessions/"), None);
     }
 }

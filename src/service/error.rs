@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+
 use crate::password::{Overloaded, Weak};
 use crate::store::Broken;
 
 /// A stable name for what was wrong; it goes over the wire as it is. RFC 6749 and RFC 6750 names where they exist.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
 pub enum Code {
     /// Something in the request is not as it should be; the detail says what.
     InvalidRequest,

@@ -28,7 +28,7 @@ fn encoded(value: &Value) -> String {
 
 /// The public point of the first published key, put together from the JWKS alone.
 fn public_point(t: &Harness) -> Vec<u8> {
-    let jwks = t.ask(Method::Get, "/oauth/jwks").send().gives(200);
+    let jwks = t.ask(Method::GET, "/oauth/jwks").send().gives(200);
     let coordinate = |name: &str| {
         let text = jwks["keys"][0][name].as_str().expect("a coordinate");
         BASE64.decode(text).expect("base64url")
@@ -81,7 +81,7 @@ impl Forger {
 }
 
 fn status_with(t: &Harness, token: &str) -> u16 {
-    let answer = t.ask(Method::Get, "/v1/account").bearer(token).send();
+    let answer = t.ask(Method::GET, "/v1/account").bearer(token).send();
     if answer.status != 200 {
         assert_eq!(answer.refused("invalid_token")["status"], 401);
         let challenge = answer.header("www-authenticate").expect("RFC 6750 §3");
@@ -121,7 +121,7 @@ fn a_token_is_verified_with_the_published_key_alone() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     let [header, claims, signature] = parts(&ann.access);
-    let jwks = t.ask(Method::Get, "/oauth/jwks").send().gives(200);
+    let jwks = t.ask(Method::GET, "/oauth/jwks").send().gives(200);
     assert_eq!(jwks["keys"][0]["kid"], decoded(&header)["kid"]);
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_point(&t));
     let signature = BASE64.decode(signature).expect("base64url");
@@ -153,7 +153,7 @@ fn the_token_does_not_choose_the_algorithm() {
     }
     // The public key as a shared secret, in the forms in which it is published.
     let point = public_point(&t);
-    let jwks = t.ask(Method::Get, "/oauth/jwks").send().body;
+    let jwks = t.ask(Method::GET, "/oauth/jwks").send().body;
     for secret in [point.as_slice(), &point[1..], &jwks] {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let signed = format!("{}.{claims}", header("HS256"));
@@ -169,7 +169,7 @@ fn the_token_does_not_choose_the_key() {
     let ann = t.sign_in("ann");
     let elsewhere = Harness::new();
     let stranger = elsewhere.sign_in("ann");
-    let own_key = elsewhere.ask(Method::Get, "/oauth/jwks").send().gives(200)["keys"][0].clone();
+    let own_key = elsewhere.ask(Method::GET, "/oauth/jwks").send().gives(200)["keys"][0].clone();
     let forger = Forger::like(&elsewhere, &stranger);
     let [_, claims, _] = parts(&ann.access);
     let claims = decoded(&claims);
@@ -376,7 +376,7 @@ fn a_megabyte_of_dots_is_no_token() {
 fn a_token_comes_in_the_header_or_not_at_all() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
-    let ask = |target: &str| t.ask(Method::Get, target);
+    let ask = |target: &str| t.ask(Method::GET, target);
     let status = |ask: Ask<'_>| ask.send().status;
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let value = format!("{scheme} {}", ann.access);

@@ -17,7 +17,7 @@ fn register(t: &Harness, body: Value) -> Answer {
 }
 
 fn change(t: &Harness, device: &SignedIn, body: Value) -> Answer {
-    t.with_token(device, Method::Patch, "/v1/account")
+    t.with_token(device, Method::PATCH, "/v1/account")
         .json(&body)
         .send()
 }
@@ -286,7 +286,7 @@ fn an_owner_sees_and_changes_the_account() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     let shown = t
-        .with_token(&ann, Method::Get, "/v1/account")
+        .with_token(&ann, Method::GET, "/v1/account")
         .send()
         .gives(200);
     assert_eq!(shown["email"], email("ann"));
@@ -350,7 +350,7 @@ fn an_account_goes_with_everything_that_belongs_to_it() {
     let (laptop, phone) = (t.sign_in("ann"), t.sign_in_on(PHONE, "ann"));
     let bob = t.sign_in("bob");
     let delete = |password: &str| {
-        t.with_token(&laptop, Method::Delete, "/v1/account")
+        t.with_token(&laptop, Method::DELETE, "/v1/account")
             .json(&json!({ "current_password": password }))
             .send()
     };
@@ -433,7 +433,7 @@ fn deletions_that_race_take_one_account_with_them() {
         for _ in 0..16 {
             scope.spawn(|| {
                 let body = json!({ "current_password": PASSWORD });
-                let answer = t.with_token(&ann, Method::Delete, "/v1/account");
+                let answer = t.with_token(&ann, Method::DELETE, "/v1/account");
                 let status = answer.json(&body).send().status;
                 assert!([204, 401, 403, 429].contains(&status), "{status}");
             });

@@ -1,23 +1,21 @@
-//! What nobody should send, to every route that takes a body.
+//! Bodies that are wrong in form, sent to every route that takes one.
 
-use authd::http::Method;
-use authd::http::Route;
-use authd::http::routes;
+use authd::http::{Method, Route, routes};
 use serde_json::{Value, json};
 
 use crate::harness::*;
 
 /// For every route that takes a body, one that is right in form.
 fn right(route: &Route) -> Value {
-    match (route.method, route.path) {
+    match (&route.method, route.path) {
         (_, "/v1/setup") => {
             json!({ "token": "as_x", "email": "x@example.org", "password": PASSWORD })
         }
         (_, "/v1/accounts") => json!({ "email": "x@example.org", "password": PASSWORD }),
         (_, "/v1/sessions") => json!({ "login": "nobody", "password": PASSWORD }),
         (_, "/v1/sessions/refresh") => json!({ "refresh_token": "ar_x" }),
-        (Method::Patch, "/v1/account") => json!({ "name": "Ann" }),
-        (Method::Delete, "/v1/account") | (_, "/v1/account/delete") => {
+        (&Method::PATCH, "/v1/account") => json!({ "name": "Ann" }),
+        (_, "/v1/account/delete") | (&Method::DELETE, "/v1/account") => {
             json!({ "current_password": "wrong" })
         }
         (_, "/v1/account/password") => {
@@ -29,22 +27,22 @@ fn right(route: &Route) -> Value {
         }
         (_, "/v1/email-verification") => json!({ "email": "x@example.org" }),
         (_, "/v1/email-verification/confirm") => json!({ "token": "av_x" }),
-        (Method::Patch, "/v1/sessions/{id}") => json!({ "device_name": "x" }),
+        (&Method::PATCH, "/v1/sessions/{id}") => json!({ "device_name": "x" }),
         (method, path) => panic!("a new route: {method:?} {path}"),
     }
 }
 
-/// Sends `body` to every route that takes one, by somebody who is signed in; each must refuse and change nothing.
+/// Sends a body to every route that takes one, with the token of a session; each must refuse it and change nothing.
 fn refused_everywhere(status: u16, code: &str, send: impl Fn(Ask<'_>, &Value) -> Answer) {
     let t = Harness::with(|terms| {
         terms.policy.registration = authd::service::Registration::Open;
     });
     let ann = t.sign_in("ann");
-    let taking = routes().iter().filter(|route| route.takes.is_some());
+    let taking = routes().iter().filter(|route| route.takes_body());
     t.unchanged(|| {
         for route in taking {
             let path = route.path.replace("{id}", &ann.session);
-            let ask = t.with_token(&ann, route.method, &path);
+            let ask = t.with_token(&ann, route.method.clone(), &path);
             let answer = send(ask, &right(route));
             assert_eq!(answer.status, status, "{} {}", route.path, answer.text());
             answer.refused(code);
@@ -141,7 +139,7 @@ fn an_unknown_member() {
     }
 }
 
-#[test] // a list names nothing, whatever order it has
+#[test] // serde would take the members in their order
 fn a_list_of_the_members() {
     let t = Harness::new();
     t.add("ann");
@@ -223,7 +221,7 @@ fn very_long_texts() {
     });
     let ann = t.sign_in("ann");
     let long = "x".repeat(60_000);
-    for route in routes().iter().filter(|route| route.takes.is_some()) {
+    for route in routes().iter().filter(|route| route.takes_body()) {
         let path = route.path.replace("{id}", &ann.session);
         let members: Vec<String> = right(route)
             .as_object()
@@ -234,7 +232,10 @@ fn very_long_texts() {
         for member in members {
             let mut body = right(route);
             body[member] = json!(long);
-            let answer = t.with_token(&ann, route.method, &path).json(&body).send();
+            let answer = t
+                .with_token(&ann, route.method.clone(), &path)
+                .json(&body)
+                .send();
             assert!(
                 (400..500).contains(&answer.status),
                 "{} {}",
@@ -250,7 +251,7 @@ fn very_long_texts() {
     }
 }
 
-#[test] // whatever a text holds, it goes in and comes out as it was, and nowhere else
+#[test] // a text is stored and shown as it was sent, and is not interpreted
 fn texts_that_mean_something_elsewhere() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
@@ -262,7 +263,7 @@ fn texts_that_mean_something_elsewhere() {
         "{{7*7}}",
     ] {
         let shown = t
-            .with_token(&ann, Method::Patch, "/v1/account")
+            .with_token(&ann, Method::PATCH, "/v1/account")
             .json(&json!({ "name": odd }))
             .send()
             .gives(200);

@@ -47,7 +47,7 @@ fn is_spent(t: &Harness, token: &str) {
 }
 
 fn shown(t: &Harness, device: &SignedIn) -> Value {
-    t.with_token(device, Method::Get, "/v1/account")
+    t.with_token(device, Method::GET, "/v1/account")
         .send()
         .gives(200)
 }
@@ -60,7 +60,7 @@ fn is_verified(t: &Harness, name: &str) -> bool {
 /// Asks for another address.
 fn change(t: &Harness, device: &SignedIn, to: &str) -> Answer {
     let body = json!({ "email": to, "current_password": PASSWORD });
-    t.with_token(device, Method::Patch, "/v1/account")
+    t.with_token(device, Method::PATCH, "/v1/account")
         .json(&body)
         .send()
 }
@@ -206,7 +206,7 @@ fn nobody_can_fill_the_mailbox_of_somebody_else_by_having_accounts() {
             (current, new) = (new, current);
             sent += to_victim();
         }
-        t.with_token(&theirs, Method::Delete, "/v1/account")
+        t.with_token(&theirs, Method::DELETE, "/v1/account")
             .json(&json!({ "current_password": current }))
             .send();
     }
@@ -288,7 +288,7 @@ fn nobody_can_say_of_themselves_that_they_are_verified() {
                     .refused("invalid_request");
                 let mut body = json!({ "name": "Ann" });
                 body[member] = said.clone();
-                t.with_token(&ann, Method::Patch, "/v1/account")
+                t.with_token(&ann, Method::PATCH, "/v1/account")
                     .json(&body)
                     .send()
                     .refused("invalid_request");
@@ -304,16 +304,16 @@ fn opening_the_link_uses_nothing_up() {
     register(&t, "ann").issued();
     let token = link_token(&t.mail()[0]);
     let page = t.unchanged(|| {
-        t.ask(Method::Head, &format!("/verify?token={token}"))
+        t.ask(Method::HEAD, &format!("/verify?token={token}"))
             .send();
-        t.ask(Method::Get, &format!("/verify?token={token}")).send()
+        t.ask(Method::GET, &format!("/verify?token={token}")).send()
     });
     assert_eq!(page.status, 200);
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert!(page.text().contains(&token));
     for odd in ["%3Cscript%3E", "<script>", "ap_x", ""] {
-        let page = t.ask(Method::Get, &format!("/verify?token={odd}")).send();
+        let page = t.ask(Method::GET, &format!("/verify?token={odd}")).send();
         assert!(page.text().contains("\"TOKEN\""), "{}", page.text());
     }
     assert_eq!(confirm(&t, &token).status, 204);

@@ -66,7 +66,7 @@ fn what_is_rolled_back_is_no_event() {
     t.add("bob");
     t.unchanged_but_counted(|| {
         let body = json!({ "name": "x", "username": "bob" });
-        t.with_token(&ann, Method::Patch, "/v1/account")
+        t.with_token(&ann, Method::PATCH, "/v1/account")
             .json(&body)
             .send()
             .refused("username_taken");
@@ -90,7 +90,7 @@ fn an_owner_reads_what_happened_to_the_account() {
     t.sign_in("bob");
     t.try_sign_in(THIEF, "ann", "wrong wrong wrong");
     let ask = |query: &str| {
-        t.with_token(&ann, Method::Get, &format!("/v1/account/events{query}"))
+        t.with_token(&ann, Method::GET, &format!("/v1/account/events{query}"))
             .send()
     };
     let list = |query: &str| -> Vec<Value> {
@@ -127,7 +127,7 @@ fn an_owner_reads_what_happened_to_the_account() {
     ] {
         ask(wrong).refused("invalid_request");
     }
-    t.ask(Method::Get, "/v1/account/events")
+    t.ask(Method::GET, "/v1/account/events")
         .send()
         .refused("invalid_token");
 }
@@ -141,7 +141,7 @@ fn an_operator_alone_reads_why_a_letter_did_not_leave() {
     t.mail();
     assert_eq!(t.events_of("ann", "mail_failed").len(), 1);
     let own = t
-        .with_token(&ann, Method::Get, "/v1/account/events")
+        .with_token(&ann, Method::GET, "/v1/account/events")
         .send()
         .gives(200);
     assert!(!own.to_string().contains("451"), "{own}");

@@ -8,7 +8,7 @@ use crate::harness::*;
 
 /// What `GET /v1/account` says of groups.
 fn shown_to(t: &Harness, device: &SignedIn) -> Value {
-    let account = t.with_token(device, Method::Get, "/v1/account").send();
+    let account = t.with_token(device, Method::GET, "/v1/account").send();
     account.gives(200)["groups"].clone()
 }
 
@@ -39,7 +39,7 @@ fn an_owner_sees_the_groups_that_an_operator_granted() {
     assert_eq!(shown_to(&t, &ann), json!(["admins", "staff"]));
     assert_eq!(shown_to(&t, &bob), json!([]));
     // A change of the account answers with the same picture of it.
-    let changed = t.with_token(&ann, Method::Patch, "/v1/account");
+    let changed = t.with_token(&ann, Method::PATCH, "/v1/account");
     let changed = changed.json(&json!({ "name": "Ann" })).send().gives(200);
     assert_eq!(changed["groups"], json!(["admins", "staff"]));
     assert!(revoke(&t, "staff", "ann"));
@@ -71,7 +71,7 @@ fn nobody_takes_a_group() {
         json!({ "name": "Ann", "group": "admins" }),
     ] {
         t.unchanged(|| {
-            let change = t.with_token(&ann, Method::Patch, "/v1/account");
+            let change = t.with_token(&ann, Method::PATCH, "/v1/account");
             change.json(&body).send().refused("invalid_request");
         });
     }

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use authd::clock::{Clock, ManualClock, Timestamp};
 use authd::entropy::Entropy;
-use authd::http::{App, Settings};
-use authd::http::{Method, Request};
+use authd::http::{App, Method, Request, Settings};
 use authd::mail::{self, Cause, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{
@@ -267,7 +266,7 @@ impl Harness {
     }
 
     pub fn post(&self, target: &str, body: Value) -> Ask<'_> {
-        self.ask(Method::Post, target).json(&body)
+        self.ask(Method::POST, target).json(&body)
     }
 
     /// Lets the mail leave that is due, and returns what was brought to the post office.
@@ -356,12 +355,12 @@ impl Harness {
     }
 
     pub fn sign_out(&self, device: &SignedIn) -> Answer {
-        self.with_token(device, Method::Delete, "/v1/sessions/current")
+        self.with_token(device, Method::DELETE, "/v1/sessions/current")
             .send()
     }
 
     pub fn change_password(&self, device: &SignedIn, current: &str, new: &str) -> Answer {
-        self.with_token(device, Method::Put, "/v1/account/password")
+        self.with_token(device, Method::PUT, "/v1/account/password")
             .json(&json!({ "current_password": current, "new_password": new }))
             .send()
     }
@@ -384,7 +383,7 @@ impl Harness {
             );
         };
         until_full(&|number| {
-            self.with_token(device, Method::Patch, "/v1/account")
+            self.with_token(device, Method::PATCH, "/v1/account")
                 .json(&json!({ "name": format!("{number:04}") }))
                 .send()
         });
@@ -398,7 +397,7 @@ impl Harness {
 
     /// Whether the access token of `device` is honoured.
     pub fn is_open(&self, device: &SignedIn) -> bool {
-        self.with_token(device, Method::Get, "/v1/account")
+        self.with_token(device, Method::GET, "/v1/account")
             .send()
             .status
             == 200

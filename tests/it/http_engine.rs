@@ -4,6 +4,7 @@
 //! Where a deadline is what is tested, it is short, and the test waits for what the server does at
 //! it, never for the time itself.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -12,7 +13,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use authd::http::server::{Drained, Limits, Server, Stop};
-use authd::http::{Method, Request, Response};
+use authd::http::{App, HttpCode, Request, Response, Settings};
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
 
 /// Far beyond every deadline under test: a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,17 +24,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A running server; ended when it goes out of scope.
-struct House {
+struct TestServer {
     address: SocketAddr,
     stop: Stop,
     thread: Option<JoinHandle<Drained>>,
     gate: Gate,
 }
 
-impl House {
+impl TestServer {
     fn open(limits: Limits) -> Self {
-        let gate = Gate::default();
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
+        Self::start(server, handle)
+    }
+
+    fn start(
+        server: Server,
+        handle: impl Fn(&Request, &Gate) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let gate = Gate::default();
         let address = server.local_addr();
         let stop = Stop::new();
         let thread = thread::spawn({
@@ -64,7 +75,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.gate.open();
         if self.thread.is_some() && !thread::panicking() {
@@ -110,7 +121,7 @@ fn handle(request: &Request, gate: &Gate) -> Response {
         "/echo" => Response::text(
             200,
             &format!(
-                "{:?} {} {:?} {}",
+                "{} {} {:?} {}",
                 request.method,
                 request.peer,
                 request.query,
@@ -135,7 +146,7 @@ fn handle(request: &Request, gate: &Gate) -> Response {
             gate.pass();
             Response::text(200, "waited")
         }
-        _ if request.method == Method::Other => Response::new(405),
+        _ if request.method.as_str() == "BREW" => Response::new(405),
         _ => Response::text(404, &request.path),
     }
 }
@@ -295,7 +306,7 @@ fn every_request_has_its_answers_and_its_end() {
         "Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
         format!("1000\r\n{}\r\n", "a".repeat(4096)).repeat(16)
     ));
-    let house = House::usual();
+    let server = TestServer::usual();
     let cases: Vec<(String, Vec<u16>, Then)> = vec![
         // What works.
         (get(""), vec![200], Stays),
@@ -483,7 +494,7 @@ fn every_request_has_its_answers_and_its_end() {
     assert!(cases.len() >= 40);
     for (bytes, statuses, then) in &cases {
         let shown = bytes[..bytes.len().min(120)].escape_debug();
-        let mut client = house.connect();
+        let mut client = server.connect();
         client.send(bytes);
         let answers: Vec<_> = statuses.iter().map(|_| client.answer()).collect();
         let got: Vec<_> = answers.iter().map(|answer| answer.status).collect();
@@ -513,8 +524,8 @@ fn every_request_has_its_answers_and_its_end() {
 
 #[test] // req 61: byte by byte or at once, a request is the same request
 fn a_request_in_single_bytes_is_understood() {
-    let house = House::usual();
-    let mut client = house.connect();
+    let server = TestServer::usual();
+    let mut client = server.connect();
     client.stream.set_nodelay(true).unwrap();
     let request = "POST /echo?a=b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
                    3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
@@ -522,16 +533,16 @@ fn a_request_in_single_bytes_is_understood() {
         client.send([byte]);
     }
     for _ in 0..2 {
-        assert_eq!(client.answer().body, "Post 127.0.0.1 Some(\"a=b\") hello");
+        assert_eq!(client.answer().body, "POST 127.0.0.1 Some(\"a=b\") hello");
     }
 }
 
 #[test]
 fn head_is_get_without_the_body() {
-    let house = House::usual();
+    let server = TestServer::usual();
     for path in ["/", "/empty", "/missing", "/panic"] {
-        let get = house.connect().get(path);
-        let mut client = house.connect();
+        let get = server.connect().get(path);
+        let mut client = server.connect();
         client.send(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         let head = client.answer_to("HEAD").unwrap();
         assert_eq!(head.status, get.status, "{path}");
@@ -545,8 +556,8 @@ fn head_is_get_without_the_body() {
 
 #[test]
 fn a_refused_head_request_has_no_body_either() {
-    let house = House::usual();
-    let mut client = house.connect();
+    let server = TestServer::usual();
+    let mut client = server.connect();
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     assert_eq!(client.answer_to("HEAD").unwrap().status, 400);
     client.ends();
@@ -554,8 +565,8 @@ fn a_refused_head_request_has_no_body_either() {
 
 #[test]
 fn an_answer_has_a_date_and_a_length_and_no_field_but_its_own() {
-    let house = House::usual();
-    let answer = house.connect().get("/split");
+    let server = TestServer::usual();
+    let answer = server.connect().get("/split");
     assert_eq!(answer.header("content-length"), ["2"]);
     assert_eq!(answer.header("date").len(), 1);
     assert_eq!(answer.header("x-split"), ["a  x-injected: b"]);
@@ -566,31 +577,31 @@ fn an_answer_has_a_date_and_a_length_and_no_field_but_its_own() {
 
 #[test]
 fn a_large_answer_arrives_whole() {
-    let house = House::usual();
-    assert_eq!(house.connect().get("/big").body.len(), 32 << 20);
+    let server = TestServer::usual();
+    assert_eq!(server.connect().get("/big").body.len(), 32 << 20);
 }
 
 #[test]
 fn a_client_that_has_said_everything_still_hears() {
-    let house = House::usual();
-    let mut client = house.connect();
+    let server = TestServer::usual();
+    let mut client = server.connect();
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(client.answer().body, "Post 127.0.0.1 None hi");
+    assert_eq!(client.answer().body, "POST 127.0.0.1 None hi");
     assert_eq!(client.answer().body, "ok");
     client.ends();
 }
 
 #[test]
 fn a_request_that_breaks_off_is_refused() {
-    let house = House::usual();
+    let server = TestServer::usual();
     for part in [
         "GET / HTTP/1.1\r\nHo",
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel",
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
     ] {
-        let mut client = house.connect();
+        let mut client = server.connect();
         client.send(part);
         client.stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(client.answer().status, 400, "{part:?}");
@@ -600,21 +611,21 @@ fn a_request_that_breaks_off_is_refused() {
 
 #[test] // RFC 9110 §10.1.1
 fn a_continue_comes_before_the_body_does() {
-    let house = House::usual();
-    let mut client = house.connect();
+    let server = TestServer::usual();
+    let mut client = server.connect();
     for _ in 0..2 {
         client.send(
             "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
         );
         assert_eq!(client.answer().status, 100);
-        assert_eq!(client.send("hi").answer().body, "Post 127.0.0.1 None hi");
+        assert_eq!(client.send("hi").answer().body, "POST 127.0.0.1 None hi");
     }
 }
 
 #[test] // fault 15: the answer arrives although the client goes on sending
 fn a_refusal_arrives_while_the_body_is_being_sent() {
-    let house = House::usual();
-    let mut client = house.connect();
+    let server = TestServer::usual();
+    let mut client = server.connect();
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
     client.send(vec![b'a'; 200_000]);
     assert_eq!(client.answer().status, 413);
@@ -623,8 +634,8 @@ fn a_refusal_arrives_while_the_body_is_being_sent() {
 
 #[test] // fault 16
 fn an_endless_header_line_is_cut_off() {
-    let house = House::usual();
-    let mut client = house.connect();
+    let server = TestServer::usual();
+    let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
     let piece = [b'a'; 64 * 1024];
     let sent = (0..1024)
@@ -632,7 +643,7 @@ fn an_endless_header_line_is_cut_off() {
         .count();
     assert!(sent < 1024, "64 MiB of a header line were taken");
 
-    let mut client = house.connect();
+    let mut client = server.connect();
     client
         .send("GET / HTTP/1.1\r\nHost: a\r\nX: ")
         .send([b'a'; 20_000]);
@@ -642,17 +653,17 @@ fn an_endless_header_line_is_cut_off() {
 
 #[test] // fault 12
 fn a_head_that_drips_is_cut_off_at_the_deadline_for_all_of_it() {
-    let house = House::open(Limits {
+    let server = TestServer::open(Limits {
         head_deadline: SHORT,
         ..Limits::default()
     });
-    let answer = house
+    let answer = server
         .connect()
         .drip("GET / HTTP/1.1\r\nHost: a\r\nX: ", "a")
         .unwrap();
     assert_eq!(answer.status, 408);
     // Also after a request that was in time.
-    let mut client = house.connect();
+    let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
     assert_eq!(client.drip("GET / ", "a").unwrap().status, 408);
     client.ends();
@@ -660,20 +671,20 @@ fn a_head_that_drips_is_cut_off_at_the_deadline_for_all_of_it() {
 
 #[test] // fault 12
 fn empty_lines_are_no_sign_of_life() {
-    let house = House::open(Limits {
+    let server = TestServer::open(Limits {
         head_deadline: SHORT,
         idle: SHORT,
         ..Limits::default()
     });
-    assert!(house.connect().drip("", "\r\n").is_none());
-    let mut client = house.connect();
+    assert!(server.connect().drip("", "\r\n").is_none());
+    let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
     assert!(client.drip("", "\r\n").is_none());
 }
 
 #[test] // fault 13
 fn a_body_that_drips_is_cut_off_at_the_deadline_for_all_of_it() {
-    let house = House::open(Limits {
+    let server = TestServer::open(Limits {
         body_deadline: SHORT,
         ..Limits::default()
     });
@@ -686,7 +697,7 @@ fn a_body_that_drips_is_cut_off_at_the_deadline_for_all_of_it() {
             "X: y\r\n",
         ),
     ] {
-        let mut client = house.connect();
+        let mut client = server.connect();
         let start = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}");
         let mut answer = if framing.starts_with("Expect") {
             client.send(&start);
@@ -702,29 +713,29 @@ fn a_body_that_drips_is_cut_off_at_the_deadline_for_all_of_it() {
 
 #[test] // fault 12
 fn silence_is_ended_in_silence() {
-    let house = House::open(Limits {
+    let server = TestServer::open(Limits {
         head_deadline: SHORT,
         idle: SHORT,
         ..Limits::default()
     });
-    house.connect().ends();
-    let mut client = house.connect();
+    server.connect().ends();
+    let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
     client.ends();
 }
 
 #[test] // fault 13
 fn a_client_that_never_reads_loses_its_connection() {
-    let house = House::open(Limits {
+    let server = TestServer::open(Limits {
         max_connections: 1,
         write_deadline: SHORT,
         ..Limits::default()
     });
-    let mut client = house.connect();
+    let mut client = server.connect();
     client.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     // Its head has arrived once it can be read back; nothing more is read.
     assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
-    let freed = std::iter::repeat_with(|| house.connect().get("/").status)
+    let freed = std::iter::repeat_with(|| server.connect().get("/").status)
         .take(100_000)
         .any(|status| status == 200);
     assert!(freed);
@@ -732,72 +743,72 @@ fn a_client_that_never_reads_loses_its_connection() {
 
 #[test] // req 64, fault 22
 fn a_thousand_panics_change_nothing() {
-    let mut house = House::open(Limits {
+    let mut server = TestServer::open(Limits {
         max_connections: 2,
         ..Limits::default()
     });
-    let mut client = house.connect();
+    let mut client = server.connect();
     for _ in 0..1000 {
         let answer = client.get("/panic");
         assert_eq!(answer.status, 500);
         assert!(answer.body.contains("server_error"));
     }
     assert_eq!(client.get("/").body, "ok");
-    assert_eq!(house.connect().get("/").body, "ok");
-    assert_eq!(house.close(), Drained { abandoned: 0 });
+    assert_eq!(server.connect().get("/").body, "ok");
+    assert_eq!(server.close(), Drained { abandoned: 0 });
 }
 
 #[test] // fault 12
-fn at_the_cap_the_oldest_that_never_asked_is_shown_out_first() {
-    let house = House::open(Limits {
+fn at_the_limit_the_oldest_that_never_asked_is_evicted_first() {
+    let server = TestServer::open(Limits {
         max_connections: 4,
         ..Limits::default()
     });
-    let mut regular = house.connect();
+    let mut regular = server.connect();
     assert_eq!(regular.get("/").status, 200);
-    let mut silent = house.connect();
-    let mut dripping = house.connect();
+    let mut silent = server.connect();
+    let mut dripping = server.connect();
     dripping.send("GET / HTTP/1.1\r\n");
-    let mut busy = house.connect();
+    let mut busy = server.connect();
     busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-    house.gate.wait_for(1);
+    server.gate.wait_for(1);
 
-    let mut first = house.connect();
+    let mut first = server.connect();
     assert_eq!(first.get("/").status, 200);
     silent.ends();
     assert!(dripping.is_open());
-    let mut second = house.connect();
+    let mut second = server.connect();
     assert_eq!(second.get("/").status, 200);
     dripping.ends();
     assert!(regular.is_open());
     // Only regulars are left, and the one that has been idle for longest goes.
-    let mut third = house.connect();
+    let mut third = server.connect();
     assert_eq!(third.get("/").status, 200);
     regular.ends();
     assert!(first.is_open() && second.is_open());
-    house.gate.open();
+    server.gate.open();
     assert_eq!(busy.answer().body, "waited");
 }
 
 #[test]
-fn only_when_all_are_busy_is_a_newcomer_turned_away() {
-    let house = House::open(Limits {
+fn a_new_connection_is_refused_only_while_all_are_busy() {
+    let server = TestServer::open(Limits {
         max_connections: 2,
         ..Limits::default()
     });
-    let mut busy = [house.connect(), house.connect()];
+    let mut busy = [server.connect(), server.connect()];
     for client in &mut busy {
         client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
     }
-    house.gate.wait_for(2);
+    server.gate.wait_for(2);
     for _ in 0..50 {
-        let mut newcomer = house.connect();
-        let answer = newcomer.get("/");
+        let mut refused = server.connect();
+        let answer = refused.get("/");
         assert_eq!(answer.status, 503);
         assert!(answer.closes() && answer.body.contains("\"overloaded\""));
-        newcomer.ends();
+        refused.ends();
     }
-    house.gate.open();
+    server.gate.open();
     for client in &mut busy {
         assert_eq!(client.answer().body, "waited");
         assert_eq!(client.get("/").body, "ok");
@@ -805,17 +816,17 @@ fn only_when_all_are_busy_is_a_newcomer_turned_away() {
 }
 
 #[test] // fault 12, with a 16th of the connections
-fn silent_connections_keep_nobody_waiting() {
-    let house = House::open(Limits {
+fn silent_connections_do_not_delay_other_clients() {
+    let server = TestServer::open(Limits {
         max_connections: 32,
         ..Limits::default()
     });
-    let mut regular = house.connect();
+    let mut regular = server.connect();
     assert_eq!(regular.get("/").status, 200);
     let mut silent = Vec::new();
     for _ in 0..125 {
-        silent.push(house.connect());
-        assert_eq!(house.connect().get("/").status, 200);
+        silent.push(server.connect());
+        assert_eq!(server.connect().get("/").status, 200);
         assert_eq!(regular.get("/").status, 200);
     }
     assert!(silent[0].answer_to("GET").is_none());
@@ -823,46 +834,46 @@ fn silent_connections_keep_nobody_waiting() {
 
 #[test] // fault 25
 fn stopping_ends_the_idle_and_waits_for_the_rest() {
-    let mut house = House::usual();
-    let mut idle = house.connect();
+    let mut server = TestServer::usual();
+    let mut idle = server.connect();
     assert_eq!(idle.get("/").status, 200);
-    let mut silent = house.connect();
-    let mut busy = house.connect();
+    let mut silent = server.connect();
+    let mut busy = server.connect();
     busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    house.gate.wait_for(1);
+    server.gate.wait_for(1);
 
-    house.stop.stop();
+    server.stop.stop();
     idle.ends();
     silent.ends();
-    assert!(TcpStream::connect(house.address).is_err());
+    assert!(TcpStream::connect(server.address).is_err());
     assert!(busy.is_open());
-    house.gate.open();
+    server.gate.open();
     let answer = busy.answer();
     assert_eq!(answer.body, "waited");
     assert!(answer.closes());
     busy.ends();
-    assert_eq!(house.close(), Drained { abandoned: 0 });
+    assert_eq!(server.close(), Drained { abandoned: 0 });
 }
 
 #[test] // fault 25
 fn what_does_not_end_is_abandoned() {
-    let mut house = House::open(Limits {
+    let mut server = TestServer::open(Limits {
         drain: SHORT,
         ..Limits::default()
     });
-    let mut busy = house.connect();
+    let mut busy = server.connect();
     busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-    house.gate.wait_for(1);
-    assert_eq!(house.close(), Drained { abandoned: 1 });
+    server.gate.wait_for(1);
+    assert_eq!(server.close(), Drained { abandoned: 1 });
     busy.ends();
 }
 
-#[test] // fault 25: nobody is told 200 and then cut off
+#[test] // fault 25: no client reads a 200 and is then cut off
 fn stopping_under_load_loses_no_answer() {
-    let mut house = House::usual();
+    let mut server = TestServer::usual();
     let clients: Vec<_> = (0..8)
         .map(|_| {
-            let mut client = house.connect();
+            let mut client = server.connect();
             assert_eq!(client.get("/").status, 200);
             thread::spawn(move || {
                 while let Some(answer) = client
@@ -874,7 +885,7 @@ fn stopping_under_load_loses_no_answer() {
             })
         })
         .collect();
-    assert_eq!(house.close(), Drained { abandoned: 0 });
+    assert_eq!(server.close(), Drained { abandoned: 0 });
     for client in clients {
         client.join().unwrap();
     }
@@ -891,22 +902,224 @@ fn stopped_before_it_runs_it_returns_at_once() {
 }
 
 #[test]
-fn refusals_are_worded_by_whom_the_server_was_given() {
+fn the_application_words_the_refusals_of_the_server() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default())
         .unwrap()
-        .with_refuse(|status, code, _| Response::text(status, &format!("no: {code}")));
+        .with_refuse(|refusal, request| {
+            assert_eq!(refusal.code, HttpCode::MalformedRequest);
+            let path = request.map_or("nothing", |request| &request.path);
+            Response::text(400, &format!("refused: {path}"))
+        });
     let address = server.local_addr();
     let stop = Stop::new();
     let running = thread::spawn({
         let stop = stop.clone();
         move || server.run(|_| Response::new(200), stop).unwrap()
     });
-    let mut client = Client::connect(address);
-    client.send("GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer().body, "no: malformed_request");
-    client.ends();
+    // Without a Host, and without anything that can be read.
+    for (sent, answer) in [
+        ("GET /a HTTP/1.1\r\n\r\n", "refused: /a"),
+        ("GET /a\r\n\r\n", "refused: nothing"),
+    ] {
+        let mut client = Client::connect(address);
+        client.send(sent);
+        assert_eq!(client.answer().body, answer);
+        client.ends();
+    }
     stop.stop();
     running.join().unwrap();
+}
+
+/// The origin of an app in a browser, which the settings list.
+const APP: &str = "https://app.example.org";
+
+/// authd in this server. `/wait` waits at the gate.
+fn serving_authd(t: &Harness, limits: Limits) -> TestServer {
+    let settings = Settings {
+        cors_origins: vec![APP.to_owned()],
+        ..Settings::default()
+    };
+    let app = Arc::new(App::new(t.authd().clone(), settings));
+    let refuses = app.clone();
+    TestServer::start(
+        Server::bind("127.0.0.1:0".parse().unwrap(), limits)
+            .unwrap()
+            .with_refuse(move |refusal, request| refuses.refuse(refusal, request)),
+        move |request, gate| {
+            if request.path == "/wait" {
+                gate.pass();
+            }
+            app.handle(request)
+        },
+    )
+}
+
+/// Checks what every refusal carries, and returns its request id.
+fn check_refusal(answer: &Answer, status: u16, code: &str) -> String {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("cache-control"), ["no-store"]);
+    assert_eq!(answer.header("x-content-type-options"), ["nosniff"]);
+    assert_eq!(answer.header("referrer-policy"), ["no-referrer"]);
+    assert_eq!(answer.header("content-security-policy").len(), 1);
+    assert_eq!(answer.header("content-type"), ["application/problem+json"]);
+    assert!(answer.closes(), "{answer:?}");
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        (&body["code"], &body["status"]),
+        (&json!(code), &json!(status))
+    );
+    let id = body["request_id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("x-request-id"), [&id]);
+    id
+}
+
+#[test] // fault 22
+fn a_page_of_an_allowed_origin_can_read_every_refusal() {
+    let t = Harness::new();
+    let server = serving_authd(
+        &t,
+        Limits {
+            head_deadline: SHORT,
+            body_deadline: SHORT,
+            ..Limits::default()
+        },
+    );
+    let head = |line: &str, origin: &str, rest: &str| {
+        format!("{line} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{rest}")
+    };
+    let sign_in = "POST /v1/sessions";
+    let long = format!("X: {}", "x".repeat(20_000));
+    let cases = [
+        (sign_in, " folded\r\n\r\n", 400, "malformed_request"),
+        (sign_in, "X: 1\r\n\0: 2\r\n\r\n", 400, "malformed_request"),
+        ("OPTIONS *", "\r\n", 405, "method_not_allowed"),
+        (sign_in, "X: 1\r\n", 408, "request_timeout"),
+        (
+            sign_in,
+            "Content-Length: 5\r\n\r\n{",
+            408,
+            "request_timeout",
+        ),
+        (
+            sign_in,
+            "Content-Length: 70000\r\n\r\n",
+            413,
+            "body_too_large",
+        ),
+        (
+            sign_in,
+            "Transfer-Encoding: chunked\r\n\r\nfffffff\r\n",
+            413,
+            "body_too_large",
+        ),
+        (
+            sign_in,
+            "Transfer-Encoding: chunked\r\n\r\nx",
+            400,
+            "malformed_request",
+        ),
+        (sign_in, "Expect: a-pony\r\n\r\n", 417, "expectation_failed"),
+        (sign_in, &long, 431, "head_too_large"),
+        (
+            sign_in,
+            "Transfer-Encoding: gzip, chunked\r\n\r\n",
+            501,
+            "unknown_transfer_coding",
+        ),
+    ];
+    let mut ids = HashSet::new();
+    for (line, rest, status, code) in cases {
+        let mut client = server.connect();
+        let answer = client.send(head(line, APP, rest)).answer();
+        assert!(ids.insert(check_refusal(&answer, status, code)), "{rest:?}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            [APP],
+            "{rest:?}"
+        );
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            ["retry-after, x-request-id"]
+        );
+        assert_eq!(answer.header("vary"), ["origin"]);
+        if status == 501 {
+            assert!(answer.head.starts_with("HTTP/1.1 501 Not Implemented\r\n"));
+            assert!(answer.body.contains("\"title\":\"Not Implemented\""));
+        }
+    }
+    // Another origin may not read it.
+    let foreign = head(
+        sign_in,
+        "https://evil.example",
+        "Content-Length: 70000\r\n\r\n",
+    );
+    let answer = server.connect().send(foreign).answer();
+    check_refusal(&answer, 413, "body_too_large");
+    assert!(answer.header("access-control-allow-origin").is_empty());
+    assert_eq!(answer.header("vary"), ["origin"]);
+}
+
+#[test] // fault 22: what cannot be read of a head cannot be answered to
+fn a_refusal_of_what_cannot_be_read_has_the_protecting_headers_too() {
+    let t = Harness::new();
+    let server = serving_authd(&t, Limits::default());
+    let long = format!("GET /{}", "x".repeat(20_000));
+    for (sent, status, code) in [
+        (long.as_str(), 414, "target_too_long"),
+        ("GET / HTTP/1.2\r\n\r\n", 505, "version_not_supported"),
+        ("\x16\x03\x01", 400, "malformed_request"),
+    ] {
+        let answer = server.connect().send(sent).answer();
+        check_refusal(&answer, status, code);
+        assert!(answer.header("access-control-allow-origin").is_empty());
+    }
+}
+
+#[test] // fault 22: an error on a page is for a person, and for no other origin
+fn a_refusal_on_a_page_is_text() {
+    let t = Harness::new();
+    let server = serving_authd(&t, Limits::default());
+    let mut client = server.connect();
+    let answer = client
+        .send(format!(
+            "POST /reset?token=x HTTP/1.1\r\nHost: a\r\nOrigin: {APP}\r\nContent-Length: 70000\r\n\r\n"
+        ))
+        .answer();
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.header("content-type"), ["text/plain; charset=utf-8"]);
+    assert!(answer.header("access-control-allow-origin").is_empty());
+    let [id] = answer.header("x-request-id")[..] else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(
+        answer.body,
+        format!(
+            "413 Payload Too Large\n\nThe request's body is too large.\n\nThe request's id is {id}.\n"
+        )
+    );
+}
+
+#[test] // fault 22: 503 says when to come back
+fn a_refused_connection_says_when_to_try_again() {
+    let t = Harness::new();
+    let server = serving_authd(
+        &t,
+        Limits {
+            max_connections: 1,
+            ..Limits::default()
+        },
+    );
+    let mut busy = server.connect();
+    busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.gate.wait_for(1);
+    let mut ids = HashSet::new();
+    for _ in 0..3 {
+        let answer = server.connect().answer();
+        assert!(ids.insert(check_refusal(&answer, 503, "overloaded")));
+        assert_eq!(answer.header("retry-after"), ["2"]);
+    }
+    server.gate.open();
+    assert_eq!(busy.answer().status, 404);
 }
 
 /// Runs the ignored test `name` of this binary in a process of its own, where limits of the
@@ -935,8 +1148,8 @@ fn running_out_of_descriptors_is_survived() {
 fn alone_without_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let house = House::usual();
-    let mut regular = house.connect();
+    let server = TestServer::usual();
+    let mut regular = server.connect();
     assert_eq!(regular.get("/").status, 200);
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     setrlimit(
@@ -950,7 +1163,7 @@ fn alone_without_descriptors() {
     for round in 0..3 {
         // Clients and server share the descriptors, so the last to connect are never accepted.
         let mut clients: Vec<TcpStream> = Vec::new();
-        while let Ok(stream) = TcpStream::connect(house.address) {
+        while let Ok(stream) = TcpStream::connect(server.address) {
             clients.push(stream);
         }
         assert!(clients.len() > 5, "round {round}");
@@ -962,7 +1175,7 @@ fn alone_without_descriptors() {
         last.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         drop(clients);
         assert_eq!(last.get("/").status, 200, "round {round}");
-        assert_eq!(house.connect().get("/").status, 200, "round {round}");
+        assert_eq!(server.connect().get("/").status, 200, "round {round}");
     }
 }
 
@@ -976,8 +1189,8 @@ fn running_out_of_threads_is_survived() {
 fn alone_without_threads() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let house = House::usual();
-    let mut regular = house.connect();
+    let server = TestServer::usual();
+    let mut regular = server.connect();
     assert_eq!(regular.get("/").status, 200);
     // Room for the stacks of a few threads more, and not for those of all.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -997,7 +1210,7 @@ fn alone_without_threads() {
     .unwrap();
     let mut busy = Vec::new();
     let refused = loop {
-        let mut client = house.connect();
+        let mut client = server.connect();
         client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
         if client
             .stream
@@ -1012,13 +1225,13 @@ fn alone_without_threads() {
         assert!(busy.len() < 100, "every thread was granted");
     };
     assert_eq!(refused.status, 503);
-    // Before anybody is turned away, the idle one gives its thread.
+    // Before a connection is refused, the idle one is evicted and leaves its thread.
     regular.ends();
     setrlimit(Resource::As, before).unwrap();
-    house.gate.open();
+    server.gate.open();
     for client in &mut busy {
         client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         assert_eq!(client.answer().body, "waited");
     }
-    assert_eq!(house.connect().get("/").status, 200);
+    assert_eq!(server.connect().get("/").status, 200);
 }

@@ -289,7 +289,7 @@ fn an_invitation_leads_into_a_group() {
     let invited = invite(&t, &new);
     t.authd().delete_group("family").expect("a group");
     let bob = register(&t, "bob", &invited.token).issued();
-    let shown = t.with_token(&bob, Method::Get, "/v1/account").send();
+    let shown = t.with_token(&bob, Method::GET, "/v1/account").send();
     assert_eq!(shown.gives(200)["groups"], json!([]));
     t.unchanged(|| {
         let refused = t.authd().invite(&new);
@@ -366,7 +366,7 @@ fn open_invitations_are_listed_first_and_ended_ones_for_a_month() {
 fn the_page_of_an_invitation_says_what_to_do_with_it() {
     let t = by_invitation();
     let invited = invite(&t, &for_anybody());
-    let page = |query: &str| t.ask(Method::Get, &format!("/register?{query}")).send();
+    let page = |query: &str| t.ask(Method::GET, &format!("/register?{query}")).send();
     t.unchanged(|| {
         let shown = page(&format!("invite={}", invited.token));
         assert!(shown.text().contains(&invited.token), "{}", shown.text());

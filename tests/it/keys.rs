@@ -10,7 +10,7 @@ use authd::store::{Options, Role, Store};
 use crate::harness::*;
 
 fn published(t: &Harness) -> Vec<String> {
-    let jwks = t.ask(Method::Get, "/oauth/jwks").send().gives(200);
+    let jwks = t.ask(Method::GET, "/oauth/jwks").send().gives(200);
     let keys = jwks["keys"].as_array().expect("keys").clone();
     let kids = keys.iter().filter_map(|key| key["kid"].as_str());
     kids.map(str::to_owned).collect()
@@ -43,7 +43,7 @@ fn beside(t: &Harness) -> Store {
 fn the_jwks_is_public_and_may_be_kept() {
     let t = Harness::new();
     for path in ["/oauth/jwks", "/.well-known/jwks.json"] {
-        let answer = t.ask(Method::Get, path).send();
+        let answer = t.ask(Method::GET, path).send();
         assert_eq!(answer.header("cache-control"), Some("public, max-age=900"));
         assert_eq!(answer.header("content-type"), Some("application/json"));
         let jwks = answer.gives(200);

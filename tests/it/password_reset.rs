@@ -243,7 +243,7 @@ fn what_is_not_one_address_is_refused_and_nobody_gets_mail() {
         }
         let twice = r#"{"email":"ann@example.org","email":"eve@example.org"}"#;
         let twice = t
-            .ask(Method::Post, "/v1/password-reset")
+            .ask(Method::POST, "/v1/password-reset")
             .header("content-type", "application/json")
             .body(twice)
             .send();
@@ -257,15 +257,15 @@ fn opening_the_link_uses_nothing_up_and_tells_nobody() {
     let t = with_ann();
     let token = t.mailed_reset("ann");
     let page = t.unchanged(|| {
-        t.ask(Method::Head, &format!("/reset?token={token}")).send();
-        t.ask(Method::Get, &format!("/reset?token={token}")).send()
+        t.ask(Method::HEAD, &format!("/reset?token={token}")).send();
+        t.ask(Method::GET, &format!("/reset?token={token}")).send()
     });
     assert_eq!(page.status, 200);
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert!(page.text().contains(&token));
     for odd in ["%3Cscript%3E", "<script>", "as_x", ""] {
-        let page = t.ask(Method::Get, &format!("/reset?token={odd}")).send();
+        let page = t.ask(Method::GET, &format!("/reset?token={odd}")).send();
         assert!(page.text().contains("\"TOKEN\""), "{}", page.text());
     }
     assert_eq!(t.reset(&token, NEW_PASSWORD).status, 204);
@@ -547,7 +547,7 @@ fn the_end_of_an_account_is_told() {
     let ann = t.sign_in("ann");
     let body = json!({ "current_password": PASSWORD });
     let delete = t
-        .with_token(&ann, Method::Delete, "/v1/account")
+        .with_token(&ann, Method::DELETE, "/v1/account")
         .json(&body);
     delete.send().gives(204);
     let letters = t.mail();

@@ -371,7 +371,7 @@ impl Run {
                 if let Some(at) = self.pick(*index) {
                     let target = "/v1/sessions?except=current";
                     let device = self.device(at);
-                    let answer = self.t.with_token(&device, Method::Delete, target).send();
+                    let answer = self.t.with_token(&device, Method::DELETE, target).send();
                     if self.honoured(at, answer.status, 200) {
                         self.model.end(|family| family.session != device.session);
                     }

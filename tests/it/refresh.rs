@@ -464,7 +464,7 @@ fn a_file_that_went_back_in_time_is_found_out() {
     let second = t.refresh(&first).issued();
     let third = t.refresh(&second).issued();
     t.stopped(|path| fs::write(path, old).expect("the old file"));
-    let readiness = |t: &Harness| t.ask(Method::Get, "/readyz").send();
+    let readiness = |t: &Harness| t.ask(Method::GET, "/readyz").send();
     assert_eq!(readiness(&t).text(), "ready\n");
     t.refresh(&third).refused("invalid_grant");
     assert_eq!(readiness(&t).status, 200);

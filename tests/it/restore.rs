@@ -38,7 +38,7 @@ fn nothing_that_was_issued_before_a_restore_works_after_it() {
     let used = phone.clone();
     let phone = t.refresh(&phone).issued();
     let bob = t.sign_in("bob");
-    let jwks = |t: &Harness| t.ask(Method::Get, "/oauth/jwks").send().text();
+    let jwks = |t: &Harness| t.ask(Method::GET, "/oauth/jwks").send().text();
     let old_keys = jwks(&t);
 
     let begun = restored(&mut t);
@@ -46,7 +46,7 @@ fn nothing_that_was_issued_before_a_restore_works_after_it() {
     for device in [&laptop, &phone, &used, &bob] {
         t.unchanged(|| t.refresh(device).refused("invalid_grant"));
         t.unchanged(|| {
-            t.with_token(device, Method::Get, "/v1/account")
+            t.with_token(device, Method::GET, "/v1/account")
                 .send()
                 .refused("invalid_token")
         });
@@ -124,7 +124,7 @@ fn groups_outlive_a_restore() {
     assert!(granted.expect("an account").1);
     restored(&mut t);
     let ann = t.sign_in("ann");
-    let shown = t.with_token(&ann, Method::Get, "/v1/account").send();
+    let shown = t.with_token(&ann, Method::GET, "/v1/account").send();
     assert_eq!(shown.gives(200)["groups"], json!(["staff"]));
 }
 

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::harness::*;
 
 fn list(t: &Harness, device: &SignedIn) -> Vec<Value> {
-    let answer = t.with_token(device, Method::Get, "/v1/sessions").send();
+    let answer = t.with_token(device, Method::GET, "/v1/sessions").send();
     let body = answer.gives(200);
     body["sessions"].as_array().expect("a list").clone()
 }
 
 fn end(t: &Harness, device: &SignedIn, target: &str) -> Answer {
-    t.with_token(device, Method::Delete, &format!("/v1/sessions{target}"))
+    t.with_token(device, Method::DELETE, &format!("/v1/sessions{target}"))
         .send()
 }
 
@@ -153,7 +153,7 @@ fn anothers_session_is_not_found() {
     t.unchanged(|| {
         let mut answers = Vec::new();
         for id in [&bob.session, none, "x", &bob.session.to_uppercase()] {
-            for method in [Method::Delete, Method::Patch] {
+            for method in [Method::DELETE, Method::PATCH] {
                 let ask = t.with_token(&ann, method, &format!("/v1/sessions/{id}"));
                 let answer = ask.json(&json!({ "device_name": "mine" })).send();
                 let mut body = answer.refused("not_found");
@@ -176,7 +176,7 @@ fn a_device_has_a_name() {
     let name = |name: Value| {
         t.with_token(
             &laptop,
-            Method::Patch,
+            Method::PATCH,
             &format!("/v1/sessions/{}", phone.session),
         )
         .json(&json!({ "device_name": name }))

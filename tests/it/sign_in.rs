@@ -538,7 +538,7 @@ fn parallel_sign_ins_do_not_mix_accounts() {
                 for _ in 0..25 {
                     let device = t.try_sign_in(PHONE, name, PASSWORD).issued();
                     assert_eq!(device.account, id.to_string());
-                    let shown = t.with_token(&device, authd::http::Method::Get, "/v1/account");
+                    let shown = t.with_token(&device, authd::http::Method::GET, "/v1/account");
                     assert_eq!(shown.send().gives(200)["email"], email(name));
                     assert_eq!(t.refresh(&device).issued().account, id.to_string());
                 }

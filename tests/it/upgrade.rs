@@ -41,7 +41,7 @@ fn a_file_of_0_1_0_keeps_its_sessions_and_accounts() {
     let phone = refresh(&t, &told["phone"]).issued();
     let laptop = refresh(&t, &told["laptop"]).issued();
     for device in [&phone, &laptop] {
-        let shown = t.with_token(device, Method::Get, "/v1/account").send();
+        let shown = t.with_token(device, Method::GET, "/v1/account").send();
         assert_eq!(shown.gives(200)["email"], email);
         refresh(&t, &json!(device.refresh)).issued();
     }

@@ -1,9 +1,10 @@
-//! Accounts over HTTP: set-up, registration, and what an owner does with an account.
+//! Accounts: set-up, registration, and what an owner does with an account.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::http::api::problem::Problem;
+use crate::http::error::HttpError;
+use crate::http::input::{Json, null_as_empty, trimmed, trimmed_option};
 use crate::http::response::Response;
 use crate::http::route::Call;
 use crate::service::{Actor, NewAccount, Profile, Registered, Wanted};
@@ -11,21 +12,22 @@ use crate::service::{Actor, NewAccount, Profile, Registered, Wanted};
 /// The first administrator.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct SetUp {
+pub(in crate::http) struct SetUpRequest {
     /// The token of the set-up link.
+    #[serde(deserialize_with = "trimmed")]
     token: String,
     /// E-mail address to sign in with.
     email: String,
     /// A new password.
     password: String,
-    /// What access tokens are to tell, as words separated by spaces: `groups` for the account's groups.
+    /// What access tokens are to contain, as words separated by spaces: `groups` for the account's groups.
     scope: Option<String>,
 }
 
 /// A new account.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Register {
+pub(in crate::http) struct RegisterRequest {
     /// E-mail address to sign in with.
     email: String,
     /// A new password.
@@ -35,38 +37,35 @@ pub(in crate::http) struct Register {
     /// What people call its owner.
     name: Option<String>,
     /// The token of an invitation.
+    #[serde(default, deserialize_with = "trimmed_option")]
     invite: Option<String>,
-    /// What access tokens are to tell, as words separated by spaces: `groups` for the account's groups.
+    /// What access tokens are to contain, as words separated by spaces: `groups` for the account's groups.
     scope: Option<String>,
 }
 
-/// Changes to an account; what is absent stays, and null or an empty text takes away.
+/// Changes to an account. What is absent stays as it is.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ChangeAccount {
-    /// A new e-mail address; takes the current password, and a confirmation at both addresses where mail is on. The present
-    /// one withdraws a change that waits.
-    #[serde(default, deserialize_with = "present")]
-    email: Option<Option<String>>,
-    /// A new username.
-    #[serde(default, deserialize_with = "present")]
-    username: Option<Option<String>>,
-    /// A new name.
-    #[serde(default, deserialize_with = "present")]
-    name: Option<Option<String>>,
+pub(in crate::http) struct UpdateAccountRequest {
+    /// A new e-mail address. It takes the current password, and a confirmation at both addresses where mail is on. The
+    /// present address withdraws a change that waits.
+    #[serde(default, deserialize_with = "email_address")]
+    #[schemars(with = "String")]
+    email: Option<String>,
+    /// A new username; null or empty removes it.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    username: Option<String>,
+    /// A new name; null or empty removes it.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    name: Option<String>,
     /// The current password.
     current_password: Option<String>,
-}
-
-/// Reads a member that is there, also where it is null; one that is absent stays `None` by its default.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// The deletion of an account.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct DeleteAccount {
+pub(in crate::http) struct DeleteAccountRequest {
     /// The current password.
     current_password: String,
 }
@@ -74,15 +73,26 @@ pub(in crate::http) struct DeleteAccount {
 /// A change of password.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ChangePassword {
+pub(in crate::http) struct ChangePasswordRequest {
     /// The current password.
     current_password: String,
     /// A new password.
     new_password: String,
 }
 
-pub(in crate::http) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
-    let body: SetUp = call.json()?;
+/// Refuses null: an account always has an e-mail address.
+fn email_address<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
+    let why = "`email` cannot be null, because an account has an e-mail address; leave it out to keep the present one";
+    match Option::deserialize(source)? {
+        None => Err(serde::de::Error::custom(why)),
+        email => Ok(email),
+    }
+}
+
+pub(in crate::http) fn set_up(
+    call: &Call<'_>,
+    Json(body): Json<SetUpRequest>,
+) -> Result<Response, HttpError> {
     let wanted = Wanted {
         scope: body.scope.as_deref(),
         ..Wanted::default()
@@ -97,65 +107,55 @@ pub(in crate::http) fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::json(201, &signed_in))
 }
 
-pub(in crate::http) fn register(call: &Call<'_>) -> Result<Response, Problem> {
-    let Register {
-        email,
-        password,
-        username,
-        name,
-        invite,
-        scope,
-    } = call.json()?;
+pub(in crate::http) fn register(
+    call: &Call<'_>,
+    Json(body): Json<RegisterRequest>,
+) -> Result<Response, HttpError> {
     let wanted = Wanted {
-        scope: scope.as_deref(),
+        scope: body.scope.as_deref(),
         ..Wanted::default()
     };
     let account = NewAccount {
-        email,
-        username,
-        name,
+        email: body.email,
+        username: body.username,
+        name: body.name,
         admin: false,
         temporary: false,
     };
-    let registered =
-        call.authd
-            .register(account, &password, invite.as_deref(), wanted, &call.device)?;
+    let invite = body.invite.as_deref();
+    let registered = call
+        .authd
+        .register(account, &body.password, invite, wanted, &call.device)?;
     Ok(match registered {
         Registered::SignedIn(signed_in) => Response::json(201, &signed_in),
         Registered::Waiting => Response::new(202),
     })
 }
 
-pub(in crate::http) fn show(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
+pub(in crate::http) fn show(call: &Call<'_>, actor: &Actor, (): ()) -> Result<Response, HttpError> {
     Ok(Response::json(200, &call.authd.account(actor)?))
 }
 
-pub(in crate::http) fn change(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
-    let ChangeAccount {
-        email,
-        username,
-        name,
-        current_password,
-    } = call.json()?;
-    if email == Some(None) {
-        return Err(Problem::invalid_request(
-            "An account always has an e-mail address: `email` can't be null.",
-        ));
-    }
+pub(in crate::http) fn change(
+    call: &Call<'_>,
+    actor: &Actor,
+    Json(body): Json<UpdateAccountRequest>,
+) -> Result<Response, HttpError> {
     let change = Profile {
-        email: email.flatten(),
-        username: username.map(Option::unwrap_or_default),
-        name: name.map(Option::unwrap_or_default),
-        current_password,
+        email: body.email,
+        username: body.username,
+        name: body.name,
+        current_password: body.current_password,
     };
-    Ok(Response::json(
-        200,
-        &call.authd.change_account(actor, change, &call.device)?,
-    ))
+    let account = call.authd.change_account(actor, change, &call.device)?;
+    Ok(Response::json(200, &account))
 }
 
-pub(in crate::http) fn delete(call: &Call<'_>, actor: &Actor) -> Result<Response, Problem> {
-    let body: DeleteAccount = call.json()?;
+pub(in crate::http) fn delete(
+    call: &Call<'_>,
+    actor: &Actor,
+    Json(body): Json<DeleteAccountRequest>,
+) -> Result<Response, HttpError> {
     call.authd
         .delete_own_account(actor, &body.current_password, &call.device)?;
     Ok(Response::new(204))
@@ -164,8 +164,8 @@ pub(in crate::http) fn delete(call: &Call<'_>, actor: &Actor) -> Result<Response
 pub(in crate::http) fn change_password(
     call: &Call<'_>,
     actor: &Actor,
-) -> Result<Response, Problem> {
-    let body: ChangePassword = call.json()?;
+    Json(body): Json<ChangePasswordRequest>,
+) -> Result<Response, HttpError> {
     let signed_in = call.authd.change_password(
         actor,
         &body.current_password,

@@ -1,4 +1,4 @@
-//! What arrives of a request, told to `authd doctor`, which sent it through whatever stands in front.
+//! What arrives of a request, for `authd doctor`, which sends one through the proxies in front of the server.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::http::api::problem::Problem;
+use crate::http::error::HttpError;
 use crate::http::response::Response;
 use crate::http::route::Call;
 
-/// Where it is told.
+/// The path of the report.
 pub const DOCTOR_PATH: &str = "/.well-known/authd-doctor";
 
 /// A cookie as authd sets it under a public URL with TLS (RFC 6265bis §4.1.3.2).
@@ -20,7 +20,7 @@ pub const SECURE_COOKIE: &str =
 /// The same without TLS.
 pub const COOKIE: &str = "authd_probe=arrived; Path=/; HttpOnly; SameSite=Lax";
 
-/// Headers with which proxies tell of what was before them.
+/// Headers in which proxies describe the request that they received.
 const FORWARDING: [&str; 6] = [
     "x-forwarded-for",
     "forwarded",
@@ -32,24 +32,25 @@ const FORWARDING: [&str; 6] = [
 
 /// What the server sees of a request.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DoctorReport")]
 pub struct Seen {
-    /// The public URL that the server has.
+    /// The public URL in the server's settings.
     pub public_url: String,
     /// The other end of the connection.
     pub peer: IpAddr,
-    /// The client, after trusted proxies.
+    /// The client's address, as the trusted proxies name it.
     pub client: IpAddr,
-    /// The proxies that are trusted, as networks.
+    /// The networks of trusted proxies.
     pub trusted_proxies: Vec<String>,
-    /// The host that was asked for.
+    /// The `Host` header.
     pub host: Option<String>,
-    /// Headers of proxies, by their names in lower case, each with its values in order.
+    /// Headers that proxies add, by their names in lower case, each with its values in order.
     pub forwarding: BTreeMap<String, Vec<String>>,
-    /// The cookies that came.
+    /// The `Cookie` headers.
     pub cookies: Vec<String>,
 }
 
-pub(in crate::http) fn tell(call: &Call<'_>) -> Result<Response, Problem> {
+pub(in crate::http) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
     let request = call.request;
     let values = |name: &str| -> Vec<String> {
         let fields = request.raw_headers_all(name);

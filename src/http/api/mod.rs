@@ -1,14 +1,12 @@
-//! The JSON API: handlers, problem details, and the document that describes them.
-//!
-//! A handler parses its input into a type, calls one method of [`Authd`](crate::service::Authd), and renders the answer.
+//! The handlers of the JSON API, the form of its errors, and its description as an OpenAPI document.
 
-pub mod accounts;
-pub mod doctor;
-pub mod email_verification;
-pub mod events;
-pub mod health;
-pub mod keys;
-pub mod openapi;
-pub mod password_reset;
-pub mod problem;
-pub mod sessions;
+pub(super) mod accounts;
+pub(super) mod doctor;
+pub(super) mod email_verification;
+pub(super) mod events;
+pub(super) mod health;
+pub(super) mod keys;
+pub(super) mod openapi;
+pub(super) mod password_reset;
+pub(super) mod problem;
+pub(super) mod sessions;

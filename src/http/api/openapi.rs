@@ -1,25 +1,35 @@
-//! The interface as an OpenAPI 3.1 document, written from the table of routes and the types themselves.
+//! The interface as an OpenAPI 3.1 document, written from the table of routes and the types that they take and answer.
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
-use crate::http::api::problem::Body;
-use crate::http::request::Method;
-use crate::http::route::Route;
+use super::problem::Problem;
+use crate::http::error::HttpError;
+use crate::http::input::{Parameter, remove_null_default};
+use crate::http::response::Response;
+use crate::http::route::{Call, Content, Route};
+use crate::http::surface::Surface;
+
+pub(in crate::http) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
+    let document = write(crate::http::routes(), &call.authd.policy().issuer);
+    Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
+}
 
 /// The document of `routes` for a server at `issuer`.
-pub(in crate::http) fn write(routes: &[Route], issuer: &str) -> Value {
+fn write(routes: &[Route], issuer: &str) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;
-    let mut generator = settings.into_generator();
-    let problem = generator.subschema_for::<Body<'_>>();
+    let mut generator = settings
+        .with_transform(RecursiveTransform(remove_null_default))
+        .into_generator();
     let mut paths = Map::new();
     for route in routes {
-        let operation = operation(route, &mut generator, problem.as_value());
+        let operation = operation(route, &mut generator);
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.name().to_ascii_lowercase()] = operation;
+        path[route.method.as_str().to_ascii_lowercase()] = operation;
     }
     let schemas = generator.take_definitions(true);
     json!({
@@ -41,87 +51,74 @@ pub(in crate::http) fn write(routes: &[Route], issuer: &str) -> Value {
     })
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) -> Value {
-    let (status, given) = route.gives;
-    let mut responses = Map::new();
-    let content = match given {
-        Some(describe) => json!({ "application/json": { "schema": describe(generator) } }),
-        None if matches!(status, 202 | 204) => Value::Null,
-        None if route.path == "/openapi.json" => json!({ "application/json": {} }),
-        None => json!({ "text/plain": { "schema": { "type": "string" } } }),
-    };
-    responses.insert(status.to_string(), response("Done.", &content));
-    if (route.method, route.path) == (Method::Post, "/v1/accounts") {
-        let waits = "With `verification = \"required\"`: done when the address is proven by the link in a letter.";
-        responses.insert("202".to_owned(), response(waits, &Value::Null));
-    }
-    let refused = json!({ "application/problem+json": { "schema": problem } });
-    let everywhere: &[u16] = if route.is_guarded() {
-        &[401, 503]
-    } else {
-        &[503]
-    };
-    for status in route.refuses.iter().chain(everywhere) {
-        responses.insert(
-            status.to_string(),
-            response("Refused; see `code`.", &refused),
-        );
-    }
-    let mut operation =
-        json!({ "operationId": route.operation, "summary": route.summary, "responses": responses });
-    if let Some(describe) = route.takes {
+fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
+    let mut operation = json!({
+        "operationId": route.operation_id,
+        "summary": route.summary,
+        "responses": responses(route, generator),
+    });
+    let input = route.guard.describe_input(generator);
+    if let Some((media_type, schema)) = input.body {
         operation["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": describe(generator) } },
+            "content": { media_type: { "schema": schema } },
         });
     }
-    if route.is_guarded() {
+    if route.takes_access_token() {
         operation["security"] = json!([{ "accessToken": [] }]);
     }
-    let parameters = parameters(route);
-    if !parameters.is_empty() {
-        operation["parameters"] = Value::Array(parameters);
+    if !input.parameters.is_empty() {
+        operation["parameters"] = input.parameters.iter().map(parameter).collect();
     }
     operation
 }
 
-fn response(description: &str, content: &Value) -> Value {
-    let mut response = json!({ "description": description });
-    if !content.is_null() {
-        response["content"] = content.clone();
+fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let mut responses = Map::new();
+    for answer in route.answers {
+        let mut response = json!({ "description": answer.description });
+        match answer.content {
+            Content::Nothing => {}
+            Content::Json(describe) => {
+                let schema = describe(generator);
+                response["content"] = json!({ "application/json": { "schema": schema } });
+            }
+            Content::AnyJson => response["content"] = json!({ "application/json": {} }),
+            Content::Text => response["content"] = text("text/plain"),
+        }
+        responses.insert(answer.status.to_string(), response);
     }
-    response
+    let everywhere: &[u16] = match route.takes_access_token() {
+        true => &[401, 503],
+        false => &[503],
+    };
+    let content = match route.surface {
+        Surface::Api => {
+            let schema = generator.subschema_for::<Problem<'_>>();
+            json!({ route.surface.error_media_type(): { "schema": schema } })
+        }
+        Surface::Page => text(route.surface.error_media_type()),
+    };
+    for status in route.refuses.iter().chain(everywhere) {
+        let response = json!({ "description": "Refused.", "content": content });
+        responses.insert(status.to_string(), response);
+    }
+    responses
 }
 
-fn parameters(route: &Route) -> Vec<Value> {
-    let mut parameters = Vec::new();
-    if route.path.contains("{id}") {
-        parameters.push(json!({
-            "name": "id", "in": "path", "required": true,
-            "schema": { "type": "string", "format": "uuid" },
-        }));
+fn text(media_type: &str) -> Value {
+    json!({ media_type: { "schema": { "type": "string" } } })
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    let mut value = json!({
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.is_required,
+        "schema": parameter.schema,
+    });
+    if let Some(description) = &parameter.description {
+        value["description"] = json!(description);
     }
-    match (route.method, route.path) {
-        (Method::Delete, "/v1/sessions") => parameters.push(json!({
-            "name": "except", "in": "query", "description": "Keep the session that asks.",
-            "schema": { "type": "string", "enum": ["current"] },
-        })),
-        (Method::Get, "/v1/account/events") => parameters.extend([
-            json!({
-                "name": "before", "in": "query", "description": "Older than the event with this id.",
-                "schema": { "type": "integer", "format": "int64" },
-            }),
-            json!({
-                "name": "limit", "in": "query", "description": "How many; 50 if absent.",
-                "schema": { "type": "integer", "minimum": 1, "maximum": 1000 },
-            }),
-        ]),
-        (Method::Post, "/v1/sessions/refresh") => parameters.push(json!({
-            "name": "Idempotency-Key", "in": "header",
-            "description": "Kept with the rotation: a retry with the same key is served for a day.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
-        })),
-        _ => {}
-    }
-    parameters
+    value
 }

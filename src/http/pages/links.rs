@@ -1,80 +1,123 @@
-//! What a link shows when it is opened: in plain text, which line of the JSON API uses it.
+//! What the links in messages and on the command line lead to: how to use the token that is in the link.
 //!
-//! Opening a link changes nothing and uses nothing up: mail programs and scanners open links before people do (req 28,
-//! req 40).
+//! A token is shown again only if it has the form of a token, so a page cannot be made to show anything else.
 
-use crate::http::api::problem::Problem;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::http::error::HttpError;
+use crate::http::input::Query;
 use crate::http::response::Response;
 use crate::http::route::Call;
 use crate::secret::{InvitationToken, ResetToken, SetupToken, VerificationToken};
 
-/// What the set-up link shows in a browser.
-pub fn set_up(call: &Call<'_>) -> Result<Response, Problem> {
-    let token = call.token_of_link(|token| SetupToken::read(token).is_some());
-    let issuer = &call.authd.policy().issuer;
-    if !call.authd.awaits_setup()? {
-        return Ok(Response::text(
-            200,
-            "This server is set up. Sign in with POST /v1/sessions.\n",
-        ));
-    }
-    Ok(Response::text(
-        200,
-        &format!(
-            "Make the first administrator of this server with this line, after putting in your address and a \
-             password:\n\n\
-             curl {issuer}/v1/setup -H 'Content-Type: application/json' \\\n  \
-             -d '{{\"token\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
-             It works once. `authd user setup-link` makes a new link as long as there is no administrator.\n"
-        ),
-    ))
+/// What stands in the place of a token that the link does not have.
+const PLACEHOLDER: &str = "TOKEN";
+
+/// The query of a link. Parameters that a mail service added are ignored.
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct Link {
+    /// The token.
+    #[schemars(with = "String")]
+    #[serde(default)]
+    token: Option<String>,
 }
 
-/// What the link of an invitation shows in a browser.
-pub fn register(call: &Call<'_>) -> Result<Response, Problem> {
-    let is_token = |token: &str| InvitationToken::read(token).is_some();
-    let token = call
-        .secret_of_link("invite", is_token)
-        .unwrap_or_else(|| "TOKEN".to_owned());
+/// The query of an invitation's link.
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct InvitationLink {
+    /// The token of the invitation.
+    #[schemars(with = "String")]
+    #[serde(default)]
+    invite: Option<String>,
+}
+
+/// A page that explains what to do with a token.
+fn page(token: Option<&str>, explain: impl FnOnce(&str) -> String) -> Response {
+    let text = explain(token.unwrap_or(PLACEHOLDER));
+    match token {
+        Some(_) => Response::text(200, &text),
+        None => Response::text(
+            200,
+            &format!(
+                "This link has no valid token: part of it is missing or was changed. Open the whole link, or put the \
+                 token in the place of {PLACEHOLDER} below.\n\n{text}"
+            ),
+        ),
+    }
+}
+
+/// A token as it stands in a link, without the spaces that were copied with it, if it has the form of one.
+fn valid(token: Option<&String>, is_token: impl Fn(&str) -> bool) -> Option<&str> {
+    token.map(|token| token.trim()).filter(|it| is_token(it))
+}
+
+pub(in crate::http) fn explain_setup(
+    call: &Call<'_>,
+    Query(link): Query<Link>,
+) -> Result<Response, HttpError> {
     let issuer = &call.authd.policy().issuer;
-    Ok(Response::text(
-        200,
-        &format!(
-            "Make your account with this line, after putting in your address and a password:\n\n\
+    if !call.authd.awaits_setup()? {
+        let text = "This server is set up. Sign in with POST /v1/sessions.\n";
+        return Ok(Response::text(200, text));
+    }
+    let token = valid(link.token.as_ref(), |it| SetupToken::read(it).is_some());
+    Ok(page(token, |token| {
+        format!(
+            "Create the first administrator of this server with this command, with your address and a password in it:\n\n\
+             curl {issuer}/v1/setup -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"token\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
+             It works once. As long as there is no administrator, `authd user setup-link` prints a new link.\n"
+        )
+    }))
+}
+
+pub(in crate::http) fn explain_register(
+    call: &Call<'_>,
+    Query(link): Query<InvitationLink>,
+) -> Result<Response, HttpError> {
+    let issuer = &call.authd.policy().issuer;
+    let is_token = |it: &str| InvitationToken::read(it).is_some();
+    Ok(page(valid(link.invite.as_ref(), is_token), |token| {
+        format!(
+            "Create your account with this command, with your address and a password in it:\n\n\
              curl {issuer}/v1/accounts -H 'Content-Type: application/json' \\\n  \
              -d '{{\"invite\":\"{token}\",\"email\":\"you@example.org\",\"password\":\"…\"}}'\n\n\
              An invitation works once. Then sign in with POST /v1/sessions.\n"
-        ),
-    ))
+        )
+    }))
 }
 
-/// What the reset link shows in a browser.
-pub fn reset(call: &Call<'_>) -> Result<Response, Problem> {
-    let token = call.token_of_link(|token| ResetToken::read(token).is_some());
+pub(in crate::http) fn explain_reset(
+    call: &Call<'_>,
+    Query(link): Query<Link>,
+) -> Result<Response, HttpError> {
     let issuer = &call.authd.policy().issuer;
-    Ok(Response::text(
-        200,
-        &format!(
-            "Choose a new password with this line, after putting it in the place of the dots:\n\n\
+    let token = valid(link.token.as_ref(), |it| ResetToken::read(it).is_some());
+    Ok(page(token, |token| {
+        format!(
+            "Choose a new password with this command, with the password in the place of the dots:\n\n\
              curl {issuer}/v1/password-reset/confirm -H 'Content-Type: application/json' \\\n  \
              -d '{{\"token\":\"{token}\",\"new_password\":\"…\"}}'\n\n\
              It works once, within 15 minutes, and signs out every device. Then sign in with the new password.\n"
-        ),
-    ))
+        )
+    }))
 }
 
-/// What a link that proves an address shows in a browser.
-pub fn verify(call: &Call<'_>) -> Result<Response, Problem> {
-    let token = call.token_of_link(|token| VerificationToken::read(token).is_some());
+pub(in crate::http) fn explain_verify(
+    call: &Call<'_>,
+    Query(link): Query<Link>,
+) -> Result<Response, HttpError> {
     let issuer = &call.authd.policy().issuer;
-    Ok(Response::text(
-        200,
-        &format!(
-            "Confirm what the letter is about with this line:\n\n\
+    let token = valid(link.token.as_ref(), |it| {
+        VerificationToken::read(it).is_some()
+    });
+    Ok(page(token, |token| {
+        format!(
+            "Confirm your e-mail address with this command:\n\n\
              curl {issuer}/v1/email-verification/confirm -H 'Content-Type: application/json' \\\n  \
              -d '{{\"token\":\"{token}\"}}'\n\n\
-             It works once, within 24 hours. If the letter that brought you here is about something that you did not \
-             ask for, do not.\n"
-        ),
-    ))
+             It works once, within 24 hours. Do not run it if the message is about something that you did not ask for.\n"
+        )
+    }))
 }

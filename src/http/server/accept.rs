@@ -1,13 +1,39 @@
-//! Accepting connections, finding room for them, and the threads that serve them.
+//! Accepting connections, and finding a thread for each or refusing it.
 
-use super::connection::serve;
-use super::hyper_io::plain;
-use super::*;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-// The acceptor: accepting connections and finding state for them.
-impl Engine {
-    /// Accepts until the engine closes. Nothing else ends it.
-    pub(super) fn receive(self: &Arc<Self>) {
+use super::connection::Connection;
+use super::exchange::to_bytes;
+use super::{LINGER, RunningServer, lock, worker};
+use crate::clock::monotonic;
+use crate::http::error::{HttpCode, Refusal};
+
+/// How long the accept loop rests after an accept failed, unless a connection ends before that and so frees what was
+/// lacking.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An error that recurs is logged once in this time.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Refused connections that are kept open for [`LINGER`], so that their clients see the answer.
+const MAX_LINGERING: usize = 32;
+
+pub(super) const OVERLOADED: Refusal = Refusal::new(
+    HttpCode::Overloaded,
+    "All connections are in use. Try again in a moment.",
+);
+const TOO_MANY_CONNECTIONS: Refusal = Refusal::new(
+    HttpCode::TooManyConnections,
+    "There are too many connections from this address. Close some, or try again in a moment.",
+);
+
+impl RunningServer {
+    /// Accepts connections until the server closes. Nothing else ends it.
+    pub(super) fn accept_connections(self: &Arc<Self>) {
         let mut acceptor = Acceptor::new(self);
         loop {
             let accepted = self.listener.accept();
@@ -15,10 +41,8 @@ impl Engine {
                 return;
             }
             match accepted {
-                Ok((socket, address)) => {
-                    self.admit(socket, address.ip().to_canonical(), &mut acceptor)
-                }
-                // The client was gone before it was looked at.
+                Ok((socket, address)) => acceptor.admit(socket, address.ip().to_canonical()),
+                // The client closed the connection before it was accepted.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -26,243 +50,252 @@ impl Engine {
                     ) => {}
                 // Out of descriptors or memory. The connection stays in the system's queue.
                 Err(error) => {
-                    acceptor
-                        .warning
-                        .make("connections can't be accepted", &error);
-                    acceptor.turned_away.clear();
-                    let state = lock(&self.state);
-                    drop(self.left.wait_timeout(state, ACCEPT_PAUSE));
+                    let warning = "connections cannot be accepted";
+                    acceptor.warning.log(warning, &error);
+                    acceptor.lingering.clear();
+                    let pool = lock(&self.pool);
+                    drop(self.something_ended.wait_timeout(pool, ACCEPT_PAUSE));
                 }
             }
         }
     }
 
-    pub(super) fn admit(
-        self: &Arc<Self>,
-        socket: TcpStream,
-        peer: IpAddr,
-        acceptor: &mut Acceptor,
-    ) {
-        // Answers are written whole; waiting for more to send with them would only delay them. It
-        // fails if the client is gone already, which its thread will notice.
-        let _ = socket.set_nodelay(true);
-        let mut state = lock(&self.state);
-        let connection = state.connections.new_connection(socket, peer);
-
-        let crowded =
-            !self.is_exempt(peer) && state.connections.count_like(peer) >= self.limits.per_address;
-        if crowded && !state.connections.evict(|other| other.is_like(peer)) {
-            drop(state);
-            return acceptor.turn_away(connection, &CROWDED);
-        }
-        // Whoever was shown out leaves a thread behind.
-        let full = state.threads >= self.limits.max_connections;
-        let waits = crowded
-            || state.connections.count() < state.threads
-            || (full && state.connections.evict(|_| true));
-        if !waits && full {
-            drop(state);
-            return acceptor.turn_away(connection, &FULL);
-        }
-        state.connections.enter(&connection);
-        if waits {
-            state.queue.push_back(connection);
-            self.arrived.notify_one();
-            return;
-        }
-        drop(state);
-        if let Err(error) = start_thread(self, Some(Arc::clone(&connection))) {
-            acceptor.warning.make("a thread can't be started", &error);
-            self.do_without_thread(connection, acceptor);
-        }
-    }
-
-    /// The system grants no more threads: as many as there are, are the cap.
-    fn do_without_thread(&self, connection: Arc<Connection>, acceptor: &mut Acceptor) {
-        let mut state = lock(&self.state);
-        if state
-            .connections
-            .evict(|other| !std::ptr::eq(other, &*connection))
-        {
-            state.queue.push_back(connection);
-            self.arrived.notify_one();
-        } else {
-            state.connections.leave(&connection);
-            drop(state);
-            acceptor.turn_away(connection, &FULL);
-        }
-    }
-
-    fn is_exempt(&self, peer: IpAddr) -> bool {
+    fn has_no_limit_for(&self, peer: IpAddr) -> bool {
         peer.is_loopback() || self.limits.exempt.iter().any(|net| net.contains(&peer))
     }
 }
 
-/// What the accept loop has at hand besides the engine.
-pub(super) struct Acceptor {
-    /// Written beforehand: the accept loop must not run other people's code, or wait for it.
-    full: Vec<u8>,
-    crowded: Vec<u8>,
-    turned_away: VecDeque<Arc<Connection>>,
-    warning: RateLimitedWarning,
+/// The accept loop's own state.
+struct Acceptor<'s> {
+    server: &'s Arc<RunningServer>,
+    /// Refused connections whose clients may not have read the answer yet.
+    lingering: VecDeque<Arc<Connection>>,
+    warning: RecurringWarning,
 }
 
-impl Acceptor {
-    pub(super) fn new(engine: &Engine) -> Self {
+impl<'s> Acceptor<'s> {
+    fn new(server: &'s Arc<RunningServer>) -> Self {
         Self {
-            full: plain(engine.refused(FULL)),
-            crowded: plain(engine.refused(CROWDED)),
-            turned_away: VecDeque::new(),
-            warning: RateLimitedWarning::default(),
+            server,
+            lingering: VecDeque::new(),
+            warning: RecurringWarning::default(),
         }
     }
 
-    /// Answers without reading and without waiting: the answer fits the empty buffer of a new
-    /// socket.
-    fn turn_away(&mut self, connection: Arc<Connection>, refusal: &Refusal) {
-        let answer = if *refusal == CROWDED {
-            &self.crowded
+    /// Hands a new connection to a thread, evicts another for it, or refuses it.
+    fn admit(&mut self, socket: TcpStream, peer: IpAddr) {
+        let server = self.server;
+        // Answers are written whole; waiting for more to send with them would only delay them. It fails if the client is
+        // gone already, which its thread will notice.
+        let _ = socket.set_nodelay(true);
+        let mut pool = lock(&server.pool);
+        let connection = pool.connections.accept(socket, peer);
+
+        let at_address_limit = !server.has_no_limit_for(peer)
+            && pool.connections.count_from(peer) >= server.limits.per_address;
+        if at_address_limit && !pool.connections.evict_one_from(peer) {
+            drop(pool);
+            return self.refuse(connection, &TOO_MANY_CONNECTIONS);
+        }
+        // An evicted connection leaves its thread behind.
+        let at_limit = pool.threads >= server.limits.max_connections;
+        let thread_is_near = at_address_limit
+            || pool.connections.count() < pool.threads
+            || (at_limit && pool.connections.evict_one(|_| true));
+        if !thread_is_near && at_limit {
+            drop(pool);
+            return self.refuse(connection, &OVERLOADED);
+        }
+        pool.connections.add(&connection);
+        if thread_is_near {
+            pool.queue.push_back(connection);
+            server.connection_waits.notify_one();
+            return;
+        }
+        drop(pool);
+        if let Err(error) = worker::start(server, Some(Arc::clone(&connection))) {
+            self.warning.log("a thread cannot be started", &error);
+            self.do_without_thread(connection);
+        }
+    }
+
+    /// The system grants no more threads: the number of threads that there are is the limit.
+    fn do_without_thread(&mut self, connection: Arc<Connection>) {
+        let mut pool = lock(&self.server.pool);
+        let is_other = |other: &Connection| !std::ptr::eq(other, &*connection);
+        if pool.connections.evict_one(is_other) {
+            pool.queue.push_back(connection);
+            self.server.connection_waits.notify_one();
         } else {
-            &self.full
-        };
-        tracing::debug!(peer = %connection.peer, code = refusal.code, "turned away");
+            pool.connections.remove(&connection);
+            drop(pool);
+            self.refuse(connection, &OVERLOADED);
+        }
+    }
+
+    /// Answers without reading and without waiting: the answer fits the empty send buffer of a new socket. Because the
+    /// head of the request is not read, it is unknown whether a page of an allowed origin sent it, and the answer cannot
+    /// have CORS headers.
+    fn refuse(&mut self, connection: Arc<Connection>, refusal: &Refusal) {
+        tracing::debug!(peer = %connection.peer, code = refusal.code.as_str(), "connection refused");
         if connection.socket.set_nonblocking(true).is_ok() {
-            let _ = (&connection.socket).write_all(answer);
+            let answer = to_bytes(&self.server.refuse(refusal, None));
+            let _ = (&connection.socket).write_all(&answer);
         }
-        connection.end(Shutdown::Write);
+        connection.shut_down(Shutdown::Write);
         let now = connection.accepted;
-        self.turned_away
+        self.lingering
             .retain(|other| now.saturating_duration_since(other.accepted) < LINGER);
-        if self.turned_away.len() == TURNED_AWAY {
-            self.turned_away.pop_front();
+        if self.lingering.len() == MAX_LINGERING {
+            self.lingering.pop_front();
         }
-        self.turned_away.push_back(connection);
+        self.lingering.push_back(connection);
     }
 }
 
-/// A fault that is logged when it begins, and then no more than now and again.
+/// A warning that is logged when its cause arises, and then at most once in [`WARNING_INTERVAL`].
 #[derive(Default)]
-pub(super) struct RateLimitedWarning {
+struct RecurringWarning {
     last: Option<Instant>,
-    unsaid: u64,
+    suppressed: u64,
 }
 
-impl RateLimitedWarning {
-    fn make(&mut self, what: &'static str, error: &io::Error) {
+impl RecurringWarning {
+    fn log(&mut self, what: &'static str, error: &io::Error) {
         let now = monotonic();
         if self
             .last
             .is_some_and(|last| now.saturating_duration_since(last) < WARNING_INTERVAL)
         {
-            self.unsaid += 1;
+            self.suppressed += 1;
             return;
         }
-        tracing::warn!(%error, unsaid = self.unsaid, "{what}");
+        tracing::warn!(%error, suppressed = self.suppressed, "{what}");
         *self = Self {
             last: Some(now),
-            unsaid: 0,
+            suppressed: 0,
         };
     }
 }
 
-// The end.
-impl Engine {
-    pub(super) fn close(&self) {
-        self.closing.store(true, SeqCst);
-        // Under the lock, so that nobody who has just looked at `closing` misses the call.
-        let state = lock(&self.state);
-        self.arrived.notify_all();
-        self.left.notify_all();
-        drop(state);
-        // Wakes the accept loop (Linux: a listener that is shut down fails in accept), and needs
-        // no descriptor to do so.
-        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::{Barrier, mpsc};
+
+    use super::*;
+    use crate::http::response::Response;
+    use crate::http::server::connection::Phase;
+    use crate::http::server::{Drained, Handler, Limits, Server};
+
+    fn running(limits: Limits, handler: Handler) -> Arc<RunningServer> {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
+        let (alive, _) = mpsc::channel();
+        Arc::new(RunningServer::new(server, handler, alive))
     }
 
-    pub(super) fn drain(&self) -> Drained {
-        let until = monotonic() + self.limits.drain;
-        let mut state = lock(&self.state);
-        for connection in state.connections.iter() {
-            if connection.phase() == Phase::Waiting {
-                // For reading only: a request that has arrived and was not looked at yet is still
-                // read and answered.
-                connection.end(Shutdown::Read);
-            }
-        }
-        while state.connections.count() > 0 || state.threads > 0 {
-            let left = until.saturating_duration_since(monotonic());
-            if left.is_zero() {
-                break;
-            }
-            state = self
-                .left
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        for connection in state.connections.iter() {
-            connection.end(Shutdown::Both);
-        }
-        Drained {
-            abandoned: state.connections.count(),
-        }
+    /// Admits a connection as if it came from `peer`, and returns its client's end.
+    fn connect(acceptor: &mut Acceptor<'_>, peer: &str) -> TcpStream {
+        let listener = &acceptor.server.listener;
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        acceptor.admit(socket, peer.parse().unwrap());
+        client
     }
-}
 
-// The threads.
-
-/// Starts a thread that serves `first` and then whoever waits.
-pub(super) fn start_thread(engine: &Arc<Engine>, first: Option<Arc<Connection>>) -> io::Result<()> {
-    lock(&engine.state).threads += 1;
-    let shared = Arc::clone(engine);
-    let started = thread::Builder::new()
-        .name("http".to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(move || work(&shared, first));
-    if started.is_err() {
-        lock(&engine.state).threads -= 1;
+    fn count(server: &RunningServer) -> usize {
+        lock(&server.pool).connections.count()
     }
-    started.map(drop)
-}
 
-pub(super) fn work(engine: &Engine, first: Option<Arc<Connection>>) {
-    let mut inbox = vec![0; engine.limits.head_bytes];
-    let mut next = first.or_else(|| engine.next_connection());
-    while let Some(connection) = next {
-        // Handlers have their own net; this one is for the engine's panics, and keeps the count
-        // of connections and threads right.
-        if catch_unwind(AssertUnwindSafe(|| serve(engine, &connection, &mut inbox))).is_err() {
-            tracing::error!("a connection was dropped because of a panic");
-        }
-        lock(&engine.state).connections.leave(&connection);
-        // Closed before anybody is told, who may have been waiting for the descriptor.
-        drop(connection);
-        engine.left.notify_all();
-        next = engine.next_connection();
+    fn end(server: &RunningServer) {
+        server.close();
+        assert_eq!(server.drain(), Drained { abandoned: 0 });
     }
-    engine.left.notify_all();
-}
 
-impl Engine {
-    /// The next connection for this thread; `None` when it is to end, and is then no longer
-    /// counted.
-    fn next_connection(&self) -> Option<Arc<Connection>> {
-        let mut state = lock(&self.state);
-        let until = monotonic() + RETIRE;
-        loop {
-            if let Some(connection) = state.queue.pop_front() {
-                return Some(connection);
+    #[test]
+    fn at_the_limit_of_an_address_one_of_its_own_connections_is_evicted() {
+        let limits = Limits {
+            per_address: 2,
+            ..Limits::default()
+        };
+        let server = running(limits, Box::new(|_| Response::new(200)));
+        let mut acceptor = Acceptor::new(&server);
+        let mut neighbour = connect(&mut acceptor, "203.0.113.8");
+        let mut first = connect(&mut acceptor, "203.0.113.7");
+        let _second = connect(&mut acceptor, "203.0.113.7");
+        assert_eq!(count(&server), 3);
+        let _third = connect(&mut acceptor, "203.0.113.7");
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+        neighbour
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .and_then(|()| neighbour.read_to_end(&mut Vec::new()))
+            .unwrap();
+        end(&server);
+    }
+
+    #[test] // fault 22: a 503 says when to try again
+    fn an_address_whose_connections_are_all_busy_is_refused() {
+        let limits = Limits {
+            per_address: 2,
+            ..Limits::default()
+        };
+        let barrier = Arc::new(Barrier::new(3));
+        let handler = {
+            let barrier = Arc::clone(&barrier);
+            move |_| {
+                barrier.wait();
+                barrier.wait();
+                Response::new(204)
             }
-            let left = until.saturating_duration_since(monotonic());
-            if left.is_zero() || self.is_closing() {
-                state.threads -= 1;
-                return None;
-            }
-            state = self
-                .arrived
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+        };
+        let server = running(limits, Box::new(handler));
+        let mut acceptor = Acceptor::new(&server);
+        // Two addresses of one customer's network.
+        let busy = ["2001:db8::1", "2001:db8::2"].map(|peer| {
+            let mut client = connect(&mut acceptor, peer);
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            client
+        });
+        barrier.wait();
+        let mut refused = String::new();
+        connect(&mut acceptor, "2001:db8::3")
+            .read_to_string(&mut refused)
+            .unwrap();
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("too_many_connections"), "{refused}");
+        assert!(refused.contains("\r\nretry-after: 2\r\n"), "{refused}");
+        barrier.wait();
+        for mut client in busy {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
         }
+        end(&server);
+    }
+
+    #[test]
+    fn loopback_and_exempt_networks_have_no_limit_of_their_own() {
+        let limits = Limits {
+            per_address: 1,
+            exempt: vec!["198.51.100.0/24".parse().unwrap()],
+            ..Limits::default()
+        };
+        let server = running(limits, Box::new(|_| Response::new(200)));
+        let mut acceptor = Acceptor::new(&server);
+        let _clients: Vec<_> = ["198.51.100.1", "127.0.0.1", "::1", "198.51.100.1"]
+            .iter()
+            .cycle()
+            .take(12)
+            .map(|peer| connect(&mut acceptor, peer))
+            .collect();
+        assert_eq!(count(&server), 12);
+        let pool = lock(&server.pool);
+        assert!(
+            pool.connections
+                .iter()
+                .all(|connection| connection.phase() != Phase::Evicted)
+        );
+        drop(pool);
+        end(&server);
     }
 }

@@ -1,357 +1,199 @@
-//! One connection, from its first request to its end.
+//! One connection as other threads see it: what it is doing, and how to end it.
+//!
+//! The state is one atomic word. The connection's thread changes it to enter the next phase, and another thread changes
+//! it to evict the connection; only one of the two can be first. So a connection is never evicted while its handler runs.
 
-use super::hyper_io::{Line, answer};
-use super::*;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
-/// Serves one connection to its end.
-pub(super) fn serve(engine: &Engine, connection: &Connection, inbox: &mut [u8]) {
-    let wire = RefCell::new(Wire::new(engine, connection, inbox));
-    {
-        let service = service_fn(|request| answer(engine, connection, &wire, request));
-        let mut driver = pin!(engine.http.serve_connection(Line(&wire), service));
-        let mut context = Context::from_waker(Waker::noop());
-        let mut idle_polls = 0;
-        loop {
-            match driver.as_mut().poll(&mut context) {
-                Poll::Ready(Ok(())) => break,
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(peer = %connection.peer, %error, "connection failed");
-                    break;
-                }
-                Poll::Pending => {}
-            }
-            let mut wire = wire.borrow_mut();
-            if std::mem::take(&mut wire.hungry) {
-                idle_polls = 0;
-                if !wire.feed() {
-                    break;
-                }
-            } else {
-                idle_polls += 1;
-                if idle_polls > MAX_IDLE_POLLS {
-                    tracing::error!("the HTTP engine waits for nothing; connection dropped");
-                    break;
-                }
-            }
-        }
+/// A client that has not taken its answer after this long is taken for stuck.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    /// The address at the other end.
+    pub(super) peer: IpAddr,
+    /// When the connection was accepted.
+    pub(super) accepted: Instant,
+    /// Its place in the order of acceptance.
+    pub(super) number: u64,
+    /// What the times in `state` are relative to.
+    epoch: Instant,
+    state: AtomicU64,
+}
+
+impl Connection {
+    /// A connection that has just been accepted, at `accepted`.
+    pub(super) fn new(
+        number: u64,
+        socket: TcpStream,
+        peer: IpAddr,
+        accepted: Instant,
+        epoch: Instant,
+    ) -> Self {
+        let connection = Self {
+            number,
+            socket,
+            peer,
+            accepted,
+            epoch,
+            state: AtomicU64::new(0),
+        };
+        connection.enter(Phase::Idle, false, accepted);
+        connection
     }
-    wire.into_inner().leave();
+
+    /// Moves to `phase`, which began at `since`. `has_asked` says whether the client ever completed a request. `false`
+    /// if the connection has been evicted: its thread must drop it.
+    pub(super) fn enter(&self, phase: Phase, has_asked: bool, since: Instant) -> bool {
+        let next = State {
+            phase,
+            has_asked,
+            since: millis(self.epoch, since),
+        };
+        self.state
+            .fetch_update(SeqCst, SeqCst, |now| {
+                (State::unpack(now).phase != Phase::Evicted).then(|| next.pack())
+            })
+            .is_ok()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        State::unpack(self.state.load(SeqCst)).phase
+    }
+
+    /// Shuts the socket down, or half of it. It fails when the client has closed it already.
+    pub(super) fn shut_down(&self, half: Shutdown) {
+        let _ = self.socket.shutdown(half);
+    }
+
+    /// Its place in the order of eviction at `now`, with the state that the place was derived from. `None` if it cannot
+    /// be evicted now.
+    pub(super) fn eviction_rank(&self, now: Instant) -> Option<(Rank, Seen)> {
+        let seen = self.state.load(SeqCst);
+        let rank = State::unpack(seen).rank(millis(self.epoch, now))?;
+        Some((rank, Seen(seen)))
+    }
+
+    /// Ends the connection, if its state is still the one that was seen. Its thread wakes up and drops it.
+    pub(super) fn evict(&self, Seen(seen): Seen) -> bool {
+        let evicted = State {
+            phase: Phase::Evicted,
+            ..State::unpack(seen)
+        };
+        let done = self
+            .state
+            .compare_exchange(seen, evicted.pack(), SeqCst, SeqCst)
+            .is_ok();
+        if done {
+            tracing::debug!(peer = %self.peer, "connection evicted to make room");
+            self.shut_down(Shutdown::Both);
+        }
+        done
+    }
 }
 
-/// One connection's bytes and deadlines.
-pub(super) struct Wire<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) connection: &'a Connection,
-    /// What was received and not yet taken by the engine is `start..end`; the engine may have
-    /// `start..shown`.
-    pub(super) inbox: &'a mut [u8],
-    pub(super) start: usize,
-    pub(super) shown: usize,
-    pub(super) end: usize,
-    /// Bytes of the head that were searched for its end, from `start`.
-    pub(super) seen: usize,
-    pub(super) stage: Stage,
-    /// When the phase began whose deadline is running.
-    pub(super) since: Instant,
-    /// The engine wanted bytes and there were none to have.
-    pub(super) hungry: bool,
-    /// The engine has been shown a request that is not answered yet.
-    pub(super) owing: bool,
-    /// A request was completed on this connection.
-    pub(super) known: bool,
-    /// Once set, the answer to it is the last.
-    pub(super) refusal: Option<Refusal>,
-    /// The receive and send timeouts the socket has.
-    pub(super) receive_timeout: Duration,
-    pub(super) send_timeout: Duration,
-    /// When the answer that is being written was begun.
-    pub(super) sending: Option<Instant>,
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting for a request, of which nothing has arrived.
+    Idle = 0,
+    /// Part of a request has arrived; or the bytes after a refused one are being discarded.
+    Receiving = 1,
+    /// Its handler is running.
+    Handling = 2,
+    /// Its answer is being written.
+    Answering = 3,
+    /// Ended by another thread. No phase follows.
+    Evicted = 4,
 }
 
-/// What is to come next from the client.
-#[derive(Debug)]
-pub(super) enum Stage {
-    Head,
-    Length { left: usize },
-    Chunked(Chunks),
+/// A place in the order of eviction: the lowest goes first. The second part is the time since when the connection is in
+/// its phase, in milliseconds since the server started.
+pub(super) type Rank = (u8, u64);
+
+/// A state that was seen, for [`Connection::evict`].
+#[derive(Clone, Copy)]
+pub(super) struct Seen(u64);
+
+/// The state of a connection, which is packed into one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    phase: Phase,
+    /// Whether the client has ever completed a request.
+    has_asked: bool,
+    /// When the phase began, in milliseconds since the server started.
+    since: u64,
 }
 
-/// How a wait for bytes ended.
-pub(super) enum Received {
-    Bytes,
-    Late,
-    Ended,
-}
+impl State {
+    fn pack(self) -> u64 {
+        self.since << 4 | u64::from(self.has_asked) << 3 | self.phase as u64
+    }
 
-impl<'a> Wire<'a> {
-    fn new(engine: &'a Engine, connection: &'a Connection, inbox: &'a mut [u8]) -> Self {
+    fn unpack(word: u64) -> Self {
         Self {
-            engine,
-            connection,
-            inbox,
-            start: 0,
-            shown: 0,
-            end: 0,
-            seen: 0,
-            stage: Stage::Head,
-            since: connection.accepted,
-            hungry: false,
-            owing: false,
-            known: false,
-            refusal: None,
-            receive_timeout: Duration::ZERO,
-            send_timeout: Duration::ZERO,
-            sending: None,
+            phase: match word & 7 {
+                0 => Phase::Idle,
+                1 => Phase::Receiving,
+                2 => Phase::Handling,
+                3 => Phase::Answering,
+                _ => Phase::Evicted,
+            },
+            has_asked: word >> 3 & 1 == 1,
+            since: word >> 4,
         }
     }
 
-    /// Gets the engine something to go on with: more of a request, or a refusal. `false`: the
-    /// connection is over.
-    fn feed(&mut self) -> bool {
-        if self.refusal.is_some() || !self.expect() {
-            return false;
-        }
-        loop {
-            match self.show() {
-                Ok(true) => return true,
-                Ok(false) => {}
-                Err(refusal) => {
-                    self.refuse(refusal);
-                    return true;
-                }
-            }
-            let idle = matches!(self.stage, Stage::Head) && self.start == self.end;
-            match self.receive(idle) {
-                Received::Bytes => {}
-                // Nobody waits for an answer to nothing.
-                Received::Late | Received::Ended if idle => return false,
-                Received::Late => self.refuse(TOO_LATE),
-                Received::Ended => self.refuse(CUT_SHORT),
-            }
-            if self.refusal.is_some() {
-                return true;
-            }
-        }
-    }
-
-    /// Prepares to wait for the next request, where that is what the engine wants.
-    fn expect(&mut self) -> bool {
-        if !matches!(self.stage, Stage::Head) {
-            return true;
-        }
-        if self.owing {
-            // It was shown the whole request: it sees another end than we do.
-            tracing::error!("the HTTP engine disagrees about the end of a request");
-            return false;
-        }
-        if self.known {
-            self.since = monotonic();
-        }
-        if !self.enter(Phase::Waiting) {
-            return false;
-        }
-        if self.engine.is_closing() {
-            // What has arrived is still read, and answered with `Connection: close`.
-            self.connection.end(Shutdown::Read);
-        }
-        true
-    }
-
-    /// Shows the engine what it may have of the bytes at hand; `false` if that is nothing yet.
-    fn show(&mut self) -> Result<bool, Refusal> {
-        if matches!(self.stage, Stage::Head) && !self.show_head()? {
-            return Ok(false);
-        }
-        let bytes = &self.inbox[self.shown..self.end];
-        let (taken, ended) = match &mut self.stage {
-            Stage::Head => (0, true),
-            Stage::Length { left } => {
-                let taken = bytes.len().min(*left);
-                *left -= taken;
-                (taken, *left == 0)
-            }
-            Stage::Chunked(chunks) => {
-                let taken = chunks.follow(bytes)?;
-                (taken, chunks.ended())
-            }
-        };
-        self.shown += taken;
-        if ended {
-            self.stage = Stage::Head;
-        }
-        Ok(self.shown > self.start)
-    }
-
-    fn show_head(&mut self) -> Result<bool, Refusal> {
-        // RFC 9112 §2.2: empty lines before a request, which some clients send after a body.
-        while self.inbox[self.start..self.end].starts_with(b"\r\n") {
-            self.start += 2;
-        }
-        let bytes = &self.inbox[self.start..self.end];
-        if bytes.is_empty() || bytes == b"\r" {
-            return Ok(false);
-        }
-        let length = match framing::find_end(bytes, self.seen) {
-            End::At(length) => length,
-            End::NotYet if bytes.len() < self.engine.limits.head_bytes => {
-                let began = self.seen == 0;
-                self.seen = bytes.len();
-                if began {
-                    self.begin_receiving();
-                }
-                return Ok(false);
-            }
-            End::NotYet if bytes.contains(&b'\n') => return Err(HEAD_TOO_LARGE),
-            End::NotYet => return Err(TARGET_TOO_LONG),
-            End::Refused(refusal) => return Err(refusal),
-        };
-        let body_limit = self.engine.limits.body_bytes;
-        let body = framing::judge(&bytes[..length], body_limit)?;
-        self.seen = 0;
-        self.shown = self.start + length;
-        self.owing = true;
-        self.stage = match body {
-            Body::None => Stage::Head,
-            Body::Length(left) => Stage::Length { left },
-            Body::Chunked => Stage::Chunked(Chunks::new(body_limit)),
-        };
-        if !matches!(self.stage, Stage::Head) {
-            self.since = monotonic();
-            self.enter(Phase::Receiving);
-        }
-        Ok(true)
-    }
-
-    /// A head has begun and is not complete. The deadline of a connection's first head runs from
-    /// the accept.
-    fn begin_receiving(&mut self) {
-        if self.known {
-            self.since = monotonic();
-        }
-        self.enter(Phase::Receiving);
-    }
-
-    /// One blocking read within what is left of the phase. The engine has taken everything it was
-    /// shown.
-    fn receive(&mut self, idle: bool) -> Received {
-        if self.start == self.end {
-            (self.start, self.shown, self.end) = (0, 0, 0);
-        } else if self.end == self.inbox.len() {
-            self.inbox.copy_within(self.start..self.end, 0);
-            (self.start, self.shown, self.end) = (0, 0, self.end - self.start);
-        }
-        let limits = &self.engine.limits;
-        let allowed = match self.stage {
-            Stage::Head if idle && self.known => limits.idle,
-            Stage::Head => limits.head_deadline,
-            Stage::Length { .. } | Stage::Chunked(_) => limits.body_deadline,
-        };
-        loop {
-            let left = allowed.saturating_sub(self.since.elapsed());
-            if left.is_zero() || !self.limit_receiving(left) {
-                return Received::Late;
-            }
-            match (&self.connection.socket).read(&mut self.inbox[self.end..]) {
-                Ok(0) => return Received::Ended,
-                Ok(count) => {
-                    self.end += count;
-                    return Received::Bytes;
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                    ) => {}
-                Err(_) => return Received::Ended,
-            }
-        }
-    }
-
-    /// Sets the socket's timeout, unless it is near `left` already: on a busy connection it always
-    /// is, and this costs no system call. Waking too early is only a turn of the loop.
-    fn limit_receiving(&mut self, left: Duration) -> bool {
-        if is_near(self.receive_timeout, left) {
-            return true;
-        }
-        self.receive_timeout = left;
-        self.connection.socket.set_read_timeout(Some(left)).is_ok()
-    }
-
-    /// Puts a refusal in the place of the request that is being received.
-    fn refuse(&mut self, refusal: Refusal) {
-        tracing::debug!(peer = %self.connection.peer, code = refusal.code, "request refused");
-        self.refusal = Some(refusal);
-        if self.owing {
-            // The engine has the head and waits for the body; `answer` looks here before it does.
-            return;
-        }
-        let received = &self.inbox[self.start..self.end];
-        let blank = if received.starts_with(b"HEAD ") {
-            BLANK_HEAD_OF_HEAD
-        } else {
-            BLANK_HEAD
-        };
-        self.inbox[..blank.len()].copy_from_slice(blank);
-        (self.start, self.shown, self.end) = (0, blank.len(), blank.len());
-        self.owing = true;
-    }
-
-    pub(super) fn enter(&self, phase: Phase) -> bool {
-        self.connection.enter(phase, self.known, self.since)
-    }
-
-    /// Writes with what is left of the response's deadline.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let allowed = self.engine.limits.write_deadline;
-        loop {
-            let now = monotonic();
-            let began = *self.sending.get_or_insert(now);
-            let left = allowed.saturating_sub(now - began);
-            if left.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            if !is_near(self.send_timeout, left) {
-                self.connection.socket.set_write_timeout(Some(left))?;
-                self.send_timeout = left;
-            }
-            match (&self.connection.socket).write(bytes) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                sent => return sent,
-            }
-        }
-    }
-
-    /// Ends the connection so that the last answer arrives: where the client may have sent more
-    /// than was read, our side is closed first and theirs read for a while.
-    fn leave(mut self) {
-        if self.refusal.is_none() && self.start == self.end {
-            return;
-        }
-        self.since = monotonic();
-        self.connection.end(Shutdown::Write);
-        if !self.enter(Phase::Receiving) {
-            return;
-        }
-        let mut state = LINGER_BYTES;
-        loop {
-            let left = LINGER.saturating_sub(self.since.elapsed());
-            if left.is_zero() || !self.limit_receiving(left) {
-                return;
-            }
-            match (&self.connection.socket).read(self.inbox) {
-                Ok(0) => return,
-                Ok(count) if count < state => state -= count,
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                _ => return,
-            }
+    fn rank(self, now: u64) -> Option<Rank> {
+        let is_stuck = u128::from(now.saturating_sub(self.since)) >= STUCK.as_millis();
+        match (self.phase, self.has_asked) {
+            // By age alone, so that a byte now and then does not make a connection younger.
+            (Phase::Idle | Phase::Receiving, false) => Some((0, 0)),
+            (Phase::Idle, true) => Some((1, self.since)),
+            (Phase::Receiving, true) => Some((2, self.since)),
+            (Phase::Answering, _) if is_stuck => Some((3, self.since)),
+            _ => None,
         }
     }
 }
 
-/// Whether a socket timeout serves for a wait of `left`: at most an eighth longer, and not so
-/// short that it has to be waited for again and again.
-pub(super) fn is_near(timeout: Duration, left: Duration) -> bool {
-    timeout <= left + left / 8 && timeout >= left - left / 4
+fn millis(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_evicted_in_the_order_of_what_their_clients_lose() {
+        let rank = |phase, has_asked, since| {
+            let state = State {
+                phase,
+                has_asked,
+                since,
+            };
+            assert_eq!(State::unpack(state.pack()), state);
+            state.rank(5_000)
+        };
+        let in_turn = [
+            rank(Phase::Receiving, false, 4_000),
+            rank(Phase::Idle, true, 3_000),
+            rank(Phase::Idle, true, 4_000),
+            rank(Phase::Receiving, true, 1_000),
+            rank(Phase::Answering, true, 4_000),
+        ];
+        assert!(in_turn.iter().all(Option::is_some) && in_turn.is_sorted());
+        // Among those that never completed a request, age alone counts.
+        assert_eq!(
+            rank(Phase::Idle, false, 1),
+            rank(Phase::Receiving, false, 2)
+        );
+        assert_eq!(rank(Phase::Handling, true, 0), None);
+        assert_eq!(rank(Phase::Answering, true, 4_001), None);
+        assert_eq!(rank(Phase::Evicted, false, 0), None);
+    }
 }

@@ -1,104 +1,93 @@
-//! The listener, its connections, and every limit and deadline they are held to.
+//! The HTTP server: its listener, its connections, and every limit and deadline they are held to.
 //!
-//! Plain threads and blocking sockets: one thread serves one connection at a time and runs its
-//! handlers, out of a pool that grows to a cap and shrinks when nobody comes. HTTP/1 itself is
-//! hyper's, and this is the only file that names it.
+//! It uses plain threads and blocking sockets. One thread serves one connection at a time and runs its handlers, out of a
+//! pool that grows to a limit and shrinks when there is nothing to do. hyper parses and writes HTTP/1, and only this
+//! folder names it.
 //!
 //! # How hyper runs on a blocking socket
 //!
-//! hyper never touches the socket to read. Its `poll_read` takes bytes that were let through, or
-//! notes that there are none and is pending. The driver (`serve`) polls hyper with a waker that
-//! does nothing; whenever hyper is pending and wanted bytes, the driver does one blocking read with
-//! the time left of the phase the connection is in, and lets through what `framing` accepts: the
-//! head of one request and its body, never a byte of the next. Reading inside `poll_read` looks
-//! simpler and is wrong: an expected `100 Continue` is not sent until the read returns, and a head
-//! that drips in is never cut off, because hyper is inside the read and not at its deadline.
+//! hyper never reads from the socket. Its `poll_read` takes bytes that were let through, or notes that there are none and
+//! is pending. `exchange` polls hyper with a waker that does nothing. Whenever hyper is pending and wants bytes,
+//! `transport` does one blocking read with the time that is left of the current phase, and lets through what `framing`
+//! accepts: the head of one request and its body, never a byte of the next. Reading inside `poll_read` would be simpler
+//! and is wrong: an expected `100 Continue` is not sent until the read returns, and a head that arrives slowly is never
+//! cut off, because hyper waits inside the read and not at its deadline.
 //!
-//! Since a request is let through only as a whole head, what hyper would forgive does not reach
-//! it. A request that is refused (malformed, too large, too late) is answered by hyper all the
-//! same: it is handed a blank request in its place, whose answer is the refusal. So there is one
-//! writer of responses, and one that closes the connection after a refusal.
+//! Since hyper is shown whole heads only, it never sees a request that it would parse more leniently than `framing` does.
+//! A request that is refused (malformed, too large, too late) is still answered through hyper: it is handed an empty
+//! request instead, whose answer is the refusal. So one piece of code writes all responses, and one closes connections.
 //!
 //! # Threads
 //!
-//! Handlers block, on the disk above all, so each connection has a thread. How many there may be,
-//! and who is shown out for whom at the cap, is `connections`'s to say; a newcomer is turned away with a
-//! 503 only while every handler is busy. A thread without a connection waits a while for the next
-//! and then ends.
+//! Handlers block, mostly on the disk, so each connection has a thread. [`Limits`] says how many there may be, and
+//! `connections` which one is evicted at the limit. A new connection is refused with a 503 only while every handler is
+//! busy. A thread without a connection waits some time for the next one and then ends.
 //!
 //! # What never happens here
 //!
-//! No wait without a deadline, no buffer without a bound, no failure that ends the accept loop, no
-//! panic that ends more than its request. No byte of a client's reaches the log.
+//! No wait without a deadline, no buffer without a bound, no error that ends the accept loop, no panic that ends more
+//! than its request. No byte that a client sent reaches the log.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
+mod accept;
+mod chunked;
+mod connection;
+mod connections;
+mod exchange;
+mod framing;
+mod transport;
+mod worker;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, StatusCode, Uri};
 use ipnet::IpNet;
-use serde::Serialize;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-mod accept;
-mod connection;
-mod connections;
-mod framing;
-mod hyper_io;
-
+use super::error::{HttpError, Refusal};
+use super::request::Request;
+use super::response::Response;
+use super::surface::Surface;
 use crate::clock::monotonic;
-use crate::http::request::{Method, Request};
-use crate::http::response::Response;
-use accept::start_thread;
-use connections::{Connection, Connections, Phase};
-use framing::{Body, Chunks, End, Refusal};
+use connection::{Connection, Phase};
+use connections::Connections;
 
-/// What a server allows. The defaults are safe on the internet and fit a machine of 48 MiB.
+/// What a server allows. The defaults are safe on the internet and fit a machine with 48 MiB of memory.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections served at a time, and so threads. 512 by default: each costs about 40 KiB once
-    /// used, and no app that one file serves has more clients at a time. At least 1.
+    /// Connections at a time, and so threads. 512 by default: each costs about 40 KiB once used, and an app that one
+    /// database file serves does not have more clients at a time. At least 1.
     pub max_connections: usize,
-    /// Connections of one IPv4 address or one IPv6 /64 (what one customer is given) at a time.
-    /// 64 by default: a household behind one address, not a botnet's whole member.
+    /// Connections of one IPv4 address or one IPv6 /64 (what one customer is given) at a time. 64 by default: enough for
+    /// a household behind one address.
     pub per_address: usize,
-    /// Networks that `per_address` is not for: reverse proxies, behind which everybody has one
-    /// address. Loopback is always exempt.
+    /// Networks without the limit `per_address`: reverse proxies, behind which all clients have one address. Loopback
+    /// never has the limit.
     pub exempt: Vec<IpNet>,
-    /// Bytes of a request's head. 16 KiB by default: cookies and a long query fit, and every
-    /// connection can make the server hold that much. At least 1 KiB.
+    /// Bytes of a request's head. 16 KiB by default: enough for cookies and a long query. Every connection can make the
+    /// server hold that much. At least 1 KiB.
     pub head_bytes: usize,
-    /// Bytes of a request's body. 64 KiB by default: the largest thing that authd is sent is a
-    /// form of a few hundred bytes.
+    /// Bytes of a request's body. 64 KiB by default: the largest request of the API has a few hundred bytes.
     pub body_bytes: usize,
-    /// From the first byte of a head (for the first request: from the accept) to its last, in
-    /// total. 10 s by default: a head is one packet or two, and resending one takes seconds.
+    /// From the first byte of a head (for the first request: from the accept) to its last, in total. 10 s by default: a
+    /// head is one packet or two, and resending one takes seconds.
     pub head_deadline: Duration,
     /// From the end of the head to the end of the body, in total. 15 s by default.
     pub body_deadline: Duration,
-    /// How long a connection may stay without a request. 60 s by default: what most clients and
-    /// proxies keep connections for.
+    /// How long a connection may stay without a request. 60 s by default: what most clients and proxies keep connections
+    /// for.
     pub idle: Duration,
     /// For a whole response to be taken by the client's side. 15 s by default.
     pub write_deadline: Duration,
-    /// How long requests that have begun may take to end after [`Stop::stop`]. 10 s by default:
-    /// what service managers grant before they kill.
+    /// How long requests that have begun may take to end after [`Stop::stop`]. 10 s by default: what service managers
+    /// grant before they kill.
     pub drain: Duration,
 }
 
@@ -119,41 +108,17 @@ impl Default for Limits {
     }
 }
 
-/// Makes the answers that the server gives without asking a handler: status, a stable code for
-/// programs, a sentence for people. Statuses are 400, 405, 408, 413, 414, 417, 431, 500, 501, 503
-/// and 505.
-pub type Refuse = fn(status: u16, code: &'static str, detail: &'static str) -> Response;
+type Handler = Box<dyn Fn(Request) -> Response + Send + Sync>;
 
-/// The default [`Refuse`]: problem details (RFC 9457) with `code` as an extension member.
-pub fn problem(status: u16, code: &'static str, detail: &'static str) -> Response {
-    #[derive(Serialize)]
-    struct Problem {
-        r#type: &'static str,
-        title: &'static str,
-        status: u16,
-        code: &'static str,
-        detail: &'static str,
-    }
-    let title = StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Error");
-    let problem = Problem {
-        r#type: "about:blank",
-        title,
-        status,
-        code,
-        detail,
-    };
-    // Five plain members always have a JSON form.
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    Response::new(status)
-        .header("content-type", "application/problem+json")
-        .with_body(body)
+/// Makes the answer to a request that the server refuses by itself.
+type Refuse = Box<dyn Fn(&Refusal, Option<&Request>) -> Response + Send + Sync>;
+
+/// The answer to a refused request when the application has not said otherwise: problem details (RFC 9457).
+fn plain_refusal(refusal: &Refusal) -> Response {
+    HttpError::from(refusal).into_response(Surface::Api, "")
 }
 
 /// A bound address that does not answer yet.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -162,18 +127,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds `address`; port 0 takes a free one. From here on the system queues connections, and
-    /// [`Server::run`] serves them. `[::]` takes IPv4 as well.
+    /// Binds `address`; port 0 takes a free one. From here on the system queues connections, and [`Server::run`] serves
+    /// them. `[::]` takes IPv4 as well.
     ///
     /// # Errors
-    /// What the system says: the address is taken, not this machine's, or reserved.
+    /// The system's error: the address is in use, does not belong to this machine, or is reserved.
     pub fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        // A restart must not wait until the connections of the process before are forgotten.
+        // Otherwise a restart fails until the system has forgotten the connections of the process before.
         socket.set_reuse_address(true)?;
         if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
             socket.set_only_v6(false)?;
@@ -190,14 +155,19 @@ impl Server {
                 head_bytes: limits.head_bytes.max(MIN_HEAD_BYTES),
                 ..limits
             },
-            refuse: problem,
+            refuse: Box::new(|refusal, _| plain_refusal(refusal)),
         })
     }
 
-    /// The same server, which lets `refuse` word the answers that no handler gives.
+    /// The same server, with `refuse` to make the answers to requests that it refuses without the handler. `refuse` is
+    /// given the request as far as its head could be read, without its body; `None` if nothing of it could be, or when
+    /// the connection is refused before a byte is read.
     #[must_use]
-    pub fn with_refuse(mut self, refuse: Refuse) -> Self {
-        self.refuse = refuse;
+    pub fn with_refuse(
+        mut self,
+        refuse: impl Fn(&Refusal, Option<&Request>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.refuse = Box::new(refuse);
         self
     }
 
@@ -206,49 +176,49 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop`. `handler` is called from many threads at a time, each with
-    /// 512 KiB of stack; a panic in it is a 500 for that request and nothing else. It is dropped
-    /// before this returns, unless connections had to be abandoned.
+    /// Serves until `stop`. `handler` is called from many threads at a time, each with 512 KiB of stack; a panic in it
+    /// is a 500 for that request and nothing else. It is dropped before this returns, unless connections had to be
+    /// abandoned.
     ///
     /// # Errors
-    /// When not even a first thread can be started. Everything that goes wrong later is survived.
+    /// The system's error when not even the first thread can be started. Later errors do not end the server.
     pub fn run(
         self,
         handler: impl Fn(Request) -> Response + Send + Sync + 'static,
         stop: Stop,
     ) -> io::Result<Drained> {
-        let (standing, gone) = mpsc::channel();
-        let engine = Arc::new(Engine::new(self, Box::new(handler), standing));
-        start_thread(&engine, None)?;
-        stop.watch(&engine);
-        engine.receive();
-        let drained = engine.drain();
-        drop(engine);
+        let (alive, dropped) = mpsc::channel();
+        let server = Arc::new(RunningServer::new(self, Box::new(handler), alive));
+        worker::start(&server, None)?;
+        stop.add(&server);
+        server.accept_connections();
+        let drained = server.drain();
+        drop(server);
         if drained.abandoned == 0 {
-            // A thread that has left the state still holds the engine for a moment; but whoever
-            // called may rely on the handler, and all that it holds, being gone.
-            let _ = gone.recv_timeout(LINGER);
+            // A thread that is no longer counted still holds the server for a moment; but the caller may rely on the
+            // handler, and all that it holds, being dropped.
+            let _ = dropped.recv_timeout(LAST_THREAD);
         }
         Ok(drained)
     }
 }
 
-/// How a server came to its end.
+/// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
     /// Connections that were cut off because their request had not ended in time.
     pub abandoned: usize,
 }
 
-/// Ends every server that was given a clone of it. Stopping before [`Server::run`] makes it return
-/// at once; stopping twice is stopping once.
-#[derive(Debug, Clone, Default)]
+/// Ends every server that was given a clone of it. Stopping before [`Server::run`] makes it return at once; stopping
+/// twice is stopping once.
+#[derive(Clone, Default)]
 pub struct Stop(Arc<StopState>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct StopState {
     stopped: AtomicBool,
-    engines: Mutex<Vec<Weak<Engine>>>,
+    servers: Mutex<Vec<Weak<RunningServer>>>,
 }
 
 impl Stop {
@@ -257,139 +227,72 @@ impl Stop {
         Self::default()
     }
 
-    /// Makes [`Server::run`] take no more connections, close the idle ones, let requests that have
-    /// begun end (their answers say `Connection: close`) for at most [`Limits::drain`], and
-    /// return. Returns at once itself; not for use inside a signal handler.
+    /// Makes [`Server::run`] take no more connections, close the idle ones, let requests that have begun end (their
+    /// answers say `Connection: close`) for at most [`Limits::drain`], and return. Returns at once itself; not for use
+    /// inside a signal handler.
     pub fn stop(&self) {
         self.0.stopped.store(true, SeqCst);
-        for engine in lock(&self.0.engines).iter().filter_map(Weak::upgrade) {
-            engine.close();
+        for server in lock(&self.0.servers).iter().filter_map(Weak::upgrade) {
+            server.close();
         }
     }
 
-    fn watch(&self, engine: &Arc<Engine>) {
-        lock(&self.0.engines).push(Arc::downgrade(engine));
+    fn add(&self, server: &Arc<RunningServer>) {
+        lock(&self.0.servers).push(Arc::downgrade(server));
         if self.0.stopped.load(SeqCst) {
-            engine.close();
+            server.close();
         }
     }
 }
 
-/// Connections the system may hold ready while the accept loop is busy: a burst of clients that
-/// reconnect after a restart is no reason to refuse any.
+/// Connections the system may hold ready while the accept loop is busy: many clients that reconnect after a restart are
+/// no reason to refuse any.
 const BACKLOG: i32 = 1024;
 
 /// Below this no browser's head fits.
 const MIN_HEAD_BYTES: usize = 1024;
 
-/// Handlers run SQLite and JSON on these threads; the engine itself is content with 32 KiB. Only
-/// what is touched becomes memory.
-const STACK_BYTES: usize = 512 * 1024;
+/// How long [`Server::run`] waits for its last thread to let go of the handler.
+const LAST_THREAD: Duration = Duration::from_secs(1);
 
-/// How long a thread waits for another connection before it ends, so that a server that nobody
-/// uses is small again.
-const RETIRE: Duration = Duration::from_secs(10);
-
-/// How long the accept loop rests after an accept failed, unless a connection ends before (and
-/// with it gives back what was lacking).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A fault that recurs is logged once in this time.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
-/// What is read and thrown away after a refusal, at most, and for how long: a socket that is closed
-/// with unread bytes in it resets the connection, and the client never sees the answer
-/// (RFC 9112 §9.6).
-const LINGER_BYTES: usize = 256 * 1024;
+/// How long a connection whose last answer was written is still read from. A socket that is closed with unread bytes in
+/// it resets the connection, and the client never sees the answer (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Connections turned away at the acceptor that are kept for [`LINGER`], for the same reason.
-const TURNED_AWAY: usize = 32;
-
-/// Polls of the engine without a byte moved before it counts as stuck. It needs two or three.
-const MAX_IDLE_POLLS: u32 = 100;
-
-/// What stands in the place of a refused request: valid, and with nothing of the client's in it.
-const BLANK_HEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
-const BLANK_HEAD_OF_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\n\r\n";
-
-const HEAD_TOO_LARGE: Refusal =
-    Refusal::new(431, "head_too_large", "The request's head is too large.");
-const TARGET_TOO_LONG: Refusal =
-    Refusal::new(414, "target_too_long", "The request's target is too long.");
-const TOO_LATE: Refusal = Refusal::new(
-    408,
-    "request_timeout",
-    "The request did not arrive in time.",
-);
-const CUT_SHORT: Refusal = Refusal::new(
-    400,
-    "malformed_request",
-    "The request ended before it was complete.",
-);
-const BROKEN_BODY: Refusal = Refusal::new(
-    400,
-    "malformed_request",
-    "The request's body could not be read.",
-);
-const PANICKED: Refusal = Refusal::new(
-    500,
-    "server_error",
-    "The request could not be answered. The fault is in the server and has been logged.",
-);
-const FULL: Refusal = Refusal::new(
-    503,
-    "overloaded",
-    "All connections are in use. Try again in a moment.",
-);
-const CROWDED: Refusal = Refusal::new(
-    503,
-    "too_many_connections",
-    "There are too many connections from this address.",
-);
-
-type Handler = Box<dyn Fn(Request) -> Response + Send + Sync>;
-
 /// What all threads of a running server share.
-struct Engine {
+struct RunningServer {
     listener: TcpListener,
     limits: Limits,
     handler: Handler,
     refuse: Refuse,
     http: http1::Builder,
     closing: AtomicBool,
-    state: Mutex<State>,
-    /// Told when a connection waits for a thread, or the engine closes.
-    arrived: Condvar,
-    /// Told when a connection or a thread has ended, or the engine closes.
-    left: Condvar,
+    pool: Mutex<Pool>,
+    /// Notified when a connection waits for a thread, or the server closes.
+    connection_waits: Condvar,
+    /// Notified when a connection or a thread has ended, or the server closes.
+    something_ended: Condvar,
     /// Dropped after everything else: tells [`Server::run`] that the handler is gone.
-    _standing: Sender<Infallible>,
+    _alive: Sender<Infallible>,
 }
 
-/// Who is in, and who serves.
-struct State {
+/// The connections and the threads that serve them.
+struct Pool {
     connections: Connections,
-    /// Connections without a thread yet. Never more than there are free threads, and threads whose
-    /// connection has been shown out.
+    /// Connections without a thread yet. Never more than there are free threads, and threads whose connection has been
+    /// evicted.
     queue: VecDeque<Arc<Connection>>,
-    /// Threads, whether they serve, wait, or are on their way from one to the other. Where there
-    /// are more of them than connections, one is free or about to be.
+    /// Threads, whether they serve, wait, or are on their way from one to the other. Where there are more of them than
+    /// connections, one is free or about to be.
     threads: usize,
 }
 
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").finish_non_exhaustive()
-    }
-}
-
-impl Engine {
-    fn new(server: Server, handler: Handler, standing: Sender<Infallible>) -> Self {
+impl RunningServer {
+    fn new(server: Server, handler: Handler, alive: Sender<Infallible>) -> Self {
         let mut http = http1::Builder::new();
         http.half_close(true)
             .header_read_timeout(None)
-            // The engine is shown whole heads within the limit, so its own must be out of reach.
+            // hyper is shown whole heads within the limit, so its own limit must be out of reach.
             .max_buf_size(2 * server.limits.head_bytes.max(32 * 1024));
         Self {
             listener: server.listener,
@@ -398,156 +301,72 @@ impl Engine {
             refuse: server.refuse,
             http,
             closing: AtomicBool::new(false),
-            state: Mutex::new(State {
+            pool: Mutex::new(Pool {
                 connections: Connections::new(),
                 queue: VecDeque::new(),
                 threads: 0,
             }),
-            arrived: Condvar::new(),
-            left: Condvar::new(),
-            _standing: standing,
+            connection_waits: Condvar::new(),
+            something_ended: Condvar::new(),
+            _alive: alive,
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> Response {
-        (self.refuse)(refusal.status, refusal.code, refusal.detail)
+    /// The answer to a request that is refused. A panic of the application must not end the accept loop, nor leave a
+    /// client without an answer.
+    fn refuse(&self, refusal: &Refusal, request: Option<&Request>) -> Response {
+        catch_unwind(AssertUnwindSafe(|| (self.refuse)(refusal, request))).unwrap_or_else(|_| {
+            tracing::error!("the application panicked over a refusal");
+            plain_refusal(refusal)
+        })
     }
 
     fn is_closing(&self) -> bool {
         self.closing.load(SeqCst)
     }
+
+    fn close(&self) {
+        self.closing.store(true, SeqCst);
+        // Under the lock, so that a thread that has just looked at `closing` does not miss the notification.
+        let pool = lock(&self.pool);
+        self.connection_waits.notify_all();
+        self.something_ended.notify_all();
+        drop(pool);
+        // Wakes the accept loop (Linux: accept fails on a listener that is shut down), and needs no descriptor for it.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+    }
+
+    fn drain(&self) -> Drained {
+        let until = monotonic() + self.limits.drain;
+        let mut pool = lock(&self.pool);
+        for connection in pool.connections.iter() {
+            if connection.phase() == Phase::Idle {
+                // For reading only: a request that has arrived and was not looked at yet is still read and answered.
+                connection.shut_down(Shutdown::Read);
+            }
+        }
+        while pool.connections.count() > 0 || pool.threads > 0 {
+            let left = until.saturating_duration_since(monotonic());
+            if left.is_zero() {
+                break;
+            }
+            pool = self
+                .something_ended
+                .wait_timeout(pool, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        for connection in pool.connections.iter() {
+            connection.shut_down(Shutdown::Both);
+        }
+        Drained {
+            abandoned: pool.connections.count(),
+        }
+    }
 }
 
-/// A lock that a panic elsewhere has not spoilt: what these protect is a few counts and lists,
-/// changed by code that does not panic half-way.
+/// Locks, also after a panic elsewhere: these locks protect a few counts and lists, changed by code that does not panic
+/// half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-
-    use super::accept::Acceptor;
-    use super::connection::is_near;
-    use super::*;
-
-    fn engine(limits: Limits, handler: Handler) -> (Arc<Engine>, Acceptor) {
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
-        let (standing, _) = std::sync::mpsc::channel();
-        let engine = Arc::new(Engine::new(server, handler, standing));
-        let acceptor = Acceptor::new(&engine);
-        (engine, acceptor)
-    }
-
-    /// A connection that the acceptor takes for one from `peer`; its other end.
-    fn arrive(engine: &Arc<Engine>, acceptor: &mut Acceptor, peer: &str) -> TcpStream {
-        let ours = TcpStream::connect(engine.listener.local_addr().unwrap()).unwrap();
-        let (theirs, _) = engine.listener.accept().unwrap();
-        engine.admit(theirs, peer.parse().unwrap(), acceptor);
-        ours
-    }
-
-    fn count(engine: &Engine) -> usize {
-        lock(&engine.state).connections.count()
-    }
-
-    fn end(engine: &Engine) {
-        engine.close();
-        assert_eq!(engine.drain(), Drained { abandoned: 0 });
-    }
-
-    #[test]
-    fn within_the_cap_of_an_address_its_own_connections_make_room() {
-        let limits = Limits {
-            per_address: 2,
-            ..Limits::default()
-        };
-        let (engine, mut acceptor) = engine(limits, Box::new(|_| Response::new(200)));
-        let mut neighbour = arrive(&engine, &mut acceptor, "203.0.113.8");
-        let mut first = arrive(&engine, &mut acceptor, "203.0.113.7");
-        let _second = arrive(&engine, &mut acceptor, "203.0.113.7");
-        assert_eq!(count(&engine), 3);
-        let _third = arrive(&engine, &mut acceptor, "203.0.113.7");
-        assert_eq!(first.read(&mut [0]).unwrap(), 0);
-        neighbour
-            .write_all(b"GET / HTTP/1.0\r\n\r\n")
-            .and_then(|()| neighbour.read_to_end(&mut Vec::new()))
-            .unwrap();
-        end(&engine);
-    }
-
-    #[test]
-    fn an_address_whose_connections_are_all_busy_is_turned_away() {
-        let limits = Limits {
-            per_address: 2,
-            ..Limits::default()
-        };
-        let barrier = Arc::new(Barrier::new(3));
-        let handler = {
-            let barrier = Arc::clone(&barrier);
-            move |_| {
-                barrier.wait();
-                barrier.wait();
-                Response::new(204)
-            }
-        };
-        let (engine, mut acceptor) = engine(limits, Box::new(handler));
-        // Two addresses of one customer's network.
-        let busy = ["2001:db8::1", "2001:db8::2"].map(|peer| {
-            let mut client = arrive(&engine, &mut acceptor, peer);
-            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            client
-        });
-        barrier.wait();
-        let mut refused = String::new();
-        arrive(&engine, &mut acceptor, "2001:db8::3")
-            .read_to_string(&mut refused)
-            .unwrap();
-        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
-        assert!(refused.contains("too_many_connections"), "{refused}");
-        barrier.wait();
-        for mut client in busy {
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
-        }
-        end(&engine);
-    }
-
-    #[test]
-    fn loopback_and_named_networks_have_no_cap_of_their_own() {
-        let limits = Limits {
-            per_address: 1,
-            exempt: vec!["198.51.100.0/24".parse().unwrap()],
-            ..Limits::default()
-        };
-        let (engine, mut acceptor) = engine(limits, Box::new(|_| Response::new(200)));
-        let _clients: Vec<_> = ["198.51.100.1", "127.0.0.1", "::1", "198.51.100.1"]
-            .iter()
-            .cycle()
-            .take(12)
-            .map(|peer| arrive(&engine, &mut acceptor, peer))
-            .collect();
-        assert_eq!(count(&engine), 12);
-        let state = lock(&engine.state);
-        assert!(
-            state
-                .connections
-                .iter()
-                .all(|connection| connection.phase() != Phase::ShownOut)
-        );
-        drop(state);
-        end(&engine);
-    }
-
-    #[test]
-    fn a_timeout_is_set_again_only_when_it_no_longer_serves() {
-        let seconds = Duration::from_secs;
-        assert!(is_near(seconds(60), seconds(60)));
-        assert!(is_near(seconds(8), seconds(9)));
-        assert!(!is_near(seconds(60), seconds(10)));
-        assert!(!is_near(seconds(10), seconds(60)));
-        assert!(!is_near(Duration::ZERO, Duration::from_millis(1)));
-    }
 }

@@ -73,7 +73,7 @@ fn thousands_of_silent_connections_keep_nobody_waiting() {
         .zip(begin.iter().cycle())
         .map(|(_, words)| {
             let mut stream = TcpStream::connect(server.address).expect("a connection");
-            // It may have been shown out already.
+            // It may have been evicted already.
             let _ = stream.write_all(words);
             stream
         })
@@ -94,7 +94,7 @@ fn thousands_of_silent_connections_keep_nobody_waiting() {
     server.stop();
 }
 
-#[test] // fault 14: no more guests than there are descriptors, so that the next one shows somebody out
+#[test] // fault 14: no more connections than there are descriptors, so that a new one evicts an old one
 fn few_descriptors_are_few_connections_and_nobody_waits() {
     let home = Home::new();
     let server = home.serve_under(&["bash", "-c", "ulimit -n 48; exec \"$0\" \"$@\""]);

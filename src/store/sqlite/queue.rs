@@ -175,7 +175,7 @@ pub(in crate::store) trait Call: Send {
 
 /// A closure with its types.
 pub(in crate::store) struct Closure<F, T, E> {
-    work: Option<F>,
+    work: F,
     outcome: Option<Result<T, E>>,
     answer: SyncSender<Result<T, E>>,
 }
@@ -183,7 +183,7 @@ pub(in crate::store) struct Closure<F, T, E> {
 impl<F, T, E> Closure<F, T, E> {
     pub fn new(work: F, answer: SyncSender<Result<T, E>>) -> Closure<F, T, E> {
         Closure {
-            work: Some(work),
+            work,
             outcome: None,
             answer,
         }
@@ -192,16 +192,13 @@ impl<F, T, E> Closure<F, T, E> {
 
 impl<F, T, E> Call for Closure<F, T, E>
 where
-    F: FnOnce(&Tx<'_>) -> Result<T, E> + Send,
+    F: Fn(&Tx<'_>) -> Result<T, E> + Send,
     T: Send,
     E: From<Broken> + Send,
 {
     fn run(&mut self, tx: &Tx<'_>) -> bool {
-        let Some(work) = self.work.take() else {
-            return false;
-        };
         // Nothing of the closure is used after a panic, and its changes are rolled back.
-        let outcome = match catch_unwind(AssertUnwindSafe(|| work(tx))) {
+        let outcome = match catch_unwind(AssertUnwindSafe(|| (self.work)(tx))) {
             Ok(outcome) => outcome,
             Err(_) => Err(Broken::Panicked.into()),
         };

@@ -1,11 +1,10 @@
-//! How values become columns, and columns values.
+//! How values become columns and columns become values.
 //!
-//! The plain form of a secret has no implementation of [`ToColumn`]: there is no way for it into a column.
+//! Only types that are listed here can be stored. The plain form of a secret is not among them; its digest is.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -15,12 +14,12 @@ use crate::ids::{
 };
 use crate::secret::{Digest, Seal, SealKey, TagKey};
 
-/// A column's value, in one of the types that STRICT tables know (floating point is not stored).
+/// A column's value, in one of the types of a STRICT table (floating point is not used).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value<'a> {
-    /// Nothing.
+    /// NULL.
     Null,
-    /// A whole number.
+    /// An integer.
     Integer(i64),
     /// Text in UTF-8.
     Text(Cow<'a, str>),
@@ -28,50 +27,17 @@ pub enum Value<'a> {
     Blob(Cow<'a, [u8]>),
 }
 
-impl<'a> Value<'a> {
-    pub(in crate::store) fn from_sqlite(value: ValueRef<'a>) -> Option<Value<'a>> {
-        match value {
-            ValueRef::Null => Some(Value::Null),
-            ValueRef::Integer(number) => Some(Value::Integer(number)),
-            ValueRef::Text(bytes) => std::str::from_utf8(bytes)
-                .ok()
-                .map(|s| Value::Text(s.into())),
-            ValueRef::Blob(bytes) => Some(Value::Blob(bytes.into())),
-            ValueRef::Real(_) => None,
-        }
-    }
-
-    pub(in crate::store) fn into_sqlite(self) -> ToSqlOutput<'a> {
-        match self {
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Value::Integer(number) => ToSqlOutput::Borrowed(ValueRef::Integer(number)),
-            Value::Text(Cow::Borrowed(text)) => text.into(),
-            Value::Text(Cow::Owned(text)) => text.into(),
-            Value::Blob(Cow::Borrowed(bytes)) => bytes.into(),
-            Value::Blob(Cow::Owned(bytes)) => bytes.into(),
-        }
-    }
-}
-
-/// What may be bound to a statement. The plain form of a secret has no such implementation.
+/// A type that can be bound to a statement.
 pub trait ToColumn {
     /// The value to store.
     fn to_column(&self) -> Value<'_>;
 }
 
-/// What may be read from a row.
+/// A type that can be read from a row.
 pub trait FromColumn: Sized {
-    /// The value, or `None` if the column holds no such thing.
+    /// The value, or `None` if the column's value is not of this type.
     fn from_column(value: Value<'_>) -> Option<Self>;
 }
-
-/// Parameters of a statement, in the order of `?1`, `?2` and so on.
-macro_rules! params {
-    ($($value:expr),* $(,)?) => {
-        &[$(&$value as &dyn $crate::store::ToColumn),*]
-    };
-}
-pub(crate) use params;
 
 impl<T: ToColumn + ?Sized> ToColumn for &T {
     fn to_column(&self) -> Value<'_> {
@@ -188,7 +154,7 @@ impl<const N: usize> FromColumn for [u8; N] {
 }
 
 impl ToColumn for IpAddr {
-    /// 4 or 16 bytes. An IPv4 address that came in IPv6's clothes is stored as the IPv4 address it is.
+    /// 4 or 16 bytes. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is stored as the IPv4 address.
     fn to_column(&self) -> Value<'_> {
         Value::Blob(Cow::Owned(match self.to_canonical() {
             IpAddr::V4(address) => address.octets().to_vec(),
@@ -210,7 +176,7 @@ impl FromColumn for IpAddr {
     }
 }
 
-/// Types that are a number inside.
+/// Types that wrap an integer.
 macro_rules! numbers {
     ($($type:ident: $from:ident, $into:ident;)*) => {$(
         impl ToColumn for $type {
@@ -241,7 +207,7 @@ numbers! {
     SessionKey: from_row, as_row;
 }
 
-/// Types that are a fixed number of bytes inside.
+/// Types that wrap a fixed number of bytes.
 macro_rules! blobs {
     ($($type:ident: $length:literal;)*) => {$(
         impl ToColumn for $type {
@@ -267,4 +233,89 @@ blobs! {
     SessionId: 16;
     TagKey: 32;
     Uuid: 16;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TestDatabase;
+    use super::super::{Broken, params};
+    use super::*;
+
+    /// Writes a value to the database and reads it back.
+    fn returned<T>(value: impl ToColumn + Send + 'static) -> Result<T, Broken>
+    where
+        T: FromColumn + Send + 'static,
+    {
+        let database = TestDatabase::new();
+        let store = database.open();
+        let answer = store.read(|tx| tx.row("SELECT ?1", params![value], |row| row.get(0)));
+        answer.map(|row| row.expect("one row"))
+    }
+
+    #[test]
+    fn values_are_read_as_they_were_written() {
+        assert_eq!(returned(true), Ok(true));
+        assert_eq!(returned(u32::MAX), Ok(u32::MAX));
+        assert_eq!(returned(i64::MIN), Ok(i64::MIN));
+        assert_eq!(returned("Grüße"), Ok("Grüße".to_owned()));
+        assert_eq!(returned([7_u8; 16]), Ok([7_u8; 16]));
+        assert_eq!(returned(None::<i64>), Ok(None::<i64>));
+        assert_eq!(returned(Some(7_i64)), Ok(Some(7_i64)));
+        assert_eq!(
+            returned(Timestamp::from_unix(-1)),
+            Ok(Timestamp::from_unix(-1))
+        );
+        assert_eq!(
+            returned(SessionKey::from_row(9)),
+            Ok(SessionKey::from_row(9))
+        );
+        let id = FamilyId::from_bytes([3; 16]);
+        assert_eq!(returned(id), Ok(id));
+        for address in ["192.0.2.7", "2001:db8::7"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(returned(address), Ok(address));
+        }
+        let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
+        assert_eq!(returned::<Vec<u8>>(mapped), Ok(vec![192, 0, 2, 7]));
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_an_error() {
+        for broken in [
+            returned::<bool>(2_i64).err(),
+            returned::<u32>(-1_i64).err(),
+            returned::<i64>("7").err(),
+            returned::<String>(7_i64).err(),
+            returned::<[u8; 16]>([7_u8; 15]).err(),
+            returned::<i64>(None::<i64>).err(),
+            returned::<IpAddr>([7_u8; 5]).err(),
+        ] {
+            let Some(Broken::Database(text)) = broken else {
+                panic!("{broken:?}")
+            };
+            assert!(text.contains("column 0 holds"), "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_counted() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        let broken = store.read(|tx| tx.row("SELECT ?1, ?2", params![1_i64], |_| Ok(())));
+        assert!(matches!(broken, Err(Broken::Database(text)) if text.starts_with("1 parameters")));
+    }
+
+    #[test]
+    fn rows_of_returning_are_checked_against_foreign_keys() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        let broken = store.write(|tx| {
+            tx.row(
+                "INSERT INTO event (at, kind, account_id) VALUES (0, '', 12345) RETURNING id",
+                params![],
+                |row| row.get::<i64>(0),
+            )
+        });
+        assert!(matches!(broken, Err(Broken::Database(text)) if text.contains("FOREIGN KEY")));
+    }
 }

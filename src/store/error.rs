@@ -1,24 +1,20 @@
-//! What can go wrong below the logic, and what each of SQLite's answers means for the process.
+//! What can go wrong in the database: in a transaction ([`Broken`]), when a file is opened ([`OpenError`]), and when it is
+//! copied or restored ([`CopyError`]).
 //!
-//! There are three depths. Most errors concern one statement: its closure is rolled back and its caller told.
-//! Some concern the connection: a reader that saw one is not used again. A few say that the disk, or what is
-//! on it, can no longer be trusted: after a failed `fsync` the kernel may have dropped the pages it could not
-//! write and report success the next time, so trying again would acknowledge what is not there. The writer
-//! stops the process on those ([`Fault::is_fatal`]).
+//! The last two are shown to an operator as they are. Each says what happened and what to do next.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
-use rusqlite::{ErrorCode, ffi};
-
-/// Why an operation of the store did not happen. The transaction was rolled back; nothing of it remains.
+/// Why a transaction did not happen. It was rolled back; nothing of it remains.
 ///
-/// `Busy`, `Full`, `ReadOnly` and `Stopped` pass by themselves or with an operator's help, and the same call may
-/// then succeed. `Panicked` and `Database` are bugs or damage; their text is for the log, never for a client.
+/// `Busy`, `Full`, `ReadOnly` and `Stopped` are temporary: the same call may succeed later. `Panicked` and `Database` are
+/// bugs or damage. Their text is for the log and is never shown to a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Broken {
-    /// Somebody else held the lock, or too many callers were waiting, until the deadline. It did not run.
+    /// Another process held the lock, or too many callers were waiting, until the deadline. The closure did not run.
     Busy,
-    /// The disk, or the size that the file is allowed to have, is used up.
+    /// The disk is full, or the file has reached its maximum size.
     Full,
     /// The file or its file system can't be written.
     ReadOnly,
@@ -26,7 +22,7 @@ pub enum Broken {
     Panicked,
     /// The store is closing.
     Stopped,
-    /// Anything else, in full.
+    /// Any other error, with its full text.
     Database(String),
 }
 
@@ -45,114 +41,277 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// One error of SQLite, weighed.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct Fault {
-    pub broken: Broken,
-    /// What SQLite said, and about which statement.
-    pub text: String,
-    depth: Depth,
+/// Why a database was not opened. Nothing was changed.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The SQLite library that this program is linked with has a bug that loses data.
+    LibraryTooOld {
+        /// Its version.
+        found: &'static str,
+    },
+    /// The directory does not exist.
+    NoDirectory(PathBuf),
+    /// The database does not exist, and a command does not create one.
+    NoDatabase(PathBuf),
+    /// The path leads to something other than a regular file.
+    NotAFile(PathBuf),
+    /// The directory is on a network file system, where SQLite's locks don't work.
+    NetworkFilesystem {
+        /// The directory.
+        directory: PathBuf,
+        /// The file system's name.
+        kind: &'static str,
+    },
+    /// Another server uses the database.
+    AlreadyServed {
+        /// The database.
+        path: PathBuf,
+        /// The other server's process id, if it could be read.
+        process: Option<u32>,
+    },
+    /// The file is an SQLite database of another program.
+    Foreign(PathBuf),
+    /// The file is a backup. Served as it is, it would reopen sessions that have ended since.
+    Backup(PathBuf),
+    /// A newer release wrote the file.
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// The file has an older schema, and the server of the older release still runs.
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// The file is damaged.
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The file can't be written.
+    ReadOnly(PathBuf),
+    /// Another process held a lock on the file for too long.
+    Busy(PathBuf),
+    /// A system call failed.
+    System {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was attempted.
+        attempt: &'static str,
+        /// The system's message.
+        error: String,
+    },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Depth {
-    Statement,
-    Disk,
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::LibraryTooOld { found } => write!(
+                f,
+                "SQLite {found} can damage databases (the WAL-reset bug, fixed in 3.51.3). Build authd with the SQLite \
+                 that it bundles."
+            ),
+            OpenError::NoDirectory(path) => write!(
+                f,
+                "There is no directory {}. Create it, or choose another with --db.",
+                path.display()
+            ),
+            OpenError::NoDatabase(path) => write!(
+                f,
+                "There is no database {}. `authd serve` creates it. To use another file, pass --db.",
+                path.display()
+            ),
+            OpenError::NotAFile(path) => write!(
+                f,
+                "{} is not a regular file. Choose another file with --db.",
+                path.display()
+            ),
+            OpenError::NetworkFilesystem { directory, kind } => write!(
+                f,
+                "{} is on {kind}, where file locks are unreliable and SQLite databases get damaged. Move the database to \
+                 a local disk. If only this machine ever opens it, set accept_network_filesystem = true.",
+                directory.display()
+            ),
+            OpenError::AlreadyServed { path, process } => {
+                write!(f, "Another authd serves {}", path.display())?;
+                if let Some(process) = process {
+                    write!(f, " (process {process})")?;
+                }
+                f.write_str(". Stop it first, or choose another file with --db.")
+            }
+            OpenError::Foreign(path) => write!(
+                f,
+                "{} is a database of another program. It was not changed. Choose another file with --db.",
+                path.display()
+            ),
+            OpenError::Backup(path) => write!(
+                f,
+                "{} is a backup: sessions that have ended since would be open again. It was not changed. `authd restore \
+                 --here` turns it into a database and ends all sessions.",
+                path.display()
+            ),
+            OpenError::Newer { path, found } => write!(
+                f,
+                "{} was written by a newer authd (schema {found}; this release knows {}). It was not changed. Use the \
+                 newer release.",
+                path.display(),
+                super::sqlite::VERSION
+            ),
+            OpenError::Older { path, found } => write!(
+                f,
+                "{} has the schema of an older authd ({found}; this release needs {}), and a server of that release is \
+                 running. Restart the server with this release first.",
+                path.display(),
+                super::sqlite::VERSION
+            ),
+            OpenError::Damaged { path, what } => write!(
+                f,
+                "{} is damaged ({what}). It was not changed. `authd restore BACKUP` replaces it with a backup and keeps \
+                 the damaged file.",
+                path.display()
+            ),
+            OpenError::ReadOnly(path) => write!(
+                f,
+                "{} can't be written. Give this user write permission on the file and its directory, and check that the \
+                 file system is not mounted read-only.",
+                path.display()
+            ),
+            OpenError::Busy(path) => write!(
+                f,
+                "Another program keeps {} locked. Close that program, then try again.",
+                path.display()
+            ),
+            OpenError::System {
+                path,
+                attempt,
+                error,
+            } => write!(f, "{}: {attempt} failed: {error}.", path.display()),
+        }
+    }
 }
 
-impl Fault {
-    /// Weighs `error`, which `sql` met.
-    pub fn new(error: &rusqlite::Error, sql: &str) -> Fault {
-        let text = format!("{error} in: {sql}");
-        let (depth, broken) = match error {
-            rusqlite::Error::SqliteFailure(failure, _) => weigh(*failure, &text),
-            _ => (Depth::Statement, Broken::Database(text.clone())),
-        };
-        Fault {
-            broken,
-            text,
-            depth,
-        }
-    }
+impl std::error::Error for OpenError {}
 
-    /// A mistake of the calling code rather than of SQLite.
-    pub fn of_use(text: String) -> Fault {
-        Fault {
-            broken: Broken::Database(text.clone()),
-            text,
-            depth: Depth::Statement,
-        }
-    }
+/// Why a backup or a restore did not happen. Nothing was changed.
+#[derive(Debug)]
+pub enum CopyError {
+    /// A file with the backup's name exists.
+    Exists(PathBuf),
+    /// Another process is writing this backup.
+    Underway(PathBuf),
+    /// The file to restore from does not exist.
+    NoSource(PathBuf),
+    /// The file to restore from is the database itself.
+    IsTheDatabase(PathBuf),
+    /// A server uses the file to restore from, and may change it at any time.
+    Served(PathBuf),
+    /// The file is not an authd database.
+    NotOurs(PathBuf),
+    /// The file is damaged.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A program other than a server has the database open.
+    InUse(PathBuf),
+    /// The database can't be replaced, for one of the reasons for which it can't be opened.
+    Refused(OpenError),
+    /// A system call or SQLite failed.
+    System {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was attempted.
+        attempt: &'static str,
+        /// The message of the system or of SQLite.
+        error: String,
+    },
+}
 
-    /// Whether the disk or the file can't be trusted any more, so that the writer must stop the process and a
-    /// reader's connection must be dropped.
-    pub fn is_fatal(&self) -> bool {
-        self.depth == Depth::Disk
+impl fmt::Display for CopyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CopyError::Exists(path) => write!(
+                f,
+                "{} exists already, and a backup never overwrites a file. Choose another name.",
+                path.display()
+            ),
+            CopyError::Underway(path) => write!(
+                f,
+                "Another authd is writing {} now. Wait until it has finished, or choose another name.",
+                path.display()
+            ),
+            CopyError::NoSource(path) => write!(
+                f,
+                "There is no file {}. Nothing was changed.",
+                path.display()
+            ),
+            CopyError::IsTheDatabase(path) => write!(
+                f,
+                "{} is the database itself. If it was copied there, use `authd restore --here`. Nothing was changed.",
+                path.display()
+            ),
+            CopyError::Served(path) => write!(
+                f,
+                "A server uses {}. Restore from a backup of it (`authd backup`), or stop the server first. Nothing was \
+                 changed.",
+                path.display()
+            ),
+            CopyError::NotOurs(path) => write!(
+                f,
+                "{} is not an authd database. Nothing was changed.",
+                path.display()
+            ),
+            CopyError::Damaged { path, what } => write!(
+                f,
+                "{} is damaged ({what}). Nothing was changed. Use another backup.",
+                path.display()
+            ),
+            CopyError::InUse(path) => write!(
+                f,
+                "Another program has {} open. Close that program, then try again. Nothing was changed.",
+                path.display()
+            ),
+            CopyError::Refused(refusal) => refusal.fmt(f),
+            CopyError::System {
+                path,
+                attempt,
+                error,
+            } => write!(
+                f,
+                "{}: {attempt} failed: {error}. Nothing was changed.",
+                path.display()
+            ),
+        }
     }
 }
 
-fn weigh(failure: ffi::Error, text: &str) -> (Depth, Broken) {
-    let full = || Broken::Database(text.to_owned());
-    match failure.extended_code {
-        // The index of the WAL could not grow: the disk is full, and nothing was written.
-        ffi::SQLITE_IOERR_SHMSIZE => return (Depth::Statement, Broken::Full),
-        ffi::SQLITE_IOERR_BLOCKED | ffi::SQLITE_IOERR_LOCK => {
-            return (Depth::Statement, Broken::Busy);
-        }
-        ffi::SQLITE_IOERR_NOMEM => return (Depth::Statement, full()),
-        ffi::SQLITE_READONLY_DBMOVED => return (Depth::Disk, full()),
-        _ => {}
-    }
-    match failure.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => (Depth::Statement, Broken::Busy),
-        ErrorCode::DiskFull => (Depth::Statement, Broken::Full),
-        ErrorCode::ReadOnly => (Depth::Statement, Broken::ReadOnly),
-        ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            (Depth::Disk, full())
-        }
-        _ => (Depth::Statement, full()),
+impl std::error::Error for CopyError {}
+
+impl From<OpenError> for CopyError {
+    fn from(refusal: OpenError) -> CopyError {
+        CopyError::Refused(refusal)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn weighed(code: i32) -> Fault {
-        Fault::new(
-            &rusqlite::Error::SqliteFailure(ffi::Error::new(code), None),
-            "COMMIT",
-        )
-    }
-
-    #[test] // fault 6
-    fn what_the_disk_lost_is_fatal() {
-        for code in [
-            ffi::SQLITE_IOERR,
-            ffi::SQLITE_IOERR_FSYNC,
-            ffi::SQLITE_IOERR_WRITE,
-            ffi::SQLITE_IOERR_SHORT_READ,
-            ffi::SQLITE_CORRUPT,
-            ffi::SQLITE_NOTADB,
-            ffi::SQLITE_READONLY_DBMOVED,
-        ] {
-            assert!(weighed(code).is_fatal(), "{code}");
-        }
-    }
-
-    #[test] // faults 3, 5, 9
-    fn what_passes_by_itself_is_not() {
-        for (code, broken) in [
-            (ffi::SQLITE_BUSY, Broken::Busy),
-            (ffi::SQLITE_BUSY_SNAPSHOT, Broken::Busy),
-            (ffi::SQLITE_IOERR_LOCK, Broken::Busy),
-            (ffi::SQLITE_FULL, Broken::Full),
-            (ffi::SQLITE_IOERR_SHMSIZE, Broken::Full),
-            (ffi::SQLITE_READONLY, Broken::ReadOnly),
-        ] {
-            let fault = weighed(code);
-            assert!(!fault.is_fatal(), "{code}");
-            assert_eq!(fault.broken, broken, "{code}");
+impl CopyError {
+    /// The same error about `path`: the file that the operator named, instead of the copy that was looked at.
+    pub(super) fn about(self, path: &Path) -> CopyError {
+        let path = path.to_owned();
+        match self {
+            CopyError::NotOurs(_) => CopyError::NotOurs(path),
+            CopyError::Damaged { what, .. } => CopyError::Damaged { path, what },
+            CopyError::Refused(OpenError::Newer { found, .. }) => {
+                CopyError::Refused(OpenError::Newer { path, found })
+            }
+            other => other,
         }
     }
 }

@@ -169,7 +169,7 @@ fn every_floor_stands_on_those_below() {
 #[test] // one place for each thing that could be replaced
 fn each_outside_thing_is_named_in_one_place() {
     let places: [(&[&str], &str); 11] = [
-        (&["rusqlite", "r2d2", "r2d2_sqlite"], "src/store/"),
+        (&["rusqlite", "r2d2", "r2d2_sqlite"], "src/store/sqlite/"),
         (&["hyper", "socket2"], "src/http/server/"),
         (
             &["serde_html_form", "serde_path_to_error"],
@@ -223,7 +223,7 @@ fn the_logic_knows_no_wire_and_the_front_end_no_sql() {
 }
 
 /// Parts of the tree whose files, functions and folders are held to the bounds below.
-const DONE: &[&str] = &["http"];
+const DONE: &[&str] = &["http", "store"];
 
 /// Source files in one folder, lines of one file without its tests, lines of one function: what a reader can keep in
 /// mind.

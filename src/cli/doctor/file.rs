@@ -30,11 +30,12 @@ const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
 /// A database that can be read, and what is inside.
 pub(super) struct Inside {
-    pub specimen: ReadOnlyDatabase,
+    pub database: ReadOnlyDatabase,
     pub examination: Examination,
 }
 
-/// FileInfo at the file and into it. What is inside is returned, where it can be read, and `clock` goes on from its mark.
+/// Examines the files and the database, and adds what it finds to `findings`. Returns the database if it can be read; then
+/// `clock` continues from the mark that is stored in it.
 pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) -> Option<Inside> {
     let inspection = match Inspection::of(&config.db) {
         Ok(inspection) => inspection,
@@ -73,11 +74,11 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
         let found = format!("{path} is not there yet; `authd serve` makes it");
         return (Finding::ok(CHECK, found), None);
     };
-    let specimen = match ReadOnlyDatabase::open(inspection) {
-        Ok(specimen) => specimen,
+    let opened = match ReadOnlyDatabase::open(inspection) {
+        Ok(opened) => opened,
         Err(why) => return refused(why),
     };
-    if let Err(why) = specimen.check_pages() {
+    if let Err(why) = opened.check_pages() {
         return refused(why);
     }
     let served = match inspection.server {
@@ -89,7 +90,7 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
     };
     let size = ByteSize(database.size);
     let sound = format!("{path}, {size}, every page is sound; {served}");
-    let (version, today) = specimen.versions();
+    let (version, today) = opened.versions();
     if version < today {
         return (
             Finding::warning(
@@ -105,7 +106,7 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
             None,
         );
     }
-    match service::examine(&specimen, clock) {
+    match service::examine(&opened, clock) {
         Ok(Some(examination)) => {
             let accounts = examination.accounts;
             let found = match accounts {
@@ -113,7 +114,7 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
                 _ => format!("{sound}; {accounts} accounts"),
             };
             let inside = Inside {
-                specimen,
+                database: opened,
                 examination,
             };
             (Finding::ok(CHECK, found), Some(inside))

@@ -56,7 +56,7 @@ impl Doctor {
         let inside = file::look(&loaded.config, &clock, &mut findings);
         findings.push(settings::memory(&loaded.config, loaded.memory));
         let asked = self.url.as_ref().map(|url| match &inside {
-            Some(inside) => proxy::look(&loaded.config, url, &inside.specimen, &clock),
+            Some(inside) => proxy::look(&loaded.config, url, &inside.database, &clock),
             None => proxy::Asked::without_a_database(),
         });
         let served = asked.as_ref().and_then(|asked| asked.served.as_ref());

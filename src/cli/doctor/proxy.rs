@@ -90,20 +90,20 @@ impl Served {
 pub(super) fn look(
     config: &Config,
     url: &PublicUrl,
-    specimen: &ReadOnlyDatabase,
+    database: &ReadOnlyDatabase,
     clock: &Clock,
 ) -> Asked {
-    ask_and_judge(config, url, specimen, clock).unwrap_or_else(Asked::nobody)
+    ask_and_judge(config, url, database, clock).unwrap_or_else(Asked::nobody)
 }
 
 /// The same, or why there is no answer to judge.
 fn ask_and_judge(
     config: &Config,
     url: &PublicUrl,
-    specimen: &ReadOnlyDatabase,
+    database: &ReadOnlyDatabase,
     clock: &Clock,
 ) -> Result<Asked, Finding> {
-    let pass = match service::issue_doctors_pass(specimen, clock) {
+    let pass = match service::issue_doctors_pass(database, clock) {
         Ok(Some(pass)) => pass,
         Ok(None) => {
             let found = "the database was never served, so no server can answer";

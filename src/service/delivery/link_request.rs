@@ -120,7 +120,7 @@ impl Authd {
         })
     }
 
-    /// FileInfo up the accounts of the oldest requests. A request that no account may be sent is deleted; another becomes a
+    /// Looks up the accounts of the oldest requests. A request that no account may be sent is deleted; another becomes a
     /// message with a link. Returns how many requests that were.
     pub(in crate::service) fn look_up_requests(&self) -> Result<usize, Error> {
         // A read that costs no commit: most of the time no request waits.

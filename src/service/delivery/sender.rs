@@ -116,7 +116,7 @@ impl Sender {
         }
     }
 
-    /// FileInfo up what clients asked for, and tries the messages that are due, at most 100. Returns how many left. A mail
+    /// Looks up what clients asked for, and tries the messages that are due, at most 100. Returns how many left. A mail
     /// server that hangs keeps this call for as long as [`mail::PATIENCE`](crate::mail::PATIENCE) a step.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ const LIFETIME: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`Error::Broken`] if the file can't be read.
-pub fn issue(specimen: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<String>, Error> {
-    let key: Option<TagKey> = specimen.read(clock.wall(), |tx| {
+pub fn issue(database: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<String>, Error> {
+    let key: Option<TagKey> = database.read(clock.wall(), |tx| {
         tx.row(
             "SELECT tag_key FROM server WHERE id = 1",
             params![],

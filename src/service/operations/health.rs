@@ -45,13 +45,13 @@ pub struct Waiting {
     pub tries: u32,
 }
 
-/// FileInfo into `specimen`, whose schema must be of today. `clock` goes on from what is stored there. `None` if it was never
+/// Examines `database`, whose schema must be of today. `clock` goes on from what is stored there. `None` if it was never
 /// served.
 ///
 /// # Errors
 /// [`Error::Broken`] if it can't be read.
-pub fn examine(specimen: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<Examination>, Error> {
-    let mark = specimen.read(clock.wall(), |tx| {
+pub fn examine(database: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<Examination>, Error> {
+    let mark = database.read(clock.wall(), |tx| {
         tx.row(
             "SELECT clock_latest, clock_confirmed FROM server WHERE id = 1",
             params![],
@@ -65,7 +65,7 @@ pub fn examine(specimen: &ReadOnlyDatabase, clock: &Clock) -> Result<Option<Exam
     })?;
     let Some(mark) = mark else { return Ok(None) };
     clock.resume(mark);
-    Ok(specimen.read(clock.now(), |tx| look(tx, mark))?)
+    Ok(database.read(clock.now(), |tx| look(tx, mark))?)
 }
 
 fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {

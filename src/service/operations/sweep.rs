@@ -109,7 +109,7 @@ impl Authd {
     /// Only those of the store.
     pub fn confirm_clock(&self) -> Result<(), Error> {
         self.clock.confirm();
-        self.store.housekeep();
+        self.store.maintain();
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Authd {
     /// # Errors
     /// Only those of the store.
     pub fn housekeep(&self) -> Result<(), Error> {
-        self.store.housekeep();
+        self.store.maintain();
         self.tend_signing_keys()?;
         let is_believed = !matches!(self.clock.standing(), Standing::Unconfirmed(_));
         if is_believed && self.store.read(refresh::seal_keys_are_due)? {

@@ -481,7 +481,7 @@ mod tests {
             assert_eq!(ring.checked.len(), 1);
         }
         replace_all(&open(&directory, Role::Command)).unwrap();
-        store.housekeep();
+        store.maintain();
         assert!(!ring.verifies(&store, &token));
         assert_eq!(ring.checked.len(), 0);
         assert!(ring.verifies(&store, &ring.signed(&store)));
@@ -495,7 +495,7 @@ mod tests {
         let token = ring.signed(&store);
         assert!(ring.verifies(&store, &token));
         make_next(&open(&directory, Role::Command), Algorithm::Es256).unwrap();
-        store.housekeep();
+        store.maintain();
         assert!(ring.verifies(&store, &token));
         assert_eq!(ring.checked.len(), 1);
     }

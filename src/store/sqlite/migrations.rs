@@ -1,18 +1,20 @@
-//! How a file of an older release becomes one of today.
+//! Today's schema, and how a file of an older release gets it.
 //!
-//! [`SCHEMA`] is the database as it is today, and what a new file is built from. [`MIGRATIONS`] is how every
-//! earlier release's file gets there: an append-only list, of which entry *n* leads from version *n* to
-//! *n + 1*. The version is SQLite's `user_version`. An entry that has been released is never edited; each
-//! runs in one transaction together with the change of the version, so a kill between two of them leaves a file
-//! of a known release. A test builds a file both ways and compares.
+//! [`SCHEMA`] is the schema of today. A new file is built from it. [`MIGRATIONS`] is how the file of every earlier release
+//! gets there: an append-only list, of which entry *n* leads from version *n* to *n + 1*. The version is SQLite's
+//! `user_version`. A released entry is never edited. Each runs in one transaction together with the change of the version,
+//! so a kill between two of them leaves the file of a known release. A test builds a file both ways and compares.
+//!
+//! To change the schema: edit `schema.sql`, add `migrations/NNNN.sql` with the statements that lead there, and append it to
+//! the list. The statements run with foreign keys off, so that a table can be rebuilt.
 
 use rusqlite::Connection;
 
 /// Today's schema.
-pub(in crate::store) const SCHEMA: &str = include_str!("../../../schema.sql");
+pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 
 /// The steps, from the empty file on.
-pub(in crate::store) const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
@@ -20,23 +22,23 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005.sql"),
 ];
 
-/// Today's version of the schema: the length of the list.
+/// Today's schema version: the length of the list.
 pub(in crate::store) const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// What SQLite stores in the header of a file of ours, so that `file` and we know it from others': "athd".
-pub(in crate::store) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"athd");
+/// The application id in the header of an authd database, by which `file` and authd recognise it: "athd".
+pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"athd");
 
-/// The same of a backup, which is no database to be served: "athb".
-pub(in crate::store) const BACKUP_ID: i32 = i32::from_be_bytes(*b"athb");
+/// The application id of a backup, which is not to be served: "athb".
+pub(super) const BACKUP_ID: i32 = i32::from_be_bytes(*b"athb");
 
-/// Builds today's schema in an empty file, in one transaction. The file must not be in WAL mode yet: an authd
-/// file carries its application id from its first page on, so that the header alone tells what it is.
-pub(in crate::store) fn build(conn: &Connection) -> rusqlite::Result<()> {
+/// Builds today's schema in an empty file, in one transaction. The file must not be in WAL mode yet: then it has its
+/// application id from its first page on, and the header alone says what it is.
+pub(super) fn build(conn: &Connection) -> rusqlite::Result<()> {
     transact(conn, SCHEMA, VERSION)
 }
 
-/// Takes a file from `version` to today's.
-pub(in crate::store) fn migrate(conn: &Connection, version: i64) -> rusqlite::Result<()> {
+/// Brings a file from `version` to today's.
+pub(super) fn migrate(conn: &Connection, version: i64) -> rusqlite::Result<()> {
     // Rebuilding a table that others refer to needs this, and it can't be set inside a transaction.
     conn.pragma_update(None, "foreign_keys", false)?;
     for (step, to) in MIGRATIONS.iter().zip(1..).filter(|(_, to)| *to > version) {
@@ -57,7 +59,7 @@ fn transact(conn: &Connection, sql: &str, version: i64) -> rusqlite::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::testing::Place;
+    use crate::store::testing::TestDatabase;
 
     /// What a schema says, without comments and without regard to white space and order.
     fn outline(conn: &Connection) -> Vec<String> {
@@ -75,7 +77,7 @@ mod tests {
                     .map(|line| line.split("--").next().unwrap_or_default());
                 let words = bare.collect::<Vec<_>>().join(" ");
                 let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-                // A column that was added stands behind a blank of SQLite's, and the name of a renamed table in quotes.
+                // SQLite writes a space before a column that was added, and quotes around the name of a renamed table.
                 let words = words.replace(" ,", ",").replace(" )", ")");
                 words.replace('"', "")
             })
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_wait_outlive_the_rebuilding_of_their_table() {
+    fn waiting_messages_survive_the_rebuild_of_their_table() {
         let conn = Connection::open_in_memory().unwrap();
         for (step, to) in MIGRATIONS.iter().take(2).zip(1..) {
             transact(&conn, step, to).unwrap();
@@ -133,9 +135,9 @@ mod tests {
         );
     }
 
-    #[test] // a sweep deletes hundreds of rows in one transaction, and others wait for it
+    #[test] // a sweep deletes hundreds of rows in one transaction, while other writes wait
     fn no_deletion_reads_every_row_of_another_table() {
-        // Operators make invitations by hand, and nobody deletes clients.
+        // Operators create invitations by hand, and clients are never deleted.
         let is_few = |table: &str, parent: &str| table == "invitation" || parent == "client";
         let conn = Connection::open_in_memory().unwrap();
         build(&conn).unwrap();
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_migration_happens_whole_or_not_at_all() {
+    fn a_migration_is_atomic() {
         let conn = Connection::open_in_memory().unwrap();
         let broken =
             "CREATE TABLE half (id INTEGER) STRICT; CREATE TABLE half (id INTEGER) STRICT;";
@@ -181,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_says_what_it_is() {
-        let place = Place::new();
-        place.open();
-        let header = std::fs::read(&place.path).unwrap();
+    fn a_file_has_an_application_id_and_is_in_wal_mode() {
+        let database = TestDatabase::new();
+        database.open();
+        let header = std::fs::read(&database.path).unwrap();
         assert_eq!(&header[68..72], b"athd");
-        let journal = place
-            .stranger()
+        let journal = database
+            .other_connection()
             .pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))
             .unwrap();
         assert_eq!(journal, "wal");

@@ -1,15 +1,41 @@
-//! SQLite: everything behind the seam that [`Tx`](super::Tx) and [`Store`](super::Store) are.
+//! SQLite behind the seam. No other module names `rusqlite`, `r2d2` or `r2d2_sqlite`.
 //!
-//! Opening and its checks ([`open`]), the one connection that writes ([`writer`], [`queue`]) and those that read
-//! ([`readers`]), how older files are brought up to date ([`migrations`]), copies ([`backup`]), and reading a file without
-//! changing a byte of it ([`read_only`]).
+//! | file | what it does |
+//! |---|---|
+//! | `open` | checks a database and opens it, or creates it |
+//! | `file` | paths, file systems, the header, and the files beside a database |
+//! | `lock` | one server for a database |
+//! | `connection` | one connection: its settings, its statements, its first error |
+//! | `writer`, `queue`, `checkpoint` | the thread that writes, the closures that wait for it, the WAL |
+//! | `readers` | the pool of connections that read |
+//! | `migrations` | today's schema and the way from older ones |
+//! | `backup`, `restore` | copies of the database |
+//! | `read_only` | a look at a database that changes nothing |
+//! | `error` | what SQLite's errors mean |
 
-pub(in crate::store) mod backup;
-pub(in crate::store) mod migrations;
-pub(in crate::store) mod open;
-pub(in crate::store) mod queue;
-pub(in crate::store) mod read_only;
-pub(in crate::store) mod readers;
-#[cfg(test)]
-pub(in crate::store) mod testing;
-pub(in crate::store) mod writer;
+mod backup;
+mod checkpoint;
+mod connection;
+mod error;
+mod file;
+mod lock;
+mod migrations;
+mod open;
+mod queue;
+mod read_only;
+mod readers;
+mod restore;
+mod writer;
+
+pub use backup::Progress;
+pub(super) use connection::{Connection, RawRow};
+pub(super) use error::SqliteError;
+pub use file::Filesystem;
+pub(super) use file::{Held, beside};
+pub use lock::Lock;
+pub(super) use migrations::VERSION;
+pub(super) use open::{Opened, open, sqlite_error, system_error};
+pub use read_only::{FileInfo, Inspection, ReadOnlyDatabase, RunningServer};
+pub(super) use readers::Readers;
+pub use restore::Restoration;
+pub(super) use writer::{PATIENCE, Prepared, Writer};

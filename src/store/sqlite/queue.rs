@@ -1,4 +1,4 @@
-//! Where closures wait for the thread that writes, and how each gets its answer.
+//! The queue of closures that wait for the thread that writes, and how each gets its answer.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,15 +8,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::monotonic;
-use crate::store::error::Broken;
-use crate::store::tx::Tx;
+use crate::store::{Broken, Tx};
 
-/// Closures that may wait. More than there can be connections, several times over; beyond, `Busy` at once.
+/// Closures that may wait: several times the number of connections there can be. Beyond it a caller gets `Busy` at once.
 const LONGEST_QUEUE: usize = 4096;
 
 /// What the writer has done since it started.
 #[derive(Default)]
-pub(in crate::store) struct Tallies {
+pub(in crate::store) struct Counters {
     pub commits: AtomicU64,
     pub transactions: AtomicU64,
     pub largest_batch: AtomicU64,
@@ -25,95 +24,95 @@ pub(in crate::store) struct Tallies {
     pub synchronous: u64,
 }
 
-/// The queue, and what both of its ends know.
-pub(in crate::store) struct Queue {
-    line: Mutex<Line>,
+/// The queue, and what callers and the thread share.
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
     arrived: Condvar,
     write_error: Mutex<Option<Broken>>,
-    pub tallies: Tallies,
+    pub counters: Counters,
 }
 
-/// Who waits for the thread.
-struct Line {
+/// What waits for the thread.
+struct Waiting {
     calls: VecDeque<Queued>,
-    chores: VecDeque<SyncSender<()>>,
+    maintenance: VecDeque<SyncSender<()>>,
     is_open: bool,
     /// The thread has nothing to do and must be woken.
-    is_awaited: bool,
+    thread_sleeps: bool,
 }
 
-/// A closure in the queue, and how long it may stay there.
-pub(in crate::store) struct Queued {
+/// A closure in the queue, and until when it may stay there.
+pub(super) struct Queued {
     pub call: Box<dyn Call>,
     pub expires: Instant,
 }
 
-/// What the thread is to do next.
-pub(in crate::store) enum Task {
+/// What the thread does next.
+pub(super) enum Task {
     Batch,
-    Chore(SyncSender<()>),
+    Maintain(SyncSender<()>),
     Close,
 }
 
 impl Queue {
     pub fn new(synchronous: u64) -> Queue {
-        let line = Line {
+        let waiting = Waiting {
             calls: VecDeque::new(),
-            chores: VecDeque::new(),
+            maintenance: VecDeque::new(),
             is_open: true,
-            is_awaited: false,
+            thread_sleeps: false,
         };
         Queue {
-            line: Mutex::new(line),
+            waiting: Mutex::new(waiting),
             arrived: Condvar::new(),
             write_error: Mutex::new(None),
-            tallies: Tallies {
+            counters: Counters {
                 synchronous,
-                ..Tallies::default()
+                ..Counters::default()
             },
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        // No critical section runs anything that may panic halfway.
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // No critical section runs anything that can panic halfway.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What keeps writes from succeeding, as far as is known.
+    /// Why writes fail at present, as far as is known.
     pub fn write_error(&self) -> MutexGuard<'_, Option<Broken>> {
         self.write_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a closure.
+    /// Adds a closure, which may wait for `patience`.
     ///
     /// # Errors
-    /// [`Broken::Busy`] if too many wait already.
+    /// [`Broken::Busy`] if [`LONGEST_QUEUE`] closures wait already, [`Broken::Stopped`] if the store is closing.
     pub fn enqueue(&self, call: Box<dyn Call>, patience: Duration) -> Result<(), Broken> {
-        let mut line = self.lock();
-        if !line.is_open {
+        let mut waiting = self.lock();
+        if !waiting.is_open {
             return Err(Broken::Stopped);
         }
-        if line.calls.len() >= LONGEST_QUEUE {
+        if waiting.calls.len() >= LONGEST_QUEUE {
             return Err(Broken::Busy);
         }
-        // Taken under the lock, so that the queue is in the order of its deadlines.
+        // Computed under the lock, so that the queue is in the order of its deadlines.
         let expires = monotonic() + patience;
-        line.calls.push_back(Queued { call, expires });
-        if line.is_awaited {
+        waiting.calls.push_back(Queued { call, expires });
+        if waiting.thread_sleeps {
             self.arrived.notify_one();
         }
         Ok(())
     }
 
-    /// Queues housekeeping, which goes before all closures; `done` hears when it is over.
-    pub fn enqueue_chore(&self, done: SyncSender<()>) {
-        self.lock().chores.push_back(done);
+    /// Asks for maintenance, which comes before all closures. `done` gets a message when it is over.
+    pub fn enqueue_maintenance(&self, done: SyncSender<()>) {
+        self.lock().maintenance.push_back(done);
         self.arrived.notify_one();
     }
 
-    /// Lets nobody in any more.
+    /// Refuses new closures from now on.
     pub fn close(&self) {
         self.lock().is_open = false;
         self.arrived.notify_one();
@@ -121,39 +120,41 @@ impl Queue {
 
     /// Waits until there is something to do.
     pub fn next_task(&self) -> Task {
-        let mut line = self.lock();
+        let mut waiting = self.lock();
         loop {
-            if let Some(done) = line.chores.pop_front() {
-                return Task::Chore(done);
+            if let Some(done) = waiting.maintenance.pop_front() {
+                return Task::Maintain(done);
             }
-            if !line.calls.is_empty() {
+            if !waiting.calls.is_empty() {
                 return Task::Batch;
             }
-            if !line.is_open {
+            if !waiting.is_open {
                 return Task::Close;
             }
-            line.is_awaited = true;
-            line = self
+            waiting.thread_sleeps = true;
+            waiting = self
                 .arrived
-                .wait(line)
+                .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
-            line.is_awaited = false;
+            waiting.thread_sleeps = false;
         }
     }
 
-    /// The closure that has waited longest.
+    /// Takes out the closure that has waited longest.
     pub fn next_call(&self) -> Option<Queued> {
         self.lock().calls.pop_front()
     }
 
-    /// Takes out those who have waited too long by `now`.
+    /// Takes out the closures whose deadline is not after `now`.
     pub fn take_expired(&self, now: Instant) -> Vec<Queued> {
-        let mut line = self.lock();
-        let count = line.calls.partition_point(|queued| queued.expires <= now);
-        line.calls.drain(..count).collect()
+        let mut waiting = self.lock();
+        let count = waiting
+            .calls
+            .partition_point(|queued| queued.expires <= now);
+        waiting.calls.drain(..count).collect()
     }
 
-    /// Takes out everybody.
+    /// Takes out all closures.
     pub fn take_all(&self) -> Vec<Queued> {
         self.lock().calls.drain(..).collect()
     }
@@ -164,17 +165,17 @@ impl Queue {
     }
 }
 
-/// One caller's closure, whatever its types.
-pub(in crate::store) trait Call: Send {
-    /// Runs it; whether its changes are to be kept.
+/// A caller's closure, without its types.
+pub(super) trait Call: Send {
+    /// Runs it. Returns whether its changes are to be kept.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
 
-    /// Hands over what came of it, or why nothing did.
+    /// Gives the caller the closure's result or, with `broken`, the reason why nothing of it remains.
     fn answer(self: Box<Self>, broken: Option<Broken>);
 }
 
 /// A closure with its types.
-pub(in crate::store) struct Closure<F, T, E> {
+pub(super) struct Closure<F, T, E> {
     work: F,
     outcome: Option<Result<T, E>>,
     answer: SyncSender<Result<T, E>>,
@@ -215,7 +216,7 @@ where
             (Some(broken), _) => Err(broken.into()),
             (None, None) => Err(Broken::Stopped.into()),
         };
-        // The caller waits in `recv` and can't be gone.
+        // The caller waits in `recv`, so it is there.
         let _ = self.answer.send(outcome);
     }
 }

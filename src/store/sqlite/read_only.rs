@@ -1,85 +1,79 @@
-//! A look at a database from outside, and one inside, that change nothing: for an operator who wonders what is wrong.
+//! A look at a database that changes nothing, for an operator who wants to know what is wrong.
 //!
-//! [`Store::open`](crate::store::Store::open) brings a file up to date, begins its WAL and refuses what it can't serve. Here
-//! the file is read and nothing else: no migration, no checkpoint, no byte of it or of its WAL is written, whether or
-//! not a server runs on it. What is found is told as facts; what they mean, is for the caller to say.
+//! [`Store::open`](crate::store::Store::open) migrates a file, begins its WAL and refuses what it can't serve. Here the file
+//! is only read: no migration, no checkpoint, and no byte of the file or of its WAL is written, whether or not a server uses
+//! it. The results are facts; the caller says what they mean.
 //!
-//! *A file at rest is opened as immutable*, so that SQLite makes neither WAL nor index beside it. One with a WAL is
-//! read through it, as it is by every other process; where no server runs, its index may be left behind then, which
-//! the next start makes anew anyway.
-//!
-//! *Whether a server runs* is asked by taking its lock for an instant, shared, so that two who look don't see each
-//! other. A server that starts in that very instant is told that another one runs, and starts at the next try.
+//! **A file that no process uses is opened as immutable**, so that SQLite creates neither WAL nor index beside it. A file
+//! with a WAL is read through the WAL. If no server runs, the index may be left behind then; the next start creates it anew.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
+use rustix::fs::{StatVfsMountFlags, statvfs};
 
+use super::connection::{Connection, harden, pragma};
+use super::error::SqliteError;
+use super::file::{Filesystem, Held, beside, check_id, check_version, directory_of, resolve};
+use super::lock::Lock;
+use super::migrations::VERSION;
+use super::open::{OPENING_PATIENCE, quick_check, sqlite_error, system_error};
 use crate::clock::Timestamp;
-use crate::store::error::{Broken, Fault};
-use crate::store::sqlite::migrations::VERSION;
-use crate::store::sqlite::open::{self, Filesystem, Held, OpenError, beside};
-use crate::store::sqlite::readers;
-use crate::store::tx::{FirstError, ReadTx};
+use crate::store::{Broken, OpenError, ReadTx};
 
-/// How long another process that is just then recovering the file is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a database and its surroundings look like from outside.
+/// A database and its surroundings, seen from outside.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// The database, without symbolic links.
     pub path: PathBuf,
-    /// The directory that it is in, or would be.
+    /// The directory that it is in, or would be in.
     pub directory: FileInfo,
     /// The database and the files that belong to it, as far as they exist; the database is the first.
     pub files: Vec<FileInfo>,
-    /// What kind of file system they are on.
+    /// The kind of file system that they are on.
     pub file_system: Filesystem,
     /// Whether that is mounted read-only.
     pub is_read_only: bool,
-    /// Bytes that are left on it.
+    /// Free space on it, in bytes.
     pub available: u64,
-    /// The server that has the file, if there is one.
-    pub server: Option<Serving>,
+    /// The server that uses the database, if one runs.
+    pub server: Option<RunningServer>,
 }
 
-/// A file or a directory, from outside.
+/// A file or a directory, seen from outside.
 #[derive(Clone, Debug)]
 pub struct FileInfo {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// The permission bits: `0o600`.
     pub mode: u32,
-    /// The number of the user who owns it.
+    /// The id of the user who owns it.
     pub owner: u32,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
 }
 
-/// A server that has a file.
+/// A server that uses a database.
 #[derive(Clone, Copy, Debug)]
-pub struct Serving {
-    /// The number of its process, if it could be read.
+pub struct RunningServer {
+    /// Its process id, if that could be read.
     pub process: Option<u32>,
 }
 
 impl Inspection {
-    /// FileInfo at the database at `path`, which need not exist; its directory must.
+    /// Inspects the database at `path`. The file need not exist; its directory must.
     ///
     /// # Errors
-    /// What can't be looked at.
+    /// What can't be examined.
     pub fn of(path: &Path) -> Result<Inspection, OpenError> {
-        let path = open::resolve(path)?;
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        let failed = |path: &Path, error: io::Error| open::refused(path, "looking at it", &error);
+        let path = resolve(path)?;
+        let directory = directory_of(&path);
+        let failed = |path: &Path, error: io::Error| system_error(path, "reading it", &error);
         let mut files = Vec::new();
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let file = beside(&path, suffix);
@@ -94,23 +88,22 @@ impl Inspection {
             }
         }
         let found = fs::metadata(directory).map_err(|error| failed(directory, error))?;
-        let asked = |error: rustix::io::Errno| {
-            open::refused(directory, "asking for its file system", &error.into())
-        };
-        let kind = statfs(directory).map_err(asked)?;
-        let space = statvfs(directory).map_err(asked)?;
+        let space = statvfs(directory).map_err(|error| {
+            system_error(directory, "asking for its file system", &error.into())
+        })?;
+        let server = Lock::holder(&path)?.map(|process| RunningServer { process });
         Ok(Inspection {
-            server: serving(&beside(&path, ".lock"))?,
+            server,
             directory: FileInfo::new(directory.to_owned(), &found),
             files,
-            file_system: Filesystem::of(kind.f_type as u64 & 0xffff_ffff),
+            file_system: Filesystem::under(directory)?,
             is_read_only: space.f_flag.contains(StatVfsMountFlags::RDONLY),
             available: space.f_bavail.saturating_mul(space.f_frsize),
             path,
         })
     }
 
-    /// The database itself, if it is there and not empty: a server that was killed at its first start may have left an
+    /// The database itself, if it exists and is not empty. A server that was killed during its first start may have left an
     /// empty file, which the next one fills.
     pub fn database(&self) -> Option<&FileInfo> {
         self.files.first().filter(|database| database.size > 0)
@@ -128,32 +121,7 @@ impl FileInfo {
     }
 }
 
-/// Who holds the lock.
-fn serving(lock: &Path) -> Result<Option<Serving>, OpenError> {
-    let opened = fs::metadata(lock).and_then(|found| match found.is_file() {
-        true => File::open(lock),
-        // Opening a FIFO would wait for somebody to write to it.
-        false => Err(io::Error::other("it is not a file")),
-    });
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(open::refused(lock, "opening it", &error)),
-    };
-    match file.try_lock_shared() {
-        // Let go of when the file is closed, which is now.
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let read = file.by_ref().take(20).read_to_string(&mut text);
-            let process = read.ok().and_then(|_| text.trim().parse().ok());
-            Ok(Some(Serving { process }))
-        }
-        Err(TryLockError::Error(error)) => Err(open::refused(lock, "asking for it", &error)),
-    }
-}
-
-/// A database that is open for looking only.
+/// A database that is open for reading only.
 pub struct ReadOnlyDatabase {
     conn: Connection,
     path: PathBuf,
@@ -162,36 +130,29 @@ pub struct ReadOnlyDatabase {
 }
 
 impl ReadOnlyDatabase {
-    /// Opens the database that was looked at from outside, and reads who made it.
+    /// Opens the database that was inspected, and reads which program and release wrote it.
     ///
     /// # Errors
-    /// Why a server would not take it either: it is damaged, another program's, a backup, of a newer release.
+    /// Why a server would not open it either: it is damaged, of another program, a backup, or of a newer release.
     pub fn open(inspection: &Inspection) -> Result<ReadOnlyDatabase, OpenError> {
         let path = inspection.path.clone();
         let held = Held::take(&path)?;
         let has_wal = fs::metadata(beside(&path, "-wal")).is_ok_and(|wal| wal.len() > 0);
-        let is_at_rest = !has_wal && inspection.server.is_none();
-        let told = |error: rusqlite::Error| open::told(&path, &error);
+        let is_unused = !has_wal && inspection.server.is_none();
+        let refuse = |error: rusqlite::Error| sqlite_error(&path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
-        let conn = Connection::open_with_flags(uri(&path, is_at_rest), flags).map_err(told)?;
+        let conn =
+            rusqlite::Connection::open_with_flags(uri(&path, is_unused), flags).map_err(refuse)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-            .and_then(|_| conn.busy_timeout(PATIENCE))
-            .and_then(|()| readers::harden(&conn))
-            .map_err(told)?;
-        let number = |pragma: &str| {
-            conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
-                .map_err(told)
-        };
-        open::check_id(&path, number("application_id")?)?;
-        let version = number("user_version")?;
-        if version > VERSION {
-            return Err(OpenError::Newer {
-                path,
-                found: version,
-            });
-        }
+            .and_then(|_| conn.busy_timeout(OPENING_PATIENCE))
+            .and_then(|()| harden(&conn))
+            .map_err(refuse)?;
+        check_id(&path, pragma(&conn, "application_id").map_err(refuse)?)?;
+        let version = pragma(&conn, "user_version").map_err(refuse)?;
+        check_version(&path, version)?;
+        let conn = Connection::new(conn, false).map_err(refuse)?;
         Ok(ReadOnlyDatabase {
             conn,
             path,
@@ -200,49 +161,44 @@ impl ReadOnlyDatabase {
         })
     }
 
-    /// The version of its schema, and the one that this release brings every file to.
+    /// Its schema version, and the one that this release brings every file to.
     pub fn versions(&self) -> (i64, i64) {
         (self.version, VERSION)
     }
 
-    /// Checks every page, which takes a second or so for each 100 MiB.
+    /// Checks every page, which takes about a second for each 100 MiB.
     ///
     /// # Errors
-    /// [`OpenError::Damaged`] with what was found first.
+    /// [`OpenError::Damaged`] with the first thing that was found.
     pub fn check_pages(&self) -> Result<(), OpenError> {
-        let verdict: String = self
-            .conn
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| open::told(&self.path, &error))?;
-        match verdict.as_str() {
-            "ok" => Ok(()),
-            _ => Err(OpenError::Damaged {
-                path: self.path.clone(),
-                what: verdict,
-            }),
-        }
+        quick_check(&self.path, self.conn.raw())
     }
 
-    /// Runs `f` on a snapshot, with `now` as its instant.
+    /// Runs `f` on a snapshot, with `now` as its time.
     ///
     /// # Errors
-    /// What `f` returns, or the [`Broken`] that it met.
+    /// What `f` returns, or the [`Broken`] that it got.
     pub fn read<T, E: From<Broken>>(
         &self,
         now: Timestamp,
         f: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Ends with the value, however this does.
+        // Ends with the value, however this function ends.
         let _snapshot = self
             .conn
+            .raw()
             .unchecked_transaction()
-            .map_err(|error| Fault::new(&error, "BEGIN").broken)?;
-        f(&ReadTx::new(&self.conn, &FirstError::default(), now))
+            .map_err(|error| SqliteError::new(&error, "BEGIN").broken)?;
+        let answer = self.conn.restricted(|| f(&ReadTx::new(&self.conn, now)));
+        match self.conn.take_first_error() {
+            Some(error) if answer.is_ok() => Err(error.broken.into()),
+            _ => answer,
+        }
     }
 }
 
 /// The path as SQLite reads it in a URI (<https://sqlite.org/uri.html>).
-fn uri(path: &Path, is_at_rest: bool) -> String {
+fn uri(path: &Path, is_unused: bool) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -251,7 +207,7 @@ fn uri(path: &Path, is_at_rest: bool) -> String {
             byte => uri += &format!("%{byte:02X}"),
         }
     }
-    if is_at_rest {
+    if is_unused {
         uri += "?immutable=1";
     }
     uri
@@ -260,11 +216,11 @@ fn uri(path: &Path, is_at_rest: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::testing::{Place, START, add_event, found};
+    use crate::store::testing::{START, TestDatabase, add_event, create_server_row};
 
-    /// Every file of the place with its bytes.
-    fn everything(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
-        let entries = fs::read_dir(place.path.parent().unwrap()).unwrap();
+    /// Every file of the directory with its bytes.
+    fn everything(database: &TestDatabase) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(database.path.parent().unwrap()).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
         let mut files: Vec<_> = paths
             .map(|path| (path.clone(), fs::read(path).unwrap()))
@@ -273,80 +229,80 @@ mod tests {
         files
     }
 
-    fn look(place: &Place) -> ReadOnlyDatabase {
-        let database = ReadOnlyDatabase::open(&Inspection::of(&place.path).unwrap()).unwrap();
-        database.check_pages().unwrap();
-        let events: i64 = database
+    fn open(database: &TestDatabase) -> ReadOnlyDatabase {
+        let opened = ReadOnlyDatabase::open(&Inspection::of(&database.path).unwrap()).unwrap();
+        opened.check_pages().unwrap();
+        let events: i64 = opened
             .read(START, |tx| -> Result<i64, Broken> {
                 let counted = tx.row("SELECT count(*) FROM event", &[], |row| row.get(0))?;
                 Ok(counted.unwrap_or(0))
             })
             .unwrap();
         assert_eq!(events, 1);
-        database
+        opened
     }
 
     #[test]
-    fn a_file_at_rest_is_read_and_nothing_is_left_beside_it() {
-        let place = Place::new();
-        let store = place.open();
-        store.write(found).unwrap();
+    fn an_unused_file_is_read_and_nothing_is_left_beside_it() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        store.write(create_server_row).unwrap();
         store.write(|tx| add_event(tx, 10)).unwrap();
         drop(store);
-        let before = everything(&place);
-        drop(look(&place));
-        assert!(everything(&place) == before);
-        assert!(Inspection::of(&place.path).unwrap().server.is_none());
+        let before = everything(&database);
+        drop(open(&database));
+        assert!(everything(&database) == before);
+        assert!(Inspection::of(&database.path).unwrap().server.is_none());
     }
 
     #[test]
     fn a_served_file_is_read_through_its_wal() {
-        let place = Place::new();
-        let store = place.open();
-        store.write(found).unwrap();
+        let database = TestDatabase::new();
+        let store = database.open();
+        store.write(create_server_row).unwrap();
         store.write(|tx| add_event(tx, 10)).unwrap();
-        let inspection = Inspection::of(&place.path).unwrap();
+        let inspection = Inspection::of(&database.path).unwrap();
         let server = inspection.server.unwrap();
         assert_eq!(server.process, Some(std::process::id()));
         assert_eq!(inspection.files.len(), 4);
         let before = store.foreign_changes();
-        drop(look(&place));
-        store.housekeep();
+        drop(open(&database));
+        store.maintain();
         assert_eq!(store.foreign_changes(), before);
     }
 
     #[test]
-    fn an_older_file_stays_of_its_version() {
-        let place = Place::new();
-        let store = place.open();
-        store.write(found).unwrap();
+    fn an_older_file_is_not_migrated() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        store.write(create_server_row).unwrap();
         store.write(|tx| add_event(tx, 10)).unwrap();
         drop(store);
-        let older = place.stranger();
+        let older = database.other_connection();
         older.pragma_update(None, "user_version", 1).unwrap();
         older
             .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
             .unwrap();
         drop(older);
-        let before = everything(&place);
-        assert_eq!(look(&place).versions(), (1, VERSION));
-        assert!(everything(&place) == before);
+        let before = everything(&database);
+        assert_eq!(open(&database).versions(), (1, VERSION));
+        assert!(everything(&database) == before);
     }
 
     #[test]
-    fn what_is_not_there_is_told_and_not_made() {
-        let place = Place::new();
-        let inspection = Inspection::of(&place.path).unwrap();
+    fn a_missing_file_is_reported_and_not_created() {
+        let database = TestDatabase::new();
+        let inspection = Inspection::of(&database.path).unwrap();
         assert!(inspection.database().is_none() && inspection.files.is_empty());
         assert!(matches!(
-            Inspection::of(&place.path.join("below")),
+            Inspection::of(&database.path.join("below")),
             Err(OpenError::NoDirectory(_))
         ));
-        assert!(everything(&place).is_empty());
-        fs::write(&place.path, "").unwrap();
-        assert!(Inspection::of(&place.path).unwrap().database().is_none());
-        fs::write(&place.path, "not a database").unwrap();
-        let inspection = Inspection::of(&place.path).unwrap();
+        assert!(everything(&database).is_empty());
+        fs::write(&database.path, "").unwrap();
+        assert!(Inspection::of(&database.path).unwrap().database().is_none());
+        fs::write(&database.path, "not a database").unwrap();
+        let inspection = Inspection::of(&database.path).unwrap();
         assert!(matches!(
             ReadOnlyDatabase::open(&inspection),
             Err(OpenError::Damaged { .. })

@@ -1,82 +1,61 @@
 //! The one connection that writes, and the thread that owns it.
 //!
-//! Callers queue closures; the thread drains the queue into one transaction, a savepoint for each closure, commits
-//! once, and only then answers: with `synchronous=FULL` a commit has synced the WAL when it returns, so an
-//! answer is a promise that survives a power cut. While the disk syncs, the next batch gathers by itself; no
-//! closure ever waits for company.
+//! Callers queue closures. The thread drains the queue into one transaction, with a savepoint for each closure, commits
+//! once, and then answers all callers (group commit). With `synchronous=FULL`, a commit has synced the WAL when it returns,
+//! so an answered write survives a power cut. While the disk syncs, the next batch gathers. No closure waits for others to
+//! arrive.
 //!
-//! **What a closure's failure costs.** If it returns an error or panics, its own savepoint is rolled back and the
-//! batch goes on. But some errors (a full disk above all) make SQLite roll back the *whole* transaction, and
-//! what ran after that would be committed statement by statement, in a batch that is reported as failed.
-//! So after each closure the thread asks whether the transaction still exists. If it does not, the batch is void:
-//! nothing more runs in it, nothing of it remains, all its callers are told, and a new one begins.
+//! **A failed closure.** If a closure returns an error or panics, its savepoint is rolled back and the batch goes on. But
+//! some errors, above all a full disk, make SQLite roll back the *whole* transaction. Statements that ran after that would
+//! each be committed on their own, in a batch that is reported as failed. So after each closure the thread checks whether
+//! the transaction still exists. If not, the batch is void: nothing more runs in it, all its callers get the error, and a
+//! new batch begins.
 //!
-//! **Waiting.** Another process may hold the lock (a command beside the server). The thread asks again and again, and
-//! a closure that has been in the queue for [`PATIENCE`] is answered [`Broken::Busy`] without having run. So
-//! `Busy` is never ambiguous, and no caller waits longer, however many there are.
+//! **Waiting.** Another process may hold the lock, such as a command beside the server. The thread tries again and again. A
+//! closure that has been in the queue for [`PATIENCE`] is answered with [`Broken::Busy`] and does not run. So `Busy` always
+//! means that nothing happened, and no caller waits longer.
 //!
-//! **Where there is no going on.** After an I/O error, or on a damaged page, the process stops with one
-//! message ([`stop`]). Nobody has been answered then whose transaction was not safe before.
+//! **Fatal errors.** After an I/O error or on a damaged page the process stops with one message
+//! ([`stop`](super::error::stop)). No caller has been answered whose transaction was not on the disk before.
 
-use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Statement};
+use rusqlite::{OptionalExtension as _, Statement};
 
+use super::checkpoint::{Checkpointer, WAL_WARNING};
+use super::connection::{Connection, pragma, set_pragma};
+use super::error::{SqliteError, checked, stop};
+use super::file::{MovedFile, OpenFiles, Part};
+use super::open::PAGE_SIZE;
+use super::queue::{Call, Closure, Counters, Queue, Queued, Task};
 use crate::clock::{Clock, Mark, Timestamp, monotonic};
 use crate::entropy::Entropy;
-use crate::store::error::{Broken, Fault};
-use crate::store::sqlite::open::{Displaced, Files, PAGE_SIZE, Part};
-use crate::store::sqlite::queue::{Call, Closure, Queue, Queued, Tallies, Task};
-use crate::store::sqlite::readers;
-use crate::store::tx::{FirstError, ReadTx, Tx};
-use crate::store::{Options, Role};
+use crate::store::{Broken, Options, ReadTx, Role, Tx};
 
-/// How long a closure may be in the queue before it is answered `Busy`. A client's own patience is rarely longer.
+/// How long a closure may be in the queue before it is answered `Busy`. Clients rarely wait longer.
 pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long SQLite itself waits for a lock before the queue is looked through for those who ran out of patience.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long SQLite itself waits for a lock, before the thread looks for closures whose time is over.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Closures in one transaction. Bounds how long the first of them waits for the last.
+/// The most closures in one transaction. Bounds how long the first of them waits for the last.
 const LARGEST_BATCH: usize = 256;
 
 /// Page cache of the writer, in KiB: the upper levels of all indexes and the pages of one large batch.
 const CACHE_KIB: i64 = 2048;
 
-/// Pages in the WAL after which they are copied into the database (16 MiB). Measured with 100,000 sessions and 32
-/// callers: with 1,000 pages the syncs of the copying take a third of the time (25,000 rotations/s, p99 13 ms), with
-/// 4,000 they are rare enough not to show in the p99 (39,000/s, 1.2 ms), and more gains nothing.
-const CHECKPOINT_FRAMES: i64 = 4000;
-
-/// From here on a checkpoint waits a moment for readers to leave, so that the WAL can begin anew.
-const RESTART_FRAMES: i64 = 2 * CHECKPOINT_FRAMES;
-
-/// That moment. Longer than an ordinary read, and no more than a slow sync for those who want to write.
-const RESTART_PATIENCE: Duration = Duration::from_millis(10);
-
-/// The size, in bytes, from which a WAL is worth a warning, and to which it is cut when it begins anew: something
-/// reads for minutes, or nothing checkpoints.
-pub(in crate::store) const WAL_ALARM: u64 = 64 << 20;
-
-/// The least time between two warnings of the same kind.
-const ALARM_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How far the stored mark of the clock may fall behind while nothing else is written, in seconds.
+/// How far the stored mark of the clock may fall behind while nothing else is written.
 const MARK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Pages that one round of housekeeping gives back to the file system, so that it is short.
+/// Pages that one round of maintenance gives back to the file system, so that the round is short.
 const VACUUM_PAGES: i64 = 1024;
 
-/// The code with which the process stops: an internal error, in the words of `sysexits.h`.
-const STOPPED: i32 = 70;
-
-/// The queue, and the thread at its end.
+/// The queue, and the thread that works it off.
 pub(in crate::store) struct Writer {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
@@ -86,37 +65,37 @@ pub(in crate::store) struct Writer {
 /// The writer's connection, set up.
 pub(in crate::store) struct Prepared {
     conn: Connection,
-    inside: Arc<AtomicBool>,
     mark: Option<Mark>,
     synchronous: u64,
     role: Role,
 }
 
 impl Prepared {
-    /// Sets the connection up, and lets the clock go on from the mark that is stored.
-    pub fn new(conn: Connection, clock: &Clock, options: &Options) -> rusqlite::Result<Prepared> {
+    /// Sets the connection up, and lets `clock` go on from the mark that is stored.
+    pub fn new(
+        conn: rusqlite::Connection,
+        clock: &Clock,
+        options: &Options,
+    ) -> rusqlite::Result<Prepared> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
-        readers::harden(&conn)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "foreign_keys", true)?;
-        // What is deleted is overwritten with zeros: digests and keys too are nobody's business any more.
+        // Deleted digests and keys are overwritten with zeros.
         conn.pragma_update(None, "secure_delete", true)?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        set(&conn, "wal_autocheckpoint", 0)?;
-        set(&conn, "journal_size_limit", WAL_ALARM as i64)?;
+        set_pragma(&conn, "wal_autocheckpoint", 0)?;
+        set_pragma(&conn, "journal_size_limit", WAL_WARNING as i64)?;
         if let Some(bytes) = options.max_size {
             let pages = i64::try_from(bytes / u64::from(PAGE_SIZE)).unwrap_or(i64::MAX);
-            set(&conn, "max_page_count", pages)?;
+            set_pragma(&conn, "max_page_count", pages)?;
         }
-        let synchronous = get(&conn, "synchronous")?.unsigned_abs();
+        let synchronous = pragma(&conn, "synchronous")?.unsigned_abs();
         let mark = stored_mark(&conn)?;
         if let Some(mark) = mark {
             clock.resume(mark);
         }
-        let inside = readers::guard(&conn, true)?;
         Ok(Prepared {
-            conn,
-            inside,
+            conn: Connection::new(conn, true)?,
             mark,
             synchronous,
             role: options.role,
@@ -125,22 +104,22 @@ impl Prepared {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread. `files` are the files that the connection has open.
     pub fn start(
         prepared: Prepared,
-        files: Files,
+        files: OpenFiles,
         clock: Clock,
         entropy: Entropy,
         patience: Duration,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::new(prepared.synchronous));
-        let theirs = Arc::clone(&queue);
+        let threads_queue = Arc::clone(&queue);
         let thread = thread::Builder::new()
             .name("authd-writer".to_owned())
             .spawn(move || {
                 let served = catch_unwind(AssertUnwindSafe(|| {
-                    WriterThread::new(&prepared, &theirs, &files, &clock, &entropy)
-                        .map(|mut pen| pen.serve())
+                    WriterThread::new(&prepared, &threads_queue, &files, &clock, &entropy)
+                        .map(|mut writer| writer.serve())
                 }));
                 match served {
                     Ok(Ok(())) => {}
@@ -157,13 +136,13 @@ impl Writer {
         })
     }
 
-    /// Queues `f` and waits for its answer, which is given after the commit.
+    /// Queues `f` and waits for its result, which comes after the commit.
     pub fn write<T, E>(&self, f: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Broken> + Send + 'static,
     {
-        // It would wait for itself.
+        // A call from the writer's own thread would wait for itself.
         if self
             .thread
             .as_ref()
@@ -179,11 +158,11 @@ impl Writer {
             .unwrap_or_else(|_| Err(Broken::Stopped.into()))
     }
 
-    /// Has the thread look after the database once, and waits for it.
+    /// Has the thread do one round of maintenance, and waits for it.
     pub fn maintain(&self) {
         let (done, waited) = mpsc::sync_channel(1);
-        self.queue.enqueue_chore(done);
-        // An error says that the thread is gone, and then there is no house to keep.
+        self.queue.enqueue_maintenance(done);
+        // An error says that the thread has ended, and then there is nothing to maintain.
         let _ = waited.recv();
     }
 
@@ -194,11 +173,11 @@ impl Writer {
     }
 
     /// What was done so far.
-    pub fn tallies(&self) -> &Tallies {
-        &self.queue.tallies
+    pub fn counters(&self) -> &Counters {
+        &self.queue.counters
     }
 
-    /// What keeps writes from succeeding, as far as is known.
+    /// Why writes fail at present, as far as is known.
     pub fn write_error(&self) -> Option<Broken> {
         self.queue.write_error().clone()
     }
@@ -209,23 +188,21 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.queue.close();
         if let Some(thread) = self.thread.take() {
-            // The thread ends the process rather than panic.
+            // The thread stops the process instead of panicking.
             let _ = thread.join();
         }
     }
 }
 
-/// The thread's side: the connection and its statements.
+/// What the thread works with: the connection and its statements.
 struct WriterThread<'c> {
     conn: &'c Connection,
     queue: &'c Queue,
-    files: &'c Files,
+    files: &'c OpenFiles,
     clock: &'c Clock,
     entropy: &'c Entropy,
     role: Role,
-    inside: &'c AtomicBool,
-    first_error: FirstError,
-    // Prepared here rather than in the connection's cache, where a closure could find them.
+    // Prepared here, because a closure could find statements in the connection's cache.
     begin: Statement<'c>,
     commit: Statement<'c>,
     rollback: Statement<'c>,
@@ -233,53 +210,46 @@ struct WriterThread<'c> {
     release: Statement<'c>,
     undo: Statement<'c>,
     data_version: Statement<'c>,
-    wal_state: Statement<'c>,
+    checkpointer: Checkpointer<'c>,
     seen_version: i64,
     stored: Option<Mark>,
-    /// Frames in the WAL when it was last copied.
-    copied_at: i64,
-    /// Commits with something of a caller's in them, now and when housekeeping last looked.
+    /// Commits that changed something of a caller's: now, and at the last round of maintenance.
     written: u64,
     written_before: u64,
     is_truncated: bool,
-    last_alarm: Option<Instant>,
 }
 
 impl<'c> WriterThread<'c> {
     fn new(
         prepared: &'c Prepared,
         queue: &'c Queue,
-        files: &'c Files,
+        files: &'c OpenFiles,
         clock: &'c Clock,
         entropy: &'c Entropy,
     ) -> rusqlite::Result<WriterThread<'c>> {
-        let conn = &prepared.conn;
-        let mut data_version = conn.prepare("PRAGMA data_version")?;
+        let raw = prepared.conn.raw();
+        let mut data_version = raw.prepare("PRAGMA data_version")?;
         let seen_version = data_version.query_row([], |row| row.get(0))?;
         Ok(WriterThread {
-            conn,
+            conn: &prepared.conn,
             queue,
             files,
             clock,
             entropy,
             role: prepared.role,
-            inside: &prepared.inside,
-            first_error: FirstError::default(),
-            begin: conn.prepare("BEGIN IMMEDIATE")?,
-            commit: conn.prepare("COMMIT")?,
-            rollback: conn.prepare("ROLLBACK")?,
-            savepoint: conn.prepare("SAVEPOINT closure")?,
-            release: conn.prepare("RELEASE closure")?,
-            undo: conn.prepare("ROLLBACK TO closure")?,
+            begin: raw.prepare("BEGIN IMMEDIATE")?,
+            commit: raw.prepare("COMMIT")?,
+            rollback: raw.prepare("ROLLBACK")?,
+            savepoint: raw.prepare("SAVEPOINT closure")?,
+            release: raw.prepare("RELEASE closure")?,
+            undo: raw.prepare("ROLLBACK TO closure")?,
             data_version,
-            wal_state: conn.prepare("PRAGMA wal_checkpoint(NOOP)")?,
+            checkpointer: Checkpointer::new(raw)?,
             seen_version,
             stored: prepared.mark,
-            copied_at: 0,
             written: 0,
             written_before: 0,
             is_truncated: false,
-            last_alarm: None,
         })
     }
 
@@ -287,66 +257,64 @@ impl<'c> WriterThread<'c> {
         loop {
             match self.queue.next_task() {
                 Task::Batch => self.batch(),
-                Task::Chore(done) => {
+                Task::Maintain(done) => {
                     self.maintain();
-                    // Whoever asked need not have waited.
+                    // The caller may have stopped waiting.
                     let _ = done.send(());
                 }
                 Task::Close => break,
             }
         }
-        // A command that only looked leaves no trace; one that wrote has stored the mark with it.
+        // A command that only read leaves no trace; one that wrote has stored the mark with its write.
         if self.role == Role::Server {
             self.store_mark_alone();
         }
     }
 
-    /// One transaction with whatever is queued, and the answers.
+    /// Runs one transaction with what is queued, and answers.
     fn batch(&mut self) {
         if !self.begin() {
             return;
         }
         let mut ran = Vec::new();
-        let outcome = self.run_queued(&mut ran).and_then(|found| self.end(&found));
+        let outcome = self.run_queued(&mut ran).and_then(|batch| self.end(&batch));
         let broken = match outcome {
             Ok(()) => None,
-            Err(fault) => {
+            Err(error) => {
                 self.abandon();
-                self.queue
-                    .tallies
-                    .void_batches
-                    .fetch_add(1, Ordering::Relaxed);
-                tracing::error!("{} transactions were given up: {}", ran.len(), fault.text);
-                self.note_ailment(Some(&fault.broken));
-                Some(fault.broken)
+                let counters = &self.queue.counters;
+                counters.void_batches.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    "{} transactions were rolled back: {}",
+                    ran.len(),
+                    error.text
+                );
+                self.note_write_error(Some(&error.broken));
+                Some(error.broken)
             }
         };
-        self.queue
-            .tallies
-            .transactions
-            .fetch_add(ran.len() as u64, Ordering::Relaxed);
-        self.queue
-            .tallies
-            .largest_batch
-            .fetch_max(ran.len() as u64, Ordering::Relaxed);
+        let counters = &self.queue.counters;
+        let size = ran.len() as u64;
+        counters.transactions.fetch_add(size, Ordering::Relaxed);
+        counters.largest_batch.fetch_max(size, Ordering::Relaxed);
         for call in ran {
             call.answer(broken.clone());
         }
-        self.checkpoint_if_due();
+        self.checkpointer.copy_if_due();
     }
 
-    /// Takes the lock. If it can't be had, everybody who can't wait longer is told, and the answer is false.
+    /// Takes the lock. If that is impossible, answers all callers that can't wait longer and returns false.
     fn begin(&mut self) -> bool {
         loop {
             let Err(error) = self.begin.execute([]) else {
                 break;
             };
-            let broken = weighed(&error, "BEGIN IMMEDIATE").broken;
+            let broken = checked(&error, "BEGIN IMMEDIATE").broken;
             let refused = if broken == Broken::Busy {
                 self.queue.take_expired(monotonic())
             } else {
                 tracing::error!("no transaction could begin: {error}");
-                self.note_ailment(Some(&broken));
+                self.note_write_error(Some(&broken));
                 self.queue.take_all()
             };
             for queued in refused {
@@ -360,12 +328,12 @@ impl<'c> WriterThread<'c> {
         true
     }
 
-    /// Runs what is queued, also what arrives meanwhile.
+    /// Runs what is queued, including what arrives meanwhile.
     ///
     /// # Errors
     /// What made the whole batch void.
-    fn run_queued(&mut self, ran: &mut Vec<Box<dyn Call>>) -> Result<Found, Fault> {
-        let mut found = Found {
+    fn run_queued(&mut self, ran: &mut Vec<Box<dyn Call>>) -> Result<Batch, SqliteError> {
+        let mut batch = Batch {
             wrote: false,
             write_error: None,
         };
@@ -377,90 +345,87 @@ impl<'c> WriterThread<'c> {
                 continue;
             }
             let begun = execute(&mut self.savepoint);
-            let before = self.conn.total_changes();
+            let before = self.conn.raw().total_changes();
             let kept = begun.is_ok() && self.run(call.as_mut());
             ran.push(call);
             begun?;
-            let fault = self.first_error.take();
-            if self.conn.is_autocommit() {
+            let error = self.conn.take_first_error();
+            if self.conn.raw().is_autocommit() {
                 let text = "the transaction ended inside a closure".to_owned();
-                return Err(fault.unwrap_or_else(|| Fault::of_use(text)));
+                return Err(error.unwrap_or_else(|| SqliteError::misuse(text)));
             }
-            if let Some(fault) = fault {
-                found.write_error = Some(fault.broken);
+            if let Some(error) = error {
+                batch.write_error = Some(error.broken);
             }
             if !kept {
                 execute(&mut self.undo)?;
             }
             execute(&mut self.release)?;
-            found.wrote |= kept && self.conn.total_changes() != before;
+            batch.wrote |= kept && self.conn.raw().total_changes() != before;
         }
-        Ok(found)
+        Ok(batch)
     }
 
     fn run(&self, call: &mut dyn Call) -> bool {
-        let read = ReadTx::new(self.conn, &self.first_error, self.clock.now());
-        self.inside.store(true, Ordering::Relaxed);
-        let kept = call.run(&Tx::new(read, self.entropy));
-        self.inside.store(false, Ordering::Relaxed);
-        if let Some(fault) = self.first_error.fatal() {
-            stop(&fault.text);
+        let read = ReadTx::new(self.conn, self.clock.now());
+        let tx = Tx::new(read, self.entropy);
+        let kept = self.conn.restricted(|| call.run(&tx));
+        if let Some(error) = self.conn.first_error().filter(SqliteError::is_fatal) {
+            stop(&error.text);
         }
         kept
     }
 
-    /// Ends a batch that is to be kept. One that changed nothing costs no sync.
-    fn end(&mut self, found: &Found) -> Result<(), Fault> {
-        if !found.wrote {
-            if found.write_error.is_some() {
-                self.note_ailment(found.write_error.as_ref());
+    /// Commits a batch. One that changed nothing costs no sync.
+    fn end(&mut self, batch: &Batch) -> Result<(), SqliteError> {
+        if !batch.wrote {
+            if batch.write_error.is_some() {
+                self.note_write_error(batch.write_error.as_ref());
             }
             return execute(&mut self.rollback);
         }
         self.store_mark_if_older_than(Duration::from_secs(1))?;
         execute(&mut self.commit)?;
-        self.queue.tallies.commits.fetch_add(1, Ordering::Relaxed);
+        self.queue.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.written += 1;
-        self.note_ailment(found.write_error.as_ref());
+        self.note_write_error(batch.write_error.as_ref());
         Ok(())
     }
 
-    /// Leaves a transaction, if there still is one.
+    /// Leaves a transaction, if one is still open.
     fn abandon(&mut self) {
-        if !self.conn.is_autocommit()
-            && let Err(fault) = execute(&mut self.rollback)
+        if !self.conn.raw().is_autocommit()
+            && let Err(error) = execute(&mut self.rollback)
         {
-            stop(&fault.text);
+            stop(&error.text);
         }
     }
 
-    /// Whether another process has committed since the last look: its commits move this number, our own don't.
+    /// Notices commits of other processes. They move `data_version`; our own don't.
     fn look_for_foreign_changes(&mut self) {
         match self.data_version.query_row([], |row| row.get(0)) {
             Ok(version) if version == self.seen_version => {}
             Ok(version) => {
                 self.seen_version = version;
-                self.queue
-                    .tallies
-                    .foreign_changes
-                    .fetch_add(1, Ordering::Release);
+                let counters = &self.queue.counters;
+                counters.foreign_changes.fetch_add(1, Ordering::Release);
                 // An operator may have confirmed the time.
-                if let Ok(Some(mark)) = stored_mark(self.conn) {
+                if let Ok(Some(mark)) = stored_mark(self.conn.raw()) {
                     self.clock.resume(mark);
                 }
             }
             Err(error) => {
-                let fault = weighed(&error, "PRAGMA data_version");
+                let error = checked(&error, "PRAGMA data_version");
                 tracing::warn!(
-                    "whether another process changed anything is not known: {}",
-                    fault.text
+                    "it is not known whether another process changed the database: {}",
+                    error.text
                 );
             }
         }
     }
 
-    /// Stores the clock's mark, if the stored one is behind it by `age`. Inside a transaction.
-    fn store_mark_if_older_than(&mut self, age: Duration) -> Result<(), Fault> {
+    /// Stores the clock's mark, if the stored one is behind it by `age`. Runs inside a transaction.
+    fn store_mark_if_older_than(&mut self, age: Duration) -> Result<(), SqliteError> {
         const SQL: &str = "UPDATE server SET clock_latest = max(clock_latest, ?1), \
                            clock_confirmed = max(clock_confirmed, ?2)";
         let mark = self.clock.mark();
@@ -473,10 +438,11 @@ impl<'c> WriterThread<'c> {
         let parameters = [mark.latest.as_unix(), mark.confirmed.as_unix()];
         let stored = self
             .conn
+            .raw()
             .prepare_cached(SQL)
             .and_then(|mut sql| sql.execute(parameters));
         // A new file has no such row until its first keys are made.
-        if stored.map_err(|error| weighed(&error, SQL))? > 0 {
+        if stored.map_err(|error| checked(&error, SQL))? > 0 {
             self.stored = Some(mark);
         }
         Ok(())
@@ -488,25 +454,25 @@ impl<'c> WriterThread<'c> {
             .and_then(|()| self.store_mark_if_older_than(Duration::from_secs(1)))
             .and_then(|()| execute(&mut self.commit));
         match stored {
-            Ok(()) => self.note_ailment(None),
-            Err(fault) => {
+            Ok(()) => self.note_write_error(None),
+            Err(error) => {
                 self.abandon();
-                self.note_ailment(Some(&fault.broken));
-                tracing::warn!("the clock's mark was not stored: {}", fault.text);
+                self.note_write_error(Some(&error.broken));
+                tracing::warn!("the clock's mark was not stored: {}", error.text);
             }
         }
     }
 
-    /// What has to be done now and then, whether anybody writes or not.
+    /// One round of maintenance; see [`Store::maintain`](crate::store::Store::maintain).
     fn maintain(&mut self) {
-        if let Err(displaced) = self.files.check() {
-            self.stop_displaced(&displaced);
+        if let Err(moved) = self.files.check() {
+            self.stop_because_moved(&moved);
         }
         self.look_for_foreign_changes();
         let is_stale = self
             .stored
             .is_some_and(|stored| self.clock.mark().latest >= stored.latest.plus(MARK_INTERVAL));
-        // After a failure a small write finds out whether writing works again.
+        // After a failure, a small write finds out whether writing works again.
         if is_stale || self.queue.write_error().is_some() {
             self.store_mark_alone();
         }
@@ -517,185 +483,78 @@ impl<'c> WriterThread<'c> {
         }
         if is_idle && !self.is_truncated {
             // Old pages in the WAL still hold what was deleted since.
-            self.is_truncated = self
-                .checkpoint("TRUNCATE")
-                .is_some_and(|wal| wal.frames == 0);
+            self.is_truncated = self.checkpointer.truncate();
         }
-        self.checkpoint_if_due();
+        self.checkpointer.copy_if_due();
     }
 
-    /// Shrinks the file, if more of it is free than in use. Whether it did.
+    /// Shrinks the file, if more of it is free than in use. Returns whether it did.
     fn give_back_pages(&self) -> bool {
+        let conn = self.conn.raw();
         let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
         let given_back = || -> rusqlite::Result<bool> {
-            let free = get(self.conn, "freelist_count")?;
-            if free < VACUUM_PAGES || free < get(self.conn, "page_count")? / 2 {
+            let free = pragma(conn, "freelist_count")?;
+            if free < VACUUM_PAGES || free < pragma(conn, "page_count")? / 2 {
                 return Ok(false);
             }
-            // It gives back one page with each step.
-            let mut statement = self.conn.prepare(&sql)?;
+            // The statement gives back one page with each step.
+            let mut statement = conn.prepare(&sql)?;
             let mut pages = statement.query([])?;
             while pages.next()?.is_some() {}
             Ok(true)
         };
         given_back().unwrap_or_else(|error| {
-            tracing::warn!(
-                "the file was not made smaller: {}",
-                weighed(&error, &sql).text
-            );
+            let error = checked(&error, &sql);
+            tracing::warn!("the database file was not made smaller: {}", error.text);
             false
         })
     }
 
-    /// Copies the WAL into the database when it is long. It costs the writer's time; answers have gone out.
-    fn checkpoint_if_due(&mut self) {
-        let Some(wal) = self.wal_state() else { return };
-        if wal.frames < self.copied_at {
-            self.copied_at = 0;
-        }
-        if wal.frames - self.copied_at < CHECKPOINT_FRAMES {
-            return;
-        }
-        let mode = if wal.frames < RESTART_FRAMES {
-            "PASSIVE"
-        } else {
-            "RESTART"
-        };
-        if let Some(wal) = self.checkpoint(mode) {
-            self.copied_at = wal.frames;
-            self.warn_of_long_wal(&wal);
-        }
-    }
-
-    fn wal_state(&mut self) -> Option<Wal> {
-        match self.wal_state.query_row([], Wal::from_row) {
-            Ok(wal) => Some(wal),
-            Err(error) => {
-                tracing::warn!("{}", weighed(&error, "PRAGMA wal_checkpoint(NOOP)").text);
-                None
-            }
-        }
-    }
-
-    fn checkpoint(&self, mode: &'static str) -> Option<Wal> {
-        let sql = format!("PRAGMA wal_checkpoint({mode})");
-        let copied = self
-            .conn
-            .busy_timeout(RESTART_PATIENCE)
-            .and_then(|()| self.conn.query_row(&sql, [], Wal::from_row));
-        let restored = self.conn.busy_timeout(BUSY_TIMEOUT);
-        match copied.and_then(|wal| restored.map(|()| wal)) {
-            Ok(wal) => Some(wal),
-            Err(error) => {
-                let fault = weighed(&error, &sql);
-                if fault.broken != Broken::Busy {
-                    tracing::warn!("the WAL was not copied into the database: {}", fault.text);
-                }
-                None
-            }
-        }
-    }
-
-    fn warn_of_long_wal(&mut self, wal: &Wal) {
-        let bytes = wal.frames.unsigned_abs() * u64::from(PAGE_SIZE);
-        let is_recent = self
-            .last_alarm
-            .is_some_and(|last| last.elapsed() < ALARM_INTERVAL);
-        if bytes < WAL_ALARM || is_recent {
-            return;
-        }
-        self.last_alarm = Some(monotonic());
-        let (mib, left) = (bytes >> 20, wal.frames - wal.copied);
-        tracing::warn!(
-            "the WAL has grown to {mib} MiB and {left} pages of it can't be copied: something has been reading \
-             the database for a long time"
-        );
-    }
-
-    fn note_ailment(&self, broken: Option<&Broken>) {
-        let write_error = match broken {
+    fn note_write_error(&self, broken: Option<&Broken>) {
+        let noted = match broken {
             Some(broken @ (Broken::Full | Broken::ReadOnly)) => Some(broken.clone()),
-            // What concerned one statement says nothing about the disk.
+            // The error of one statement says nothing about the disk.
             Some(_) => return,
             None => None,
         };
-        *self.queue.write_error() = write_error;
+        *self.queue.write_error() = noted;
     }
 
-    /// One of the files was deleted or replaced: whoever opens the database now sees another one.
-    fn stop_displaced(&self, displaced: &Displaced) -> ! {
-        let path = displaced.path.display();
-        let how = if displaced.is_gone {
+    /// One of the files was deleted or replaced: a process that opens the database now would see another one.
+    fn stop_because_moved(&self, moved: &MovedFile) -> ! {
+        let path = moved.path.display();
+        let how = if moved.is_gone {
             "was deleted"
         } else {
             "was replaced"
         };
-        if displaced.part == Part::Wal && displaced.is_gone {
-            // We still have the deleted WAL, nobody has begun a new one, and the database is in its place: what was
-            // acknowledged since the last checkpoint can be saved.
-            self.checkpoint("PASSIVE");
+        if moved.part == Part::Wal && moved.is_gone {
+            // We still have the deleted WAL open, no process has begun a new one, and the database is in its place. So
+            // what was confirmed since the last checkpoint can be saved.
+            self.checkpointer.copy();
         }
         stop(&format!("{path} {how} while it was in use"))
     }
 }
 
 /// What the closures of a batch did.
-struct Found {
+struct Batch {
     wrote: bool,
-    /// What kept one of them from writing.
+    /// The error that kept one of them from writing.
     write_error: Option<Broken>,
 }
 
-/// What a checkpoint says of the WAL.
-struct Wal {
-    frames: i64,
-    copied: i64,
-}
-
-impl Wal {
-    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Wal> {
-        Ok(Wal {
-            frames: row.get(1)?,
-            copied: row.get(2)?,
-        })
-    }
-}
-
-fn execute(statement: &mut Statement<'_>) -> Result<(), Fault> {
+fn execute(statement: &mut Statement<'_>) -> Result<(), SqliteError> {
     match statement.execute([]) {
         Ok(_) => Ok(()),
-        Err(error) => Err(weighed(
-            &error,
-            &statement.expanded_sql().unwrap_or_default(),
-        )),
+        Err(error) => {
+            let sql = statement.expanded_sql().unwrap_or_default();
+            Err(checked(&error, &sql))
+        }
     }
 }
 
-/// Weighs an error that the writer itself met, and does not return from a fatal one.
-fn weighed(error: &rusqlite::Error, sql: &str) -> Fault {
-    let fault = Fault::new(error, sql);
-    if fault.is_fatal() {
-        stop(&fault.text);
-    }
-    fault
-}
-
-/// Ends the process: what the disk holds is no longer known, and a failed sync is never tried again.
-fn stop(why: &str) -> ! {
-    let message = format!(
-        "authd stops, because the database can't be trusted any more: {why}. Nothing was confirmed that is not \
-         stored. Look at the disk, then start again; if the file turns out to be damaged, use `authd restore`."
-    );
-    if tracing::dispatcher::has_been_set() {
-        tracing::error!("{message}");
-    } else {
-        // `eprintln!` would panic where it can't be said, and nothing would end.
-        let _ = writeln!(io::stderr(), "{message}");
-    }
-    std::process::exit(STOPPED)
-}
-
-fn stored_mark(conn: &Connection) -> rusqlite::Result<Option<Mark>> {
+fn stored_mark(conn: &rusqlite::Connection) -> rusqlite::Result<Option<Mark>> {
     let sql = "SELECT clock_latest, clock_confirmed FROM server";
     conn.query_row(sql, [], |row| {
         Ok(Mark {
@@ -706,24 +565,17 @@ fn stored_mark(conn: &Connection) -> rusqlite::Result<Option<Mark>> {
     .optional()
 }
 
-fn get(conn: &Connection, pragma: &str) -> rusqlite::Result<i64> {
-    conn.pragma_query_value(None, pragma, |row| row.get(0))
-}
-
-/// Sets a pragma that answers with its new value.
-fn set(conn: &Connection, pragma: &str, value: i64) -> rusqlite::Result<()> {
-    conn.pragma_update_and_check(None, pragma, value, |_| Ok(()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{Sender, channel};
 
     use rusqlite::ErrorCode;
 
+    use super::super::error::STOPPED;
     use super::*;
     use crate::store::params;
-    use crate::store::sqlite::testing::{OPTIONS, Place, add, add_event, found};
+    use crate::store::testing::{OPTIONS, TestDatabase, add, add_event, create_server_row};
     use crate::store::{Options, Store};
 
     /// A transaction that adds `name` and then keeps the writer busy until the sender is used.
@@ -750,9 +602,9 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_share_one_commit() {
-        let place = Place::new();
-        let store = place.open();
+    fn waiting_writes_share_one_commit() {
+        let database = TestDatabase::new();
+        let store = database.open();
         thread::scope(|scope| {
             let (holder, release) = occupied(scope, &store, "first");
             let others: Vec<_> = (0..20)
@@ -779,8 +631,8 @@ mod tests {
 
     #[test]
     fn many_callers_are_all_answered() {
-        let place = Place::new();
-        let store = place.open();
+        let database = TestDatabase::new();
+        let store = database.open();
         thread::scope(|scope| {
             for _ in 0..32 {
                 scope.spawn(|| {
@@ -796,13 +648,13 @@ mod tests {
     }
 
     #[test] // fault 22
-    fn a_thousand_panics_harm_nobody_else() {
-        let place = Place::new();
-        let store = place.open();
+    fn a_thousand_panics_leave_other_writes_alone() {
+        let database = TestDatabase::new();
+        let store = database.open();
         for _ in 0..1000 {
             let broken = store.write(|tx| -> Result<(), Broken> {
                 add(tx, "ann")?;
-                panic!("as it had to come");
+                panic!("expected by this test");
             });
             assert_eq!(broken, Err(Broken::Panicked));
         }
@@ -812,15 +664,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_in_a_batch_takes_nobody_along() {
-        let place = Place::new();
-        let store = place.open();
+    fn a_failed_closure_does_not_fail_its_batch() {
+        let database = TestDatabase::new();
+        let store = database.open();
         thread::scope(|scope| {
             let (holder, release) = occupied(scope, &store, "first");
             let panics = scope.spawn(|| {
                 store.write(|tx| -> Result<(), Broken> {
                     add(tx, "second")?;
-                    panic!("as it had to come");
+                    panic!("expected by this test");
                 })
             });
             store.await_queue(1);
@@ -840,8 +692,8 @@ mod tests {
 
     #[test]
     fn an_overlooked_error_is_not_committed() {
-        let place = Place::new();
-        let store = place.open();
+        let database = TestDatabase::new();
+        let store = database.open();
         let broken = store.write(|tx| -> Result<(), Broken> {
             add(tx, "ann")?;
             let _ = add(tx, "ann");
@@ -852,9 +704,9 @@ mod tests {
     }
 
     #[test] // faults 3 and 4
-    fn a_full_disk_makes_its_batch_void_and_passes() {
-        let place = Place::new();
-        let store = place.open_with(Options {
+    fn a_full_disk_voids_its_batch_only() {
+        let database = TestDatabase::new();
+        let store = database.open_with(Options {
             max_size: Some(400 << 10),
             ..OPTIONS
         });
@@ -869,14 +721,10 @@ mod tests {
             assert_eq!(
                 holder.join().unwrap(),
                 Err(Broken::Full),
-                "its commit never came"
+                "its commit was void"
             );
             assert_eq!(fills.join().unwrap(), Err(Broken::Full));
-            assert_eq!(
-                later.join().unwrap(),
-                Ok(1),
-                "it ran in the next transaction"
-            );
+            assert_eq!(later.join().unwrap(), Ok(1), "it ran in the next batch");
         });
         assert_eq!(store.names(), ["before", "later"]);
         assert_eq!(store.statistics().void_batches, 1);
@@ -884,12 +732,12 @@ mod tests {
 
     #[test] // fault 3
     fn a_full_database_serves_reads_and_works_again_when_there_is_room() {
-        let place = Place::new();
-        let store = place.open_with(Options {
+        let database = TestDatabase::new();
+        let store = database.open_with(Options {
             max_size: Some(400 << 10),
             ..OPTIONS
         });
-        store.write(found).unwrap();
+        store.write(create_server_row).unwrap();
         while store.write(|tx| add_event(tx, 8 << 10)).is_ok() {}
         assert_eq!(store.write(|tx| add_event(tx, 8 << 10)), Err(Broken::Full));
         assert_eq!(store.ready(), Err(Broken::Full));
@@ -903,23 +751,23 @@ mod tests {
     }
 
     #[test]
-    fn housekeeping_finds_out_that_there_is_room_again() {
-        let place = Place::new();
-        let store = place.open_with(Options {
+    fn maintenance_finds_out_that_there_is_room_again() {
+        let database = TestDatabase::new();
+        let store = database.open_with(Options {
             max_size: Some(400 << 10),
             ..OPTIONS
         });
-        store.write(found).unwrap();
+        store.write(create_server_row).unwrap();
         assert_eq!(store.write(|tx| add_event(tx, 1 << 20)), Err(Broken::Full));
         assert_eq!(store.ready(), Err(Broken::Full));
-        store.housekeep();
+        store.maintain();
         assert_eq!(store.ready(), Ok(()));
     }
 
     #[test]
-    fn a_closure_has_no_say_over_its_transaction() {
-        let place = Place::new();
-        let store = place.open();
+    fn a_closure_cannot_control_its_transaction() {
+        let database = TestDatabase::new();
+        let store = database.open();
         for sql in [
             "BEGIN",
             "BEGIN IMMEDIATE",
@@ -951,8 +799,8 @@ mod tests {
 
     #[test]
     fn a_write_inside_a_write_is_refused_instead_of_waiting_for_itself() {
-        let place = Place::new();
-        let store = Arc::new(place.open());
+        let database = TestDatabase::new();
+        let store = Arc::new(database.open());
         let inner = Arc::clone(&store);
         let answer = store.write(move |_| -> Result<usize, Broken> { inner.add("ann") });
         assert!(matches!(answer, Err(Broken::Database(_))));
@@ -961,75 +809,75 @@ mod tests {
     }
 
     #[test] // fault 9
-    fn a_stranger_with_the_lock_makes_callers_busy_and_no_more() {
-        let place = Place::new();
-        let store = place.open_impatient();
-        let stranger = place.stranger();
-        stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    fn another_process_with_the_lock_makes_callers_busy() {
+        let database = TestDatabase::new();
+        let store = database.open_impatient();
+        let other = database.other_connection();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
         assert_eq!(store.add("ann"), Err(Broken::Busy));
         assert!(store.names().is_empty(), "reads go on");
         assert_eq!(store.ready(), Ok(()));
-        stranger.execute_batch("COMMIT").unwrap();
+        other.execute_batch("COMMIT").unwrap();
         drop(store);
-        assert_eq!(place.open().add("ann"), Ok(1));
-        assert_eq!(place.open().names(), ["ann"], "it did not run late");
+        assert_eq!(database.open().add("ann"), Ok(1));
+        assert_eq!(database.open().names(), ["ann"], "it did not run late");
     }
 
     #[test] // fault 9
     fn a_patient_caller_gets_the_lock_when_it_is_free() {
-        let place = Place::new();
-        let store = place.open();
-        let stranger = place.stranger();
-        stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let database = TestDatabase::new();
+        let store = database.open();
+        let other = database.other_connection();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
         thread::scope(|scope| {
             let waits = scope.spawn(|| store.add("ann"));
             store.await_queue(1);
-            stranger.execute_batch("COMMIT").unwrap();
+            other.execute_batch("COMMIT").unwrap();
             assert_eq!(waits.join().unwrap(), Ok(1));
         });
     }
 
     #[test] // fault 10
     fn a_long_reader_stops_no_writer() {
-        let place = Place::new();
-        let store = place.open();
-        let stranger = place.stranger();
-        stranger
+        let database = TestDatabase::new();
+        let store = database.open();
+        let other = database.other_connection();
+        other
             .execute_batch("BEGIN; SELECT count(*) FROM client")
             .unwrap();
         for _ in 0..20 {
             // Enough for several checkpoints, none of which can finish.
             assert_eq!(store.write(|tx| add_event(tx, 4 << 20)), Ok(1));
         }
-        assert!(store.statistics().wal_bytes > WAL_ALARM);
-        stranger.execute_batch("COMMIT").unwrap();
-        store.housekeep();
-        store.housekeep();
+        assert!(store.statistics().wal_bytes > WAL_WARNING);
+        other.execute_batch("COMMIT").unwrap();
+        store.maintain();
+        store.maintain();
         assert_eq!(store.statistics().wal_bytes, 0);
     }
 
     #[test]
-    fn what_was_freed_goes_back_to_the_file_system() {
-        let place = Place::new();
-        let store = place.open();
+    fn free_pages_go_back_to_the_file_system() {
+        let database = TestDatabase::new();
+        let store = database.open();
         store.write(|tx| add_event(tx, 12 << 20)).unwrap();
         store
             .write(|tx| tx.run("DELETE FROM event", params![]))
             .unwrap();
-        store.housekeep();
-        let large = std::fs::metadata(&place.path).unwrap().len();
+        store.maintain();
+        let large = std::fs::metadata(&database.path).unwrap().len();
         for _ in 0..8 {
-            store.housekeep();
-            store.housekeep();
+            store.maintain();
+            store.maintain();
         }
-        let small = std::fs::metadata(&place.path).unwrap().len();
+        let small = std::fs::metadata(&database.path).unwrap().len();
         assert!(small < large / 2, "{large} to {small} bytes");
     }
 
     #[test]
     fn what_is_queued_is_finished_before_the_store_closes() {
-        let place = Place::new();
-        let store = Arc::new(place.open());
+        let database = TestDatabase::new();
+        let store = Arc::new(database.open());
         let (release, released) = channel::<()>();
         let (begun, begins) = channel();
         let theirs = Arc::clone(&store);
@@ -1044,19 +892,19 @@ mod tests {
         drop(store);
         release.send(()).unwrap();
         assert_eq!(holder.join().unwrap(), Ok(1));
-        assert_eq!(place.open().names(), ["ann"]);
+        assert_eq!(database.open().names(), ["ann"]);
     }
 
     #[test]
     fn what_was_deleted_is_not_left_in_the_file() {
-        let place = Place::new();
-        let store = place.open();
+        let database = TestDatabase::new();
+        let store = database.open();
         store.add("a-name-that-stands-out").unwrap();
         store
             .write(|tx| tx.run("DELETE FROM client", params![]))
             .unwrap();
         drop(store);
-        let bytes = std::fs::read(&place.path).unwrap();
+        let bytes = std::fs::read(&database.path).unwrap();
         assert!(
             !bytes
                 .windows(22)
@@ -1065,33 +913,33 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_finds_the_lock_taken_and_not_forever() {
-        let place = Place::new();
-        let store = place.open();
-        let stranger = place.stranger();
-        stranger.busy_timeout(Duration::ZERO).unwrap();
+    fn another_process_finds_the_lock_taken_only_during_a_batch() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        let other = database.other_connection();
+        other.busy_timeout(Duration::ZERO).unwrap();
         thread::scope(|scope| {
             let (holder, release) = occupied(scope, &store, "ann");
-            let refused = stranger.execute_batch("BEGIN IMMEDIATE").unwrap_err();
+            let refused = other.execute_batch("BEGIN IMMEDIATE").unwrap_err();
             assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
             release.send(()).unwrap();
             assert_eq!(holder.join().unwrap(), Ok(1));
         });
-        stranger.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
+        other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
     }
 
     /// A test that ends its process runs itself again as a child, which finds its database in this variable.
     const CHILD: &str = "AUTHD_TEST_DATABASE";
 
-    /// Runs the test of this name as a child on `place`, and returns its exit code and what it said last.
-    fn run_as_child(test: &str, place: &Place) -> (Option<i32>, String) {
+    /// Runs the test of this name as a child on `place`, and returns its exit code and its standard error.
+    fn run_as_child(test: &str, database: &TestDatabase) -> (Option<i32>, String) {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args([
                 &format!("store::sqlite::writer::tests::{test}"),
                 "--exact",
                 "--nocapture",
             ])
-            .env(CHILD, &place.path)
+            .env(CHILD, &database.path)
             .output()
             .unwrap();
         (
@@ -1108,7 +956,7 @@ mod tests {
     }
 
     #[test] // fault 6; the limit of the file size makes the kernel refuse to write, as a failing disk does
-    fn an_error_of_the_disk_stops_the_process_before_anybody_is_answered() {
+    fn an_error_of_the_disk_stops_the_process_before_a_caller_is_answered() {
         if let Some((_, store)) = child_store() {
             let survived = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal_hook::consts::SIGXFSZ, survived).unwrap();
@@ -1128,35 +976,35 @@ mod tests {
             });
             unreachable!("{answer:?}");
         }
-        let place = Place::new();
+        let database = TestDatabase::new();
         let (code, said) = run_as_child(
-            "an_error_of_the_disk_stops_the_process_before_anybody_is_answered",
-            &place,
+            "an_error_of_the_disk_stops_the_process_before_a_caller_is_answered",
+            &database,
         );
         assert_eq!(code, Some(STOPPED), "{said}");
         assert!(
             said.contains("authd stops") && said.contains("authd restore"),
             "{said}"
         );
-        assert_eq!(place.open().names(), ["ann"]);
+        assert_eq!(database.open().names(), ["ann"]);
     }
 
     #[test] // fault 8; I6
-    fn a_deleted_wal_stops_the_process_and_what_was_confirmed_is_saved() {
+    fn a_deleted_wal_stops_the_process_and_confirmed_writes_are_saved() {
         if let Some((path, store)) = child_store() {
             assert_eq!(store.add("ann"), Ok(1));
-            std::fs::remove_file(crate::store::sqlite::open::beside(&path, "-wal")).unwrap();
-            store.housekeep();
+            std::fs::remove_file(super::super::file::beside(&path, "-wal")).unwrap();
+            store.maintain();
             unreachable!();
         }
-        let place = Place::new();
+        let database = TestDatabase::new();
         let (code, said) = run_as_child(
-            "a_deleted_wal_stops_the_process_and_what_was_confirmed_is_saved",
-            &place,
+            "a_deleted_wal_stops_the_process_and_confirmed_writes_are_saved",
+            &database,
         );
         assert_eq!(code, Some(STOPPED), "{said}");
         assert!(said.contains("-wal was deleted"), "{said}");
-        assert_eq!(place.open().names(), ["ann"]);
+        assert_eq!(database.open().names(), ["ann"]);
     }
 
     #[test] // fault 8
@@ -1164,14 +1012,14 @@ mod tests {
         if let Some((path, store)) = child_store() {
             std::fs::rename(&path, path.with_extension("old")).unwrap();
             std::fs::write(&path, "another").unwrap();
-            store.housekeep();
+            store.maintain();
             unreachable!();
         }
-        let place = Place::new();
-        let (code, said) = run_as_child("a_replaced_database_stops_the_process", &place);
+        let database = TestDatabase::new();
+        let (code, said) = run_as_child("a_replaced_database_stops_the_process", &database);
         assert_eq!(code, Some(STOPPED), "{said}");
         assert!(said.contains("authd.db was replaced"), "{said}");
-        assert_eq!(std::fs::read(&place.path).unwrap(), b"another");
+        assert_eq!(std::fs::read(&database.path).unwrap(), b"another");
     }
 
     #[test] // fault 1, I6
@@ -1190,9 +1038,9 @@ mod tests {
                 .unwrap();
             unreachable!();
         }
-        let place = Place::new();
-        let (code, said) = run_as_child("a_kill_loses_nothing_that_was_confirmed", &place);
+        let database = TestDatabase::new();
+        let (code, said) = run_as_child("a_kill_loses_nothing_that_was_confirmed", &database);
         assert_eq!(code, None, "{said}");
-        assert_eq!(place.open().names(), ["ann"]);
+        assert_eq!(database.open().names(), ["ann"]);
     }
 }

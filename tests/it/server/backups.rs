@@ -151,7 +151,7 @@ fn a_backup_overwrites_nothing() {
     let home = home_with_backup();
     for dest in ["backup.db", "authd.db", "authd.toml"] {
         let said = refused_untouched(&home, 1, &["backup", dest]);
-        assert!(said.contains("there already"), "{said}");
+        assert!(said.contains("exists already"), "{said}");
     }
     refused_untouched(&home, 78, &["backup", "nowhere/backup.db"]);
 }
@@ -316,7 +316,7 @@ fn a_source_that_is_no_sound_database_is_refused_and_nothing_touched() {
     drop(other);
     for name in ["short.db", "empty.db", "other.db"] {
         let said = refused_untouched(&home, 1, &["restore", name, "--yes"]);
-        assert!(said.contains("is not a database of authd"), "{said}");
+        assert!(said.contains("is not an authd database"), "{said}");
     }
     written("newer.db", &|bytes| {
         bytes[60..64].copy_from_slice(&99_u32.to_be_bytes())

@@ -58,7 +58,7 @@ fn a_path_that_leads_nowhere_is_refused() {
     fs::create_dir(home.path("directory")).expect("a directory");
     for (db, told) in [
         ("missing/authd.db", "no directory"),
-        ("directory", "not a file"),
+        ("directory", "not a regular file"),
         ("authd.db/authd.db", "authd.db/authd.db"),
     ] {
         let serve = ["serve", "--listen", "127.0.0.1:0", "--db", db];

@@ -1,4 +1,4 @@
-//! What the tests of this module share: a database in a directory of its own, and few words to speak of it.
+//! What the tests of the store share: a database in a temporary directory, and helpers to fill and read it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::{Broken, OpenError, Options, ReadTx, Role, Store, Tx, params};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::entropy::Entropy;
-use crate::store::{Broken, OpenError, Options, ReadTx, Role, Store, Tx, params};
 
 pub const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 
@@ -19,23 +19,23 @@ pub const OPTIONS: Options = Options {
     max_size: None,
 };
 
-/// A place for a database, gone when it is dropped.
-pub struct Place {
+/// The path of a database in a temporary directory, which is deleted with the value.
+pub struct TestDatabase {
     pub path: PathBuf,
     _directory: TempDir,
 }
 
-impl Place {
-    pub fn new() -> Place {
+impl TestDatabase {
+    pub fn new() -> TestDatabase {
         let directory = tempfile::tempdir().unwrap();
-        Place {
+        TestDatabase {
             path: directory.path().join("authd.db"),
             _directory: directory,
         }
     }
 
     pub fn beside(&self, suffix: &str) -> PathBuf {
-        crate::store::sqlite::open::beside(&self.path, suffix)
+        super::sqlite::beside(&self.path, suffix)
     }
 
     pub fn open(&self) -> Store {
@@ -61,7 +61,7 @@ impl Place {
         (store, clock, hand)
     }
 
-    /// A store whose callers give up as soon as SQLite does.
+    /// A store whose callers do not wait for the lock longer than SQLite does.
     pub fn open_impatient(&self) -> Store {
         let clock = Clock::manual(START).0;
         Store::open_with_patience(
@@ -74,8 +74,8 @@ impl Place {
         .unwrap()
     }
 
-    /// A connection of somebody else's.
-    pub fn stranger(&self) -> Connection {
+    /// A connection such as another program has.
+    pub fn other_connection(&self) -> Connection {
         Connection::open(&self.path).unwrap()
     }
 
@@ -84,7 +84,9 @@ impl Place {
     }
 
     pub fn refusal_with(&self, options: Options) -> OpenError {
-        self.try_open(options).err().expect("it is refused")
+        self.try_open(options)
+            .err()
+            .expect("opening must be refused")
     }
 }
 
@@ -104,8 +106,8 @@ pub fn add_event(tx: &Tx<'_>, length: usize) -> Result<usize, Broken> {
     )
 }
 
-/// Makes the server's row.
-pub fn found(tx: &Tx<'_>) -> Result<usize, Broken> {
+/// Creates the row of `server`.
+pub fn create_server_row(tx: &Tx<'_>) -> Result<usize, Broken> {
     tx.run(
         "INSERT INTO server (id, epoch, tag_key, clock_latest, clock_confirmed, created_at)
          VALUES (1, 1, ?1, ?2, ?2, ?2)",
@@ -122,16 +124,16 @@ pub fn names(tx: &ReadTx<'_>) -> Result<Vec<String>, Broken> {
 }
 
 impl Store {
-    pub(in crate::store) fn add(&self, name: &'static str) -> Result<usize, Broken> {
+    pub(super) fn add(&self, name: &'static str) -> Result<usize, Broken> {
         self.write(move |tx| add(tx, name))
     }
 
-    pub(in crate::store) fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.read(names).unwrap()
     }
 
     /// Waits until this many closures are in the queue.
-    pub(in crate::store) fn await_queue(&self, count: usize) {
+    pub(super) fn await_queue(&self, count: usize) {
         while self.writer.queue_length() < count {
             std::thread::yield_now();
         }

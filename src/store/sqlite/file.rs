@@ -1,0 +1,328 @@
+//! The files of a database: paths, file systems, the header, and whether the files are still in their place.
+//!
+//! **File systems.** The index of SQLite's WAL is memory shared between processes of one machine, and its locks are POSIX
+//! locks. NFS, SMB and 9p do not keep either reliable, and a broken lock damages the file for good. These are refused
+//! unless the operator accepts them. Behind FUSE and virtiofs there may be either kind, so they get a warning.
+//!
+//! **POSIX locks and descriptors.** When a process closes any descriptor of a file, it loses all its POSIX locks on that
+//! file, including those that SQLite holds through another descriptor (fcntl(2)). Therefore the header is never read while
+//! this process has the file open ([`Held`]).
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::migrations::{APPLICATION_ID, BACKUP_ID, VERSION};
+use super::open::system_error;
+use crate::store::OpenError;
+
+/// The path of a file that belongs to the database: the database's path with `suffix` appended.
+pub(in crate::store) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The absolute path without symbolic links. So a database has one lock file whatever path is used for it, and SQLite never
+/// takes the path for a URI. The file need not exist; its directory must.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+    match path.canonicalize() {
+        Ok(found) => return Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(system_error(path, "looking for it", &error)),
+    }
+    if path.is_symlink() {
+        return Err(OpenError::NotAFile(path.to_owned()));
+    }
+    let Some(name) = path.file_name() else {
+        return Err(OpenError::NotAFile(path.to_owned()));
+    };
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match directory.canonicalize() {
+        Ok(directory) => Ok(directory.join(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(OpenError::NoDirectory(directory.to_owned()))
+        }
+        Err(error) => Err(system_error(directory, "looking for it", &error)),
+    }
+}
+
+/// The directory of a path that [`resolve`] returned.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// Refuses a network file system, unless `accept` is set.
+pub(super) fn check_filesystem(directory: &Path, accept: bool) -> Result<(), OpenError> {
+    match Filesystem::under(directory)? {
+        Filesystem::Local => Ok(()),
+        Filesystem::Network(kind) if !accept => Err(OpenError::NetworkFilesystem {
+            directory: directory.to_owned(),
+            kind,
+        }),
+        Filesystem::Network(kind) | Filesystem::Unknown(kind) => {
+            let directory = directory.display();
+            tracing::warn!(
+                "{directory} is on {kind}: the database is safe only if file locks work there"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// The kind of file system that a database is on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filesystem {
+    /// A local one.
+    Local,
+    /// A network file system with this name. SQLite's locks don't work on it.
+    Network(&'static str),
+    /// A file system with this name, behind which there may be a local disk or a network.
+    Unknown(&'static str),
+}
+
+impl Filesystem {
+    /// The file system of `directory`.
+    pub(super) fn under(directory: &Path) -> Result<Filesystem, OpenError> {
+        let found = rustix::fs::statfs(directory).map_err(|error| {
+            system_error(directory, "asking for its file system", &error.into())
+        })?;
+        Ok(Filesystem::of(found.f_type as u64 & 0xffff_ffff))
+    }
+
+    /// By the number that `statfs(2)` returns; the numbers are listed in `linux/magic.h`.
+    fn of(magic: u64) -> Filesystem {
+        match magic {
+            0x6969 => Filesystem::Network("NFS"),
+            0x517b | 0xff53_4d42 | 0xfe53_4d42 => Filesystem::Network("SMB"),
+            0x0102_1997 => Filesystem::Network("9p"),
+            // The kernel shows virtiofs as FUSE.
+            0x6573_5546 => Filesystem::Unknown("FUSE or virtiofs"),
+            _ => Filesystem::Local,
+        }
+    }
+}
+
+/// The files that this process has open with SQLite, by device and inode, and how often.
+static HELD: Mutex<BTreeMap<(u64, u64), usize>> = Mutex::new(BTreeMap::new());
+
+/// Says that this process has a database open. While one of these exists, only SQLite opens the file.
+#[derive(Debug)]
+pub(in crate::store) struct Held((u64, u64));
+
+impl Held {
+    /// Checks the header, unless this process has the file open already and checked it then.
+    pub fn take(path: &Path) -> Result<Held, OpenError> {
+        let inode = inode(path).map_err(|error| system_error(path, "reading it", &error))?;
+        let mut held = Held::registry();
+        if !held.contains_key(&inode) {
+            check_header(path)?;
+        }
+        *held.entry(inode).or_default() += 1;
+        Ok(Held(inode))
+    }
+
+    fn registry() -> MutexGuard<'static, BTreeMap<(u64, u64), usize>> {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = Held::registry();
+        if let Some(count) = held.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.0);
+            }
+        }
+    }
+}
+
+/// Reads the first 100 bytes (<https://sqlite.org/fileformat2.html>, §1.3).
+fn check_header(path: &Path) -> Result<(), OpenError> {
+    let mut header = Vec::new();
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .and_then(|file| file.take(100).read_to_end(&mut header))
+        .map_err(|error| system_error(path, "opening it", &error))?;
+    let damaged = |what: &str| {
+        Err(OpenError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        })
+    };
+    if header.len() < 100 {
+        return damaged("it is shorter than the header of a database");
+    }
+    if !header.starts_with(b"SQLite format 3\0") {
+        return damaged("it does not begin like an SQLite database");
+    }
+    let number = |at: usize| {
+        i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    check_id(path, number(68).into())?;
+    check_version(path, number(60).into())
+}
+
+/// Whether the application id is that of an authd database.
+pub(super) fn check_id(path: &Path, id: i64) -> Result<(), OpenError> {
+    let path = path.to_owned();
+    match i32::try_from(id) {
+        Ok(APPLICATION_ID) => Ok(()),
+        Ok(BACKUP_ID) => Err(OpenError::Backup(path)),
+        _ => Err(OpenError::Foreign(path)),
+    }
+}
+
+/// Whether this release knows the schema version `found`.
+pub(super) fn check_version(path: &Path, found: i64) -> Result<(), OpenError> {
+    if found > VERSION {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    Ok(())
+}
+
+/// The database, its WAL and its index, as they were when they were opened.
+pub(in crate::store) struct OpenFiles([(PathBuf, (u64, u64)); 3]);
+
+impl OpenFiles {
+    pub(super) fn of(path: &Path) -> io::Result<OpenFiles> {
+        let [db, wal, shm] = [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")];
+        let identified = |path: PathBuf| inode(&path).map(|inode| (path, inode));
+        Ok(OpenFiles([
+            identified(db)?,
+            identified(wal)?,
+            identified(shm)?,
+        ]))
+    }
+
+    /// Whether all three are still the files that SQLite has open.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub(super) fn check(&self) -> Result<(), MovedFile> {
+        for ((path, opened), part) in self.0.iter().zip([Part::Database, Part::Wal, Part::Index]) {
+            match inode(path) {
+                Ok(found) if found == *opened => {}
+                Ok(_) => {
+                    return Err(MovedFile {
+                        path: path.clone(),
+                        part,
+                        is_gone: false,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(MovedFile {
+                        path: path.clone(),
+                        part,
+                        is_gone: true,
+                    });
+                }
+                // The file may be there although it can't be examined now.
+                Err(error) => tracing::warn!("{}: {error}", path.display()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of the three files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    Database,
+    Wal,
+    Index,
+}
+
+/// A file that was deleted or replaced while it was open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct MovedFile {
+    pub path: PathBuf,
+    pub part: Part,
+    pub is_gone: bool,
+}
+
+/// The device and inode of a file.
+pub(super) fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Deletes a file, if there is one.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in the file's directory survive a power cut.
+pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::open;
+    use super::*;
+    use crate::store::testing::{OPTIONS, TestDatabase};
+
+    #[test]
+    fn file_systems_are_known_by_their_number() {
+        assert_eq!(Filesystem::of(0x6969), Filesystem::Network("NFS"));
+        assert_eq!(Filesystem::of(0xff53_4d42), Filesystem::Network("SMB"));
+        assert_eq!(Filesystem::of(0x0102_1997), Filesystem::Network("9p"));
+        assert!(matches!(
+            Filesystem::of(0x6573_5546),
+            Filesystem::Unknown(_)
+        ));
+        assert_eq!(Filesystem::of(0xef53), Filesystem::Local);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let database = TestDatabase::new();
+        let path = database.path.join("authd.db");
+        let refusal = resolve(&path).unwrap_err();
+        assert!(
+            refusal
+                .to_string()
+                .contains(&database.path.display().to_string())
+        );
+        assert!(matches!(refusal, OpenError::NoDirectory(_)));
+    }
+
+    #[test] // fault 8
+    fn deleted_and_replaced_files_are_noticed() {
+        let database = TestDatabase::new();
+        let opened = open(&database.path, &OPTIONS).unwrap();
+        opened.files.check().unwrap();
+        let index = database.beside("-shm");
+        fs::rename(&index, database.beside("-aside")).unwrap();
+        let gone = MovedFile {
+            path: index.clone(),
+            part: Part::Index,
+            is_gone: true,
+        };
+        assert_eq!(opened.files.check(), Err(gone.clone()));
+        fs::write(&index, "").unwrap();
+        assert_eq!(
+            opened.files.check(),
+            Err(MovedFile {
+                is_gone: false,
+                ..gone
+            })
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! A restore: a copy that takes the place of the database.
+//!
+//! The source is copied byte by byte, with its WAL, into a directory beside the database that no other process uses. There
+//! it is opened, checked completely and brought to today's schema, and the service begins its new epoch there. So the
+//! source is never written to, and any fault of it is found before anything is changed. Then
+//! [`Restoration::put_in_place`] keeps the present file under a second name and renames the copy over it in one step. A
+//! crash leaves the old file or the new one under the database's name, whole.
+//!
+//! **The WAL belongs to its file.** SQLite would apply the old file's WAL to a new file of the same name and damage it for
+//! good. So the present file leaves WAL mode first, which also proves that no other process has it open. A file that is too
+//! damaged for that can't use its WAL either; the WAL is moved away with it.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use super::backup::{PATIENCE, check, sqlite, system};
+use super::connection::{self, pragma};
+use super::file::{
+    beside, check_filesystem, check_version, directory_of, inode, resolve, sync_directory_of,
+};
+use super::lock::Lock;
+use super::migrations::{self, APPLICATION_ID, BACKUP_ID};
+use crate::store::{CopyError, OpenError};
+
+/// The most files that are kept beside a database under numbered names. Beyond it an operator should delete some.
+const MOST_KEPT: u32 = 1000;
+
+/// The files that belong to a database, by what is appended to its name.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A copy that is about to replace a database. While it exists no server can start. When it is dropped, it leaves nothing
+/// behind.
+#[derive(Debug)]
+pub struct Restoration {
+    path: PathBuf,
+    scratch: Scratch,
+    replaces: bool,
+    _lock: Lock,
+}
+
+impl Restoration {
+    /// Copies `source`, or with `None` the file at `path` itself, to a directory beside `path`, checks the copy completely,
+    /// and brings it to today's schema. Nothing else is changed.
+    ///
+    /// # Errors
+    /// [`CopyError`] says what is wrong with the source, or why the database can't be replaced: above all
+    /// [`OpenError::AlreadyServed`].
+    pub fn prepare(
+        path: &Path,
+        source: Option<&Path>,
+        accept_network_filesystem: bool,
+    ) -> Result<Restoration, CopyError> {
+        let path = resolve(path)?;
+        check_filesystem(directory_of(&path), accept_network_filesystem)?;
+        let lock = Lock::take(&path)?;
+        let present = fs::metadata(&path).ok();
+        if present.as_ref().is_some_and(|present| !present.is_file()) {
+            return Err(OpenError::NotAFile(path).into());
+        }
+        let source = match source {
+            None if present.is_none() => return Err(CopyError::NoSource(path)),
+            None => path.clone(),
+            Some(source) => find_source(source, &path)?,
+        };
+        // Held until the copy is made: no server may begin to write to the source meanwhile.
+        let _source_lock = match source != path && beside(&source, ".lock").exists() {
+            true => Some(Lock::take(&source).map_err(|refusal| match refusal {
+                OpenError::AlreadyServed { path, .. } => CopyError::Served(path),
+                refusal => refusal.into(),
+            })?),
+            false => None,
+        };
+        let scratch = Scratch::create(beside(&path, ".restoring"))?;
+        for suffix in ["", "-wal", "-journal"] {
+            let (from, to) = (beside(&source, suffix), beside(&scratch.database, suffix));
+            match fs::copy(&from, &to) {
+                Ok(_) => fs::set_permissions(&to, Permissions::from_mode(0o600))
+                    .map_err(|error| system(&to, "setting its permissions", &error))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
+                Err(error) => return Err(system(&from, "copying it", &error)),
+            }
+        }
+        bring_up_to_date(&scratch.database).map_err(|error| error.about(&source))?;
+        Ok(Restoration {
+            path,
+            scratch,
+            replaces: present.is_some(),
+            _lock: lock,
+        })
+    }
+
+    /// The database that will be replaced or created.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a file will be replaced.
+    pub fn replaces(&self) -> bool {
+        self.replaces
+    }
+
+    /// The copy: a database like any other. Open it as a command does, and close it again.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch.database
+    }
+
+    /// Puts the copy in its place. Returns the name under which the present file is kept.
+    ///
+    /// # Errors
+    /// [`CopyError::InUse`] if another program has the present file open. After any error that file is where it was.
+    pub fn put_in_place(self) -> Result<Option<PathBuf>, CopyError> {
+        let copy = &self.scratch.database;
+        let unfinished = |error: io::Error| system(copy, "making it safe on the disk", &error);
+        if fs::metadata(beside(copy, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+            return Err(CopyError::InUse(copy.clone()));
+        }
+        File::open(copy)
+            .and_then(|copy| copy.sync_all())
+            .map_err(unfinished)?;
+        let kept = self.keep_present()?;
+        fs::rename(copy, &self.path).map_err(|error| system(&self.path, "replacing it", &error))?;
+        sync_directory_of(&self.path).map_err(unfinished)?;
+        Ok(self.replaces.then_some(kept))
+    }
+
+    /// Gives the present file and all that belongs to it a second name, and the copy the present file's owner. Returns the
+    /// second name.
+    fn keep_present(&self) -> Result<PathBuf, CopyError> {
+        let failed = |error: io::Error| system(&self.path, "keeping it under another name", &error);
+        let kept = (1..=MOST_KEPT)
+            .map(|number| beside(&self.path, &format!(".replaced-{number}")))
+            .find(|kept| fs::symlink_metadata(kept).is_err())
+            .ok_or_else(|| failed(io::ErrorKind::AlreadyExists.into()))?;
+        if self.replaces {
+            leave_wal_mode(&self.path)?;
+            self.keep_owner()?;
+            if fs::hard_link(&self.path, &kept).is_err() {
+                // Some file systems have no second names.
+                fs::copy(&self.path, &kept)
+                    .and_then(|_| File::open(&kept)?.sync_all())
+                    .map_err(failed)?;
+            }
+        }
+        // What is left of a file that is damaged, or was moved away without them, must not come to the new one.
+        for suffix in COMPANIONS {
+            match fs::rename(beside(&self.path, suffix), beside(&kept, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => {}
+            }
+        }
+        sync_directory_of(&self.path).map_err(failed)?;
+        Ok(kept)
+    }
+
+    /// Gives the copy the owner of the present file. Otherwise a restore by root would take it away from the server's user.
+    fn keep_owner(&self) -> Result<(), CopyError> {
+        let failed = |error: io::Error| system(&self.path, "keeping its owner", &error);
+        let present = fs::metadata(&self.path).map_err(failed)?;
+        let copied = fs::metadata(&self.scratch.database).map_err(failed)?;
+        if (present.uid(), present.gid()) != (copied.uid(), copied.gid()) {
+            let (user, group) = (Some(present.uid()), Some(present.gid()));
+            chown(&self.scratch.database, user, group).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// The directory in which a restore works. It is deleted with the value. One that a kill left behind is deleted by the next
+/// restore.
+#[derive(Debug)]
+struct Scratch {
+    directory: PathBuf,
+    database: PathBuf,
+}
+
+impl Scratch {
+    fn create(directory: PathBuf) -> Result<Scratch, CopyError> {
+        let created = match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => DirBuilder::new().mode(0o700).create(&directory),
+        };
+        created.map_err(|error| system(&directory, "creating it", &error))?;
+        Ok(Scratch {
+            database: directory.join("authd.db"),
+            directory,
+        })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            tracing::warn!("{} could not be removed: {error}", self.directory.display());
+        }
+    }
+}
+
+/// The source's path without links, if it is a file and not the one that it would replace.
+fn find_source(source: &Path, path: &Path) -> Result<PathBuf, CopyError> {
+    let found = match source.canonicalize() {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(CopyError::NoSource(source.to_owned()));
+        }
+        Err(error) => return Err(system(source, "looking for it", &error)),
+    };
+    if inode(&found).is_ok() && inode(&found).ok() == inode(path).ok() {
+        return Err(CopyError::IsTheDatabase(found));
+    }
+    match found.is_file() {
+        true => Ok(found),
+        false => Err(CopyError::NotOurs(found)),
+    }
+}
+
+/// Checks a copy completely, and brings it to today's schema.
+fn bring_up_to_date(copy: &Path) -> Result<(), CopyError> {
+    let failed = |error: rusqlite::Error| sqlite(copy, "opening the copy", &error);
+    let conn = connection::open(copy, PATIENCE).map_err(failed)?;
+    let id = pragma(&conn, "application_id").map_err(failed)?;
+    if ![APPLICATION_ID, BACKUP_ID].map(i64::from).contains(&id) {
+        return Err(CopyError::NotOurs(copy.to_owned()));
+    }
+    let version = pragma(&conn, "user_version").map_err(failed)?;
+    check_version(copy, version)?;
+    check(&conn, "PRAGMA integrity_check(1)", copy)?;
+    migrations::migrate(&conn, version)
+        .and_then(|()| conn.pragma_update(None, "application_id", APPLICATION_ID))
+        .and_then(|()| conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())))
+        .map_err(failed)?;
+    let servers: i64 = conn
+        .query_row("SELECT count(*) FROM server", [], |row| row.get(0))
+        .map_err(failed)?;
+    match servers {
+        0 => Err(CopyError::Damaged {
+            path: copy.to_owned(),
+            what: "it was never served, and has no keys".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Has the present file leave WAL mode, so that the file alone is complete. One that is too damaged to be opened stays as it
+/// is.
+fn leave_wal_mode(path: &Path) -> Result<(), CopyError> {
+    let left = connection::open(path, PATIENCE).and_then(|conn| {
+        conn.pragma_update_and_check(None, "journal_mode", "DELETE", |row| {
+            row.get::<_, String>(0)
+        })
+    });
+    match left {
+        Ok(mode) if mode == "delete" => Ok(()),
+        Ok(_) => Err(CopyError::InUse(path.to_owned())),
+        Err(error) => match sqlite(path, "closing it", &error) {
+            CopyError::Damaged { .. } => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{OPTIONS, TestDatabase, create_server_row};
+    use crate::store::{Options, Role, Store};
+
+    fn backed_up(store: &Store, dest: &Path) -> Result<u64, CopyError> {
+        store.backup(dest, |_| {})
+    }
+
+    #[test]
+    fn a_restoration_that_is_given_up_leaves_nothing_behind() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        store.write(create_server_row).unwrap();
+        let dest = database.beside(".backup");
+        backed_up(&store, &dest).unwrap();
+        assert!(matches!(
+            Restoration::prepare(&database.path, Some(&dest), false),
+            Err(CopyError::Refused(OpenError::AlreadyServed { .. }))
+        ));
+        drop(store);
+        // The directory that a killed restore left behind.
+        fs::create_dir(database.beside(".restoring")).unwrap();
+        let restoration = Restoration::prepare(&database.path, Some(&dest), false).unwrap();
+        assert!(matches!(
+            database.refusal(),
+            OpenError::AlreadyServed { .. }
+        ));
+        let scratch = Store::open(
+            restoration.scratch(),
+            crate::clock::Clock::system(),
+            crate::entropy::Entropy::seeded(1),
+            Options {
+                role: Role::Command,
+                ..OPTIONS
+            },
+        );
+        assert!(scratch.is_ok());
+        drop((scratch, restoration));
+        assert!(!database.beside(".restoring").exists());
+        database.open();
+    }
+
+    #[test] // it has no keys
+    fn a_backup_of_a_database_that_was_never_served_is_no_source() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        let dest = database.beside(".backup");
+        backed_up(&store, &dest).unwrap();
+        drop(store);
+        assert!(matches!(
+            Restoration::prepare(&database.path, Some(&dest), false),
+            Err(CopyError::Damaged { .. })
+        ));
+    }
+}

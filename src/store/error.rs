@@ -94,6 +94,13 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// The file's tables, indexes, triggers or views are not those of its version.
+    OtherSchema {
+        /// The database.
+        path: PathBuf,
+        /// The first difference.
+        what: String,
+    },
     /// The file can't be written.
     ReadOnly(PathBuf),
     /// Another process held a lock on the file for too long.
@@ -174,6 +181,12 @@ impl fmt::Display for OpenError {
                 f,
                 "{} is damaged ({what}). It was not changed. `authd restore BACKUP` replaces it with a backup and keeps \
                  the damaged file.",
+                path.display()
+            ),
+            OpenError::OtherSchema { path, what } => write!(
+                f,
+                "{} does not have the schema of authd ({what}): another program or an attacker has changed it. It was \
+                 not changed now. Use a backup from before that change, or, if you made the change, undo it.",
                 path.display()
             ),
             OpenError::ReadOnly(path) => write!(
@@ -310,6 +323,9 @@ impl CopyError {
             CopyError::Damaged { what, .. } => CopyError::Damaged { path, what },
             CopyError::Refused(OpenError::Newer { found, .. }) => {
                 CopyError::Refused(OpenError::Newer { path, found })
+            }
+            CopyError::Refused(OpenError::OtherSchema { what, .. }) => {
+                CopyError::Refused(OpenError::OtherSchema { path, what })
             }
             other => other,
         }

@@ -78,7 +78,7 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
         Ok(opened) => opened,
         Err(why) => return refused(why),
     };
-    if let Err(why) = opened.check_pages() {
+    if let Err(why) = opened.check_schema().and_then(|()| opened.check_pages()) {
         return refused(why);
     }
     let served = match inspection.server {

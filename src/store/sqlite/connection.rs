@@ -31,7 +31,9 @@ pub(super) fn open(path: &Path, busy_timeout: Duration) -> rusqlite::Result<rusq
 
 /// The settings of every connection, whether it writes or not.
 pub(super) fn harden(conn: &rusqlite::Connection) -> rusqlite::Result<()> {
-    // Neither the schema nor a text in double quotes can add anything to a statement.
+    // Neither the schema nor a text in double quotes can add anything to a statement, and nothing in a file runs.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;

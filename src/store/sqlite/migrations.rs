@@ -8,6 +8,8 @@
 //! To change the schema: edit `schema.sql`, add `migrations/NNNN.sql` with the statements that lead there, and append it to
 //! the list. The statements run with foreign keys off, so that a table can be rebuilt.
 
+pub(super) mod schema;
+
 use rusqlite::Connection;
 
 /// Today's schema.
@@ -35,6 +37,17 @@ pub(super) const BACKUP_ID: i32 = i32::from_be_bytes(*b"athb");
 /// application id from its first page on, and the header alone says what it is.
 pub(super) fn build(conn: &Connection) -> rusqlite::Result<()> {
     transact(conn, SCHEMA, VERSION)
+}
+
+/// Builds the schema of `version` in an empty file.
+pub(super) fn build_version(conn: &Connection, version: i64) -> rusqlite::Result<()> {
+    if version == VERSION {
+        return conn.execute_batch(SCHEMA);
+    }
+    let steps = MIGRATIONS.iter().zip(1..);
+    steps
+        .filter(|(_, to)| *to <= version)
+        .try_for_each(|(step, _)| conn.execute_batch(step))
 }
 
 /// Brings a file from `version` to today's.

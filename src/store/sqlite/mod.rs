@@ -8,7 +8,7 @@
 //! | `connection` | one connection: its settings, its statements, its first error |
 //! | `writer`, `queue`, `checkpoint` | the thread that writes, the closures that wait for it, the WAL |
 //! | `readers` | the pool of connections that read |
-//! | `migrations` | today's schema and the way from older ones |
+//! | `migrations`, `migrations/schema` | today's schema, the way from older ones, and whether a file has the one that it should |
 //! | `backup`, `restore` | copies of the database |
 //! | `read_only` | a look at a database that changes nothing |
 //! | `error` | what SQLite's errors mean |

@@ -9,7 +9,7 @@
 //! kill during the first start would leave a file that is neither empty nor a database, and the server would refuse it from
 //! then on.
 //!
-//! **How much of a file is checked.** Always: the header, the schema version and the row of `server`. The pages
+//! **How much of a file is checked.** Always: the header, the schema and the row of `server`. The pages
 //! (`PRAGMA quick_check`) only as far as a start stays quick: in files up to [`ALWAYS_CHECKED`] at each start, and up to
 //! [`CHECKED_AFTER_CRASH`] if the last server did not stop in order. In a larger file a bad page is found when it is read,
 //! which stops the process, or by a backup, which checks what it copies.
@@ -29,7 +29,7 @@ use super::file::{
     remove_if_there, resolve, sync_directory_of,
 };
 use super::lock::Lock;
-use super::migrations::{self, VERSION};
+use super::migrations::{self, VERSION, schema};
 use crate::store::{OpenError, Options, Role};
 
 /// The first SQLite without the WAL-reset bug, which could lose pages when two connections ran checkpoints at the same time.
@@ -150,6 +150,7 @@ fn connect(path: &Path, role: Role, crashed: bool) -> Result<Connection, OpenErr
     let version = pragma(&conn, "user_version").map_err(refuse)?;
     check_id(path, pragma(&conn, "application_id").map_err(refuse)?)?;
     check_version(path, version)?;
+    schema::check(path, &conn, version)?;
     if role == Role::Server {
         check_pages(path, &conn, crashed)?;
     }
@@ -166,6 +167,7 @@ fn connect(path: &Path, role: Role, crashed: bool) -> Result<Connection, OpenErr
             })?),
         };
         migrations::migrate(&conn, version).map_err(refuse)?;
+        schema::check(path, &conn, VERSION)?;
     }
     let read = || {
         conn.query_row("SELECT count(*) FROM server", [], |_| Ok(()))

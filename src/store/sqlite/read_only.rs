@@ -21,7 +21,7 @@ use super::connection::{Connection, harden, pragma};
 use super::error::SqliteError;
 use super::file::{Filesystem, Held, beside, check_id, check_version, directory_of, resolve};
 use super::lock::Lock;
-use super::migrations::VERSION;
+use super::migrations::{VERSION, schema};
 use super::open::{OPENING_PATIENCE, quick_check, sqlite_error, system_error};
 use crate::clock::Timestamp;
 use crate::store::{Broken, OpenError, ReadTx};
@@ -164,6 +164,14 @@ impl ReadOnlyDatabase {
     /// Its schema version, and the one that this release brings every file to.
     pub fn versions(&self) -> (i64, i64) {
         (self.version, VERSION)
+    }
+
+    /// Compares its schema with the one of its version.
+    ///
+    /// # Errors
+    /// [`OpenError::OtherSchema`] with the first difference.
+    pub fn check_schema(&self) -> Result<(), OpenError> {
+        schema::check(&self.path, self.conn.raw(), self.version)
     }
 
     /// Checks every page, which takes about a second for each 100 MiB.

@@ -21,7 +21,7 @@ use super::file::{
     beside, check_filesystem, check_version, directory_of, inode, resolve, sync_directory_of,
 };
 use super::lock::Lock;
-use super::migrations::{self, APPLICATION_ID, BACKUP_ID};
+use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION, schema};
 use crate::store::{CopyError, OpenError};
 
 /// The most files that are kept beside a database under numbered names. Beyond it an operator should delete some.
@@ -225,9 +225,11 @@ fn bring_up_to_date(copy: &Path) -> Result<(), CopyError> {
     }
     let version = pragma(&conn, "user_version").map_err(failed)?;
     check_version(copy, version)?;
+    check_schema(copy, &conn, version)?;
     check(&conn, "PRAGMA integrity_check(1)", copy)?;
-    migrations::migrate(&conn, version)
-        .and_then(|()| conn.pragma_update(None, "application_id", APPLICATION_ID))
+    migrations::migrate(&conn, version).map_err(failed)?;
+    check_schema(copy, &conn, VERSION)?;
+    conn.pragma_update(None, "application_id", APPLICATION_ID)
         .and_then(|()| conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())))
         .map_err(failed)?;
     let servers: i64 = conn
@@ -240,6 +242,13 @@ fn bring_up_to_date(copy: &Path) -> Result<(), CopyError> {
         }),
         _ => Ok(()),
     }
+}
+
+fn check_schema(copy: &Path, conn: &rusqlite::Connection, version: i64) -> Result<(), CopyError> {
+    schema::check(copy, conn, version).map_err(|refusal| match refusal {
+        OpenError::Damaged { path, what } => CopyError::Damaged { path, what },
+        other => other.into(),
+    })
 }
 
 /// Has the present file leave WAL mode, so that the file alone is complete. One that is too damaged to be opened stays as it

@@ -83,10 +83,19 @@ fn it_looks_beside_a_server_and_at_a_file_at_rest_and_changes_nothing() {
 #[test]
 fn a_file_of_an_older_release_is_not_brought_up_to_date_by_a_look() {
     let home = Home::new();
-    home.serve().stop();
-    home.sql()
-        .pragma_update(None, "user_version", 2)
-        .expect("an older file");
+    let older = home.sql();
+    for step in [
+        include_str!("../../../src/store/sqlite/migrations/0001.sql"),
+        include_str!("../../../src/store/sqlite/migrations/0002.sql"),
+    ] {
+        older.execute_batch(step).expect("its schema");
+    }
+    let id = i32::from_be_bytes(*b"athd");
+    older
+        .pragma_update(None, "application_id", id)
+        .and_then(|()| older.pragma_update(None, "user_version", 2))
+        .expect("its version");
+    drop(older);
     let before = files_of(&home.path(""));
     says(&home, "database", "warning", "schema 2 of");
     assert!(files_of(&home.path("")) == before);

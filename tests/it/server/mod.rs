@@ -16,3 +16,4 @@ mod proxy;
 mod retries;
 mod secrets;
 mod supervised;
+mod untrusted_files;

@@ -12,7 +12,7 @@ use super::{Common, Failure, Opened, log_to_stderr, open_store, open_store_at};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::service::{self, Contents, Losses};
-use crate::store::{CopyError, OpenError, Progress, Restoration, Role};
+use crate::store::{CopyError, OpenError, Progress, Restoration, RestoreSource, Role};
 
 #[derive(Args)]
 pub(super) struct Backup {
@@ -90,11 +90,9 @@ impl Restore {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let config = common.load(Vec::new())?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
-        let restoration = Restoration::prepare(
-            &config.db,
-            self.src.as_deref(),
-            config.accept_network_filesystem,
-        )?;
+        let source = self.src.as_deref().map(RestoreSource::open).transpose()?;
+        let restoration =
+            Restoration::prepare(&config.db, source, config.accept_network_filesystem)?;
         // One clock for both, so that time goes on from the later of their marks (I8).
         let clock = Clock::system();
         let scratch = open_store_at(restoration.scratch(), &config, Role::Command, clock.clone())?;

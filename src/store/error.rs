@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::sqlite::VERSION;
+
 /// Why a transaction did not happen. It was rolled back; nothing of it remains.
 ///
 /// `Busy`, `Full`, `ReadOnly` and `Stopped` are temporary: the same call may succeed later. `Panicked` and `Database` are
@@ -101,6 +103,13 @@ pub enum OpenError {
         /// The first difference.
         what: String,
     },
+    /// A file beside the database is not one that authd or SQLite could have created there.
+    UntrustedFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it: "it is a symbolic link".
+        what: &'static str,
+    },
     /// The file can't be written.
     ReadOnly(PathBuf),
     /// Another process held a lock on the file for too long.
@@ -116,95 +125,111 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// The file or directory that the error is about.
+    fn path(&self) -> &Path {
+        match self {
+            OpenError::LibraryTooOld { .. } => Path::new("SQLite"),
+            OpenError::NoDirectory(path)
+            | OpenError::NoDatabase(path)
+            | OpenError::NotAFile(path)
+            | OpenError::NetworkFilesystem {
+                directory: path, ..
+            }
+            | OpenError::AlreadyServed { path, .. }
+            | OpenError::Foreign(path)
+            | OpenError::Backup(path)
+            | OpenError::Newer { path, .. }
+            | OpenError::Older { path, .. }
+            | OpenError::Damaged { path, .. }
+            | OpenError::OtherSchema { path, .. }
+            | OpenError::UntrustedFile { path, .. }
+            | OpenError::ReadOnly(path)
+            | OpenError::Busy(path)
+            | OpenError::System { path, .. } => path,
+        }
+    }
+}
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path().display();
         match self {
             OpenError::LibraryTooOld { found } => write!(
                 f,
                 "SQLite {found} can damage databases (the WAL-reset bug, fixed in 3.51.3). Build authd with the SQLite \
                  that it bundles."
             ),
-            OpenError::NoDirectory(path) => write!(
+            OpenError::NoDirectory(_) => write!(
                 f,
-                "There is no directory {}. Create it, or choose another with --db.",
-                path.display()
+                "There is no directory {path}. Create it, or choose another with --db."
             ),
-            OpenError::NoDatabase(path) => write!(
+            OpenError::NoDatabase(_) => write!(
                 f,
-                "There is no database {}. `authd serve` creates it. To use another file, pass --db.",
-                path.display()
+                "There is no database {path}. `authd serve` creates it. To use another file, pass --db."
             ),
-            OpenError::NotAFile(path) => write!(
+            OpenError::NotAFile(_) => write!(
                 f,
-                "{} is not a regular file. Choose another file with --db.",
-                path.display()
+                "{path} is not a regular file. Choose another file with --db."
             ),
-            OpenError::NetworkFilesystem { directory, kind } => write!(
+            OpenError::NetworkFilesystem { kind, .. } => write!(
                 f,
-                "{} is on {kind}, where file locks are unreliable and SQLite databases get damaged. Move the database to \
-                 a local disk. If only this machine ever opens it, set accept_network_filesystem = true.",
-                directory.display()
+                "{path} is on {kind}, where file locks are unreliable and SQLite databases get damaged. Move the database \
+                 to a local disk. If only this machine ever opens it, set accept_network_filesystem = true."
             ),
-            OpenError::AlreadyServed { path, process } => {
-                write!(f, "Another authd serves {}", path.display())?;
+            OpenError::AlreadyServed { process, .. } => {
+                write!(f, "Another authd serves {path}")?;
                 if let Some(process) = process {
                     write!(f, " (process {process})")?;
                 }
                 f.write_str(". Stop it first, or choose another file with --db.")
             }
-            OpenError::Foreign(path) => write!(
+            OpenError::Foreign(_) => write!(
                 f,
-                "{} is a database of another program. It was not changed. Choose another file with --db.",
-                path.display()
+                "{path} is a database of another program. It was not changed. Choose another file with --db."
             ),
-            OpenError::Backup(path) => write!(
+            OpenError::Backup(_) => write!(
                 f,
-                "{} is a backup: sessions that have ended since would be open again. It was not changed. `authd restore \
-                 --here` turns it into a database and ends all sessions.",
-                path.display()
+                "{path} is a backup: sessions that have ended since would be open again. It was not changed. `authd \
+                 restore --here` turns it into a database and ends all sessions."
             ),
-            OpenError::Newer { path, found } => write!(
+            OpenError::Newer { found, .. } => write!(
                 f,
-                "{} was written by a newer authd (schema {found}; this release knows {}). It was not changed. Use the \
-                 newer release.",
-                path.display(),
-                super::sqlite::VERSION
+                "{path} was written by a newer authd (schema {found}; this release knows {VERSION}). It was not changed. \
+                 Use the newer release."
             ),
-            OpenError::Older { path, found } => write!(
+            OpenError::Older { found, .. } => write!(
                 f,
-                "{} has the schema of an older authd ({found}; this release needs {}), and a server of that release is \
-                 running. Restart the server with this release first.",
-                path.display(),
-                super::sqlite::VERSION
+                "{path} has the schema of an older authd ({found}; this release needs {VERSION}), and a server of that \
+                 release is running. Restart the server with this release first."
             ),
-            OpenError::Damaged { path, what } => write!(
+            OpenError::Damaged { what, .. } => write!(
                 f,
-                "{} is damaged ({what}). It was not changed. `authd restore BACKUP` replaces it with a backup and keeps \
-                 the damaged file.",
-                path.display()
+                "{path} is damaged ({what}). It was not changed. `authd restore BACKUP` replaces it with a backup and \
+                 keeps the damaged file."
             ),
-            OpenError::OtherSchema { path, what } => write!(
+            OpenError::OtherSchema { what, .. } => write!(
                 f,
-                "{} does not have the schema of authd ({what}): another program or an attacker has changed it. It was \
-                 not changed now. Use a backup from before that change, or, if you made the change, undo it.",
-                path.display()
+                "{path} does not have the schema of authd ({what}): another program or an attacker has changed it. It was \
+                 not changed now. Use a backup from before that change, or, if you made the change, undo it."
             ),
-            OpenError::ReadOnly(path) => write!(
+            OpenError::UntrustedFile { what, .. } => write!(
                 f,
-                "{} can't be written. Give this user write permission on the file and its directory, and check that the \
-                 file system is not mounted read-only.",
-                path.display()
+                "{path} was not created by authd ({what}), so it was not opened, and nothing was changed. Find out which \
+                 program or user created it, then move it away and try again."
             ),
-            OpenError::Busy(path) => write!(
+            OpenError::ReadOnly(_) => write!(
                 f,
-                "Another program keeps {} locked. Close that program, then try again.",
-                path.display()
+                "{path} can't be written. Give this user write permission on the file and its directory, and check that \
+                 the file system is not mounted read-only."
             ),
-            OpenError::System {
-                path,
-                attempt,
-                error,
-            } => write!(f, "{}: {attempt} failed: {error}.", path.display()),
+            OpenError::Busy(_) => write!(
+                f,
+                "Another program keeps {path} locked. Close that program, then try again."
+            ),
+            OpenError::System { attempt, error, .. } => {
+                write!(f, "{path}: {attempt} failed: {error}.")
+            }
         }
     }
 }
@@ -224,6 +249,8 @@ pub enum CopyError {
     IsTheDatabase(PathBuf),
     /// A server uses the file to restore from, and may change it at any time.
     Served(PathBuf),
+    /// A rollback journal lies beside the file to restore from.
+    Journal(PathBuf),
     /// The file is not an authd database.
     NotOurs(PathBuf),
     /// The file is damaged.
@@ -275,6 +302,12 @@ impl fmt::Display for CopyError {
                 f,
                 "A server uses {}. Restore from a backup of it (`authd backup`), or stop the server first. Nothing was \
                  changed.",
+                path.display()
+            ),
+            CopyError::Journal(path) => write!(
+                f,
+                "There is a journal {}, which no backup of authd has: the copy may be incomplete, or the journal was put \
+                 there by an attacker. Nothing was changed. Restore from a backup made with `authd backup`.",
                 path.display()
             ),
             CopyError::NotOurs(path) => write!(

@@ -42,7 +42,8 @@ use std::time::Duration;
 pub use column::{FromColumn, ToColumn, Value};
 pub use error::{Broken, CopyError, OpenError};
 pub use sqlite::{
-    FileInfo, Filesystem, Inspection, Lock, Progress, ReadOnlyDatabase, Restoration, RunningServer,
+    FileInfo, Filesystem, Inspection, Lock, Progress, ReadOnlyDatabase, Restoration, RestoreSource,
+    RunningServer,
 };
 pub(crate) use tx::params;
 pub use tx::{ReadTx, Row, Tx};

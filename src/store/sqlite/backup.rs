@@ -11,17 +11,17 @@
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode};
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::connection::{self, pragma};
-use super::file::{beside, inode, resolve, sync_directory_of};
+use super::file::{beside, inode, open_beside, resolve, sync_directory_of};
 use super::migrations::BACKUP_ID;
 use super::open::PAGE_SIZE;
 use crate::store::{CopyError, OpenError, Store};
@@ -59,7 +59,7 @@ impl Store {
         let partial = Partial::begin(&dest)?;
         let failed = |error: rusqlite::Error| sqlite(&partial.path, "writing the backup", &error);
 
-        let source = connection::open(self.path(), PATIENCE).map_err(failed)?;
+        let source = connection::open(self.path(), PATIENCE)?;
         let pages = pragma(&source, "page_count")
             .and_then(|all| Ok(all - pragma(&source, "freelist_count")?))
             .map_err(failed)?;
@@ -86,7 +86,7 @@ impl Store {
             })?;
         drop(source);
 
-        let copy = connection::open(&partial.path, PATIENCE).map_err(failed)?;
+        let copy = connection::open(&partial.path, PATIENCE)?;
         // In memory, because a kill would leave a journal behind. If this change is lost, the file has no name yet.
         copy.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))
             .and_then(|()| copy.pragma_update(None, "application_id", BACKUP_ID))
@@ -108,16 +108,10 @@ impl Partial {
     fn begin(dest: &Path) -> Result<Partial, CopyError> {
         let path = beside(dest, ".partial");
         let failed = |error: io::Error| system(&path, "creating it", &error);
-        // In a directory that other users can write to, a link of theirs must not be followed.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)
-            .map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        // Other users may be able to create files in the directory.
+        let file = open_beside(&path, &mut options, None)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(CopyError::Underway(dest.to_owned())),

@@ -15,18 +15,27 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags};
 
 use super::error::SqliteError;
-use crate::store::{Broken, FromColumn, ToColumn, Value};
+use super::file::check_companions;
+use super::open::sqlite_error;
+use crate::store::{Broken, FromColumn, OpenError, ToColumn, Value};
 
 /// Prepared statements that a connection keeps. The service has fewer.
 const STATEMENTS: usize = 128;
 
-/// Opens the database at `path` for writing, with the settings of [`harden`]. A lock is waited for up to `busy_timeout`.
-pub(super) fn open(path: &Path, busy_timeout: Duration) -> rusqlite::Result<rusqlite::Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = rusqlite::Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(busy_timeout)?;
-    harden(&conn)?;
-    Ok(conn)
+/// Opens the database at `path` for writing, with the settings of [`harden`], after a check of the files beside it. A lock
+/// is waited for up to `busy_timeout`.
+pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<rusqlite::Connection, OpenError> {
+    check_companions(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let open = || {
+        let conn = rusqlite::Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(busy_timeout)?;
+        harden(&conn)?;
+        Ok(conn)
+    };
+    open().map_err(|error| sqlite_error(path, &error))
 }
 
 /// The settings of every connection, whether it writes or not.

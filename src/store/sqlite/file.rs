@@ -4,6 +4,12 @@
 //! locks. NFS, SMB and 9p do not keep either reliable, and a broken lock damages the file for good. These are refused
 //! unless the operator accepts them. Behind FUSE and virtiofs there may be either kind, so they get a warning.
 //!
+//! **Untrusted files.** Other users may be able to create files in the directory of a database or of a backup. So a file
+//! beside a database is opened without following a link, and it must be a regular file with one name that belongs to the
+//! database's owner, to this user or to root ([`open_beside`]). A rollback journal may name a second file, the
+//! *super-journal*, which SQLite deletes after a recovery. authd never writes such a journal, so one is refused before SQLite
+//! opens the database ([`check_companions`]).
+//!
 //! **POSIX locks and descriptors.** When a process closes any descriptor of a file, it loses all its POSIX locks on that
 //! file, including those that SQLite holds through another descriptor (fcntl(2)). Therefore the header is never read while
 //! this process has the file open ([`Held`]).
@@ -11,9 +17,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use super::migrations::{APPLICATION_ID, BACKUP_ID, VERSION};
 use super::open::system_error;
@@ -109,6 +118,113 @@ impl Filesystem {
     }
 }
 
+/// Opens a file beside a database, as `options` say, without following a link.
+///
+/// # Errors
+/// [`OpenError::UntrustedFile`] if it is not a regular file with one name and a trusted owner: this user, root, or
+/// `owner`. Nothing is read from it or written to it then.
+pub(super) fn open_beside(
+    path: &Path,
+    options: &mut OpenOptions,
+    owner: Option<u32>,
+) -> Result<File, OpenError> {
+    // Without NONBLOCK, opening a FIFO waits for another process.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = options
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => {
+            // ELOOP for a link, ENXIO for a socket.
+            if let Ok(found) = fs::symlink_metadata(path) {
+                check_trusted(path, &found, owner)?;
+            }
+            return Err(system_error(path, "opening it", &error));
+        }
+    };
+    let found = file
+        .metadata()
+        .map_err(|error| system_error(path, "reading it", &error))?;
+    check_trusted(path, &found, owner)?;
+    Ok(file)
+}
+
+fn check_trusted(path: &Path, found: &fs::Metadata, owner: Option<u32>) -> Result<(), OpenError> {
+    let kind = found.file_type();
+    let trusted = [Some(geteuid().as_raw()), Some(0), owner];
+    let what = match () {
+        () if kind.is_symlink() => "it is a symbolic link",
+        () if kind.is_fifo() || kind.is_socket() => "it is a FIFO or a socket",
+        () if !kind.is_file() => "it is not a regular file",
+        () if found.nlink() > 1 => "it has a second name (a hard link)",
+        () if !trusted.contains(&Some(found.uid())) => "it belongs to another user",
+        () => return Ok(()),
+    };
+    Err(OpenError::UntrustedFile {
+        path: path.to_owned(),
+        what,
+    })
+}
+
+/// The last 8 bytes of a journal with the name of a super-journal (<https://sqlite.org/fileformat2.html>, §3; the name is
+/// read by `readSuperJournal` in `pager.c`).
+const SUPER_JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Checks the files that SQLite opens together with the database at `path`. To be called before each opening. It opens
+/// neither the WAL nor the index, because closing them would release the locks of another connection of this process.
+///
+/// # Errors
+/// [`OpenError::UntrustedFile`]
+pub(super) fn check_companions(path: &Path) -> Result<(), OpenError> {
+    let owner = fs::symlink_metadata(path).ok().map(|found| found.uid());
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let name = beside(path, suffix);
+        match fs::symlink_metadata(&name) {
+            Ok(found) => check_trusted(&name, &found, owner)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(system_error(&name, "reading it", &error)),
+        }
+    }
+    let name = beside(path, "-journal");
+    let journal = match open_beside(&name, OpenOptions::new().read(true), owner) {
+        Ok(journal) => journal,
+        Err(_) if fs::symlink_metadata(&name).is_err() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let read = || -> io::Result<bool> {
+        let size = journal.metadata()?.len();
+        let Some(at) = size.checked_sub(SUPER_JOURNAL.len() as u64) else {
+            return Ok(false);
+        };
+        let mut end = [0; SUPER_JOURNAL.len()];
+        journal.read_exact_at(&mut end, at)?;
+        Ok(end == SUPER_JOURNAL)
+    };
+    match read() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(OpenError::UntrustedFile {
+            path: name,
+            what: "it names another file, which SQLite would delete",
+        }),
+        Err(error) => Err(system_error(&name, "reading it", &error)),
+    }
+}
+
+/// Copies what `from` contains to a new file at `to`, which only its owner can read.
+pub(super) fn copy_to_new(from: &File, to: &Path) -> io::Result<()> {
+    // A new file: a link in its place is not followed.
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    let mut from = from;
+    io::copy(&mut from, &mut copy)?;
+    copy.sync_all()
+}
+
 /// The files that this process has open with SQLite, by device and inode, and how often.
 static HELD: Mutex<BTreeMap<(u64, u64), usize>> = Mutex::new(BTreeMap::new());
 
@@ -145,12 +261,17 @@ impl Drop for Held {
     }
 }
 
+/// The first bytes of every SQLite database.
+pub(super) const SQLITE_FILE: &[u8] = b"SQLite format 3\0";
+
 /// Reads the first 100 bytes (<https://sqlite.org/fileformat2.html>, §1.3).
 fn check_header(path: &Path) -> Result<(), OpenError> {
     let mut header = Vec::new();
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     OpenOptions::new()
         .read(true)
         .write(true)
+        .custom_flags(flags.bits().cast_signed())
         .open(path)
         .and_then(|file| file.take(100).read_to_end(&mut header))
         .map_err(|error| system_error(path, "opening it", &error))?;
@@ -163,7 +284,7 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     if header.len() < 100 {
         return damaged("it is shorter than the header of a database");
     }
-    if !header.starts_with(b"SQLite format 3\0") {
+    if !header.starts_with(SQLITE_FILE) {
         return damaged("it does not begin like an SQLite database");
     }
     let number = |at: usize| {

@@ -5,11 +5,11 @@
 //! a lock on a file of that name. Commands take no lock; SQLite lets them work beside the server.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use super::file::{beside, resolve};
+use super::file::{beside, open_beside, resolve};
 use super::open::system_error;
 use crate::store::OpenError;
 
@@ -25,15 +25,10 @@ impl Lock {
     /// # Errors
     /// [`OpenError::AlreadyServed`] if another process has it, [`OpenError::ReadOnly`] if the lock file can't be created.
     pub fn take(path: &Path) -> Result<Lock, OpenError> {
-        let name = beside(&resolve(path)?, ".lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&name)
-            .map_err(|error| system_error(&name, "creating it", &error))?;
+        let (name, owner) = lock_file(&resolve(path)?);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = open_beside(&name, &mut options, owner)?;
         match file.try_lock() {
             Ok(()) => {
                 // For the message that a second server prints; the lock itself is the kernel's.
@@ -58,24 +53,41 @@ impl Lock {
     /// so that two processes that ask don't see each other. A server that starts in that moment is told that another one
     /// runs, and starts at the next attempt.
     pub(super) fn holder(path: &Path) -> Result<Option<Option<u32>>, OpenError> {
-        let name = beside(path, ".lock");
-        let opened = fs::metadata(&name).and_then(|found| match found.is_file() {
-            true => File::open(&name),
-            // Opening a FIFO would wait for a writer.
-            false => Err(io::Error::other("it is not a file")),
-        });
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(system_error(&name, "opening it", &error)),
-        };
-        match file.try_lock_shared() {
+        match Lock::share(path) {
             // Released when the file is closed, which is now.
-            Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(process_in(&file))),
-            Err(TryLockError::Error(error)) => Err(system_error(&name, "asking for it", &error)),
+            Ok(_) => Ok(None),
+            Err(OpenError::AlreadyServed { process, .. }) => Ok(Some(process)),
+            Err(error) => Err(error),
         }
     }
+
+    /// Keeps a server from starting on the database at `path` for as long as the value exists, without writing anything.
+    /// `None` if there is no lock file: then no server of this release ever ran on it.
+    ///
+    /// # Errors
+    /// [`OpenError::AlreadyServed`] if a server has the lock.
+    pub(super) fn share(path: &Path) -> Result<Option<Lock>, OpenError> {
+        let (name, owner) = lock_file(path);
+        let file = match open_beside(&name, OpenOptions::new().read(true), owner) {
+            Ok(file) => file,
+            Err(_) if fs::symlink_metadata(&name).is_err() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyServed {
+                path: path.to_owned(),
+                process: process_in(&file),
+            }),
+            Err(TryLockError::Error(error)) => Err(system_error(&name, "locking it", &error)),
+        }
+    }
+}
+
+/// The lock file of the database at `path`, and the database's owner, if there is a database.
+fn lock_file(path: &Path) -> (PathBuf, Option<u32>) {
+    let owner = fs::symlink_metadata(path).ok().map(|found| found.uid());
+    (beside(path, ".lock"), owner)
 }
 
 /// The process id that a lock file contains.

@@ -37,5 +37,5 @@ pub(super) use migrations::VERSION;
 pub(super) use open::{Opened, open, sqlite_error, system_error};
 pub use read_only::{FileInfo, Inspection, ReadOnlyDatabase, RunningServer};
 pub(super) use readers::Readers;
-pub use restore::Restoration;
+pub use restore::{Restoration, RestoreSource};
 pub(super) use writer::{PATIENCE, Prepared, Writer};

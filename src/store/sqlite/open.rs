@@ -2,7 +2,7 @@
 //!
 //! A file that can't be served is refused with a sentence that says what to do, and is left byte for byte as it was. So the
 //! checks go from the outside to the inside: the library, the directory, the file system, the lock, the first 100 bytes of
-//! the file (read without SQLite, which might begin to recover it). Only then SQLite opens the file, with the checkpoint at
+//! the file (read without SQLite, which might begin to recover it), the files beside it. Only then SQLite opens the file, with the checkpoint at
 //! closing switched off until everything else is found to be in order.
 //!
 //! **A file is whole or absent.** A new database is built under another name and renamed when it is complete. Otherwise a
@@ -116,7 +116,7 @@ fn create(path: &Path, role: Role) -> Result<(), OpenError> {
         Ok(file)
     };
     let file = begin().map_err(|error| system_error(path, "creating it", &error))?;
-    fill(&draft).map_err(|error| sqlite_error(path, &error))?;
+    fill(&draft)?;
     let publish = || -> io::Result<()> {
         // SQLite would play back into the new file what an empty file of that name left behind.
         for leftover in ["-journal", "-wal", "-shm"] {
@@ -130,20 +130,24 @@ fn create(path: &Path, role: Role) -> Result<(), OpenError> {
 }
 
 /// Makes the empty file at `path` a database and closes it. Everything is in the one file then.
-fn fill(path: &Path) -> rusqlite::Result<()> {
+fn fill(path: &Path) -> Result<(), OpenError> {
     let conn = connection::open(path, OPENING_PATIENCE)?;
-    conn.pragma_update(None, "page_size", PAGE_SIZE)?;
-    // Lets the file shrink again (see the maintenance of the writer).
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    migrations::build(&conn)?;
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    conn.close().map_err(|(_, error)| error)
+    let fill = || {
+        conn.pragma_update(None, "page_size", PAGE_SIZE)?;
+        // Lets the file shrink again (see the maintenance of the writer).
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        migrations::build(&conn)?;
+        conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+    };
+    fill()
+        .and_then(|()| conn.close().map_err(|(_, error)| error))
+        .map_err(|error| sqlite_error(path, &error))
 }
 
 /// Opens the file with SQLite, checks what is inside, and migrates it.
 fn connect(path: &Path, role: Role, crashed: bool) -> Result<Connection, OpenError> {
     let refuse = |error: rusqlite::Error| sqlite_error(path, &error);
-    let conn = connection::open(path, OPENING_PATIENCE).map_err(refuse)?;
+    let conn = connection::open(path, OPENING_PATIENCE)?;
     // Until everything is found to be in order, closing must not copy the WAL into the file.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(refuse)?;

@@ -19,7 +19,9 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::connection::{Connection, harden, pragma};
 use super::error::SqliteError;
-use super::file::{Filesystem, Held, beside, check_id, check_version, directory_of, resolve};
+use super::file::{
+    Filesystem, Held, beside, check_companions, check_id, check_version, directory_of, resolve,
+};
 use super::lock::Lock;
 use super::migrations::{VERSION, schema};
 use super::open::{OPENING_PATIENCE, quick_check, sqlite_error, system_error};
@@ -77,7 +79,7 @@ impl Inspection {
         let mut files = Vec::new();
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let file = beside(&path, suffix);
-            match fs::metadata(&file) {
+            match fs::symlink_metadata(&file) {
                 Ok(found) if suffix.is_empty() && !found.is_file() => {
                     return Err(OpenError::NotAFile(path));
                 }
@@ -139,9 +141,11 @@ impl ReadOnlyDatabase {
         let held = Held::take(&path)?;
         let has_wal = fs::metadata(beside(&path, "-wal")).is_ok_and(|wal| wal.len() > 0);
         let is_unused = !has_wal && inspection.server.is_none();
+        check_companions(&path)?;
         let refuse = |error: rusqlite::Error| sqlite_error(&path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_URI;
         let conn =
             rusqlite::Connection::open_with_flags(uri(&path, is_unused), flags).map_err(refuse)?;

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,10 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::connection::{Connection, harden};
 use super::error::SqliteError;
+use super::file::check_companions;
+use super::open::sqlite_error;
 use crate::clock::Timestamp;
-use crate::store::{Broken, ReadTx};
+use crate::store::{Broken, OpenError, ReadTx};
 
 /// How long a read waits for a connection. Reads take well below 100 ms, so after this time the pool is overloaded.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,9 +53,12 @@ pub(in crate::store) struct Readers {
 impl Readers {
     /// A pool of at most `size` connections to `path`. Each is opened when it is first needed.
     pub fn new(path: &Path, size: u32) -> Readers {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let (open, closed) = channel();
         let manager = Manager {
+            path: path.to_owned(),
             sqlite: SqliteConnectionManager::file(path).with_flags(flags),
             open: Mutex::new(open),
         };
@@ -151,15 +156,32 @@ impl Reader {
 }
 
 struct Manager {
+    path: PathBuf,
     sqlite: SqliteConnectionManager,
     open: Mutex<Sender<Infallible>>,
 }
 
 impl ManageConnection for Manager {
     type Connection = Reader;
-    type Error = rusqlite::Error;
+    type Error = OpenError;
 
-    fn connect(&self) -> rusqlite::Result<Reader> {
+    fn connect(&self) -> Result<Reader, OpenError> {
+        check_companions(&self.path)?;
+        self.connect_unchecked()
+            .map_err(|error| sqlite_error(&self.path, &error))
+    }
+
+    fn is_valid(&self, _: &mut Reader) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        reader.is_broken.get() || !reader.conn.raw().is_autocommit()
+    }
+}
+
+impl Manager {
+    fn connect_unchecked(&self) -> rusqlite::Result<Reader> {
         let conn = self.sqlite.connect()?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
         harden(&conn)?;
@@ -176,21 +198,13 @@ impl ManageConnection for Manager {
             _open: open,
         })
     }
-
-    fn is_valid(&self, _: &mut Reader) -> rusqlite::Result<()> {
-        Ok(())
-    }
-
-    fn has_broken(&self, reader: &mut Reader) -> bool {
-        reader.is_broken.get() || !reader.conn.raw().is_autocommit()
-    }
 }
 
 #[derive(Debug)]
 struct Log;
 
-impl HandleError<rusqlite::Error> for Log {
-    fn handle_error(&self, error: rusqlite::Error) {
+impl HandleError<OpenError> for Log {
+    fn handle_error(&self, error: OpenError) {
         tracing::error!("a connection to the database could not be opened: {error}");
     }
 }

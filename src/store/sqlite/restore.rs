@@ -1,24 +1,27 @@
 //! A restore: a copy that takes the place of the database.
 //!
-//! The source is copied byte by byte, with its WAL, into a directory beside the database that no other process uses. There
-//! it is opened, checked completely and brought to today's schema, and the service begins its new epoch there. So the
-//! source is never written to, and any fault of it is found before anything is changed. Then
-//! [`Restoration::put_in_place`] keeps the present file under a second name and renames the copy over it in one step. A
-//! crash leaves the old file or the new one under the database's name, whole.
+//! The source is read through descriptors and copied byte by byte, with its WAL and never with a journal, into a directory
+//! beside the database that no other process uses. There it is opened, checked completely and brought to today's schema,
+//! and the service begins its new epoch there. So the source is never written to, and any fault of it is found before
+//! anything is changed. Then [`Restoration::put_in_place`] keeps the present file under a second name and renames the copy
+//! over it in one step. A crash leaves the old file or the new one under the database's name, whole.
 //!
 //! **The WAL belongs to its file.** SQLite would apply the old file's WAL to a new file of the same name and damage it for
 //! good. So the present file leaves WAL mode first, which also proves that no other process has it open. A file that is too
 //! damaged for that can't use its WAL either; the WAL is moved away with it.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Uid, fchown};
 
 use super::backup::{PATIENCE, check, sqlite, system};
 use super::connection::{self, pragma};
 use super::file::{
-    beside, check_filesystem, check_version, directory_of, inode, resolve, sync_directory_of,
+    SQLITE_FILE, beside, check_filesystem, check_version, copy_to_new, directory_of, inode,
+    open_beside, resolve, sync_directory_of,
 };
 use super::lock::Lock;
 use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION, schema};
@@ -29,6 +32,99 @@ const MOST_KEPT: u32 = 1000;
 
 /// The files that belong to a database, by what is appended to its name.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A file to restore from, open for reading. While the value exists, no server can start on the file.
+#[derive(Debug)]
+pub struct RestoreSource {
+    path: PathBuf,
+    database: File,
+    wal: Option<File>,
+    _lock: Option<Lock>,
+}
+
+impl RestoreSource {
+    /// Opens the file at `path` and its WAL.
+    ///
+    /// # Errors
+    /// [`CopyError::NoSource`], [`CopyError::NotOurs`] if it is not a file, [`CopyError::Served`],
+    /// [`CopyError::Journal`].
+    pub fn open(path: &Path) -> Result<RestoreSource, CopyError> {
+        let found = match path.canonicalize() {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(CopyError::NoSource(path.to_owned()));
+            }
+            Err(error) => return Err(system(path, "looking for it", &error)),
+        };
+        if !found.is_file() {
+            return Err(CopyError::NotOurs(found));
+        }
+        let lock = Lock::share(&found).map_err(|refusal| match refusal {
+            OpenError::AlreadyServed { path, .. } => CopyError::Served(path),
+            refusal => refusal.into(),
+        })?;
+        RestoreSource::open_locked(found, lock)
+    }
+
+    /// The same, if this process holds the lock of the file at `path` (absolute, without links) already.
+    fn open_locked(path: PathBuf, lock: Option<Lock>) -> Result<RestoreSource, CopyError> {
+        let failed = |error: io::Error| system(&path, "opening it", &error);
+        let database = File::open(&path).map_err(failed)?;
+        let owner = database.metadata().map_err(failed)?.uid();
+        // Before anything is copied: root may be able to read files that the database's owner must not see.
+        let mut header = [0; 72];
+        match database.read_exact_at(&mut header, 0) {
+            Ok(()) if header.starts_with(SQLITE_FILE) => {}
+            Ok(()) => return Err(damaged(&path, "it does not begin like an SQLite database")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(CopyError::NotOurs(path));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        if ![APPLICATION_ID, BACKUP_ID]
+            .map(i32::to_be_bytes)
+            .iter()
+            .any(|id| header.ends_with(id))
+        {
+            return Err(CopyError::NotOurs(path));
+        }
+        // SQLite would play a journal back into the copy. No backup has one.
+        let journal = beside(&path, "-journal");
+        if fs::symlink_metadata(&journal).is_ok_and(|journal| journal.len() > 0) {
+            return Err(CopyError::Journal(journal));
+        }
+        let wal = beside(&path, "-wal");
+        let wal = match fs::symlink_metadata(&wal) {
+            Ok(_) => Some(open_beside(
+                &wal,
+                OpenOptions::new().read(true),
+                Some(owner),
+            )?),
+            Err(_) => None,
+        };
+        Ok(RestoreSource {
+            path,
+            database,
+            wal,
+            _lock: lock,
+        })
+    }
+
+    fn inode(&self) -> Option<(u64, u64)> {
+        let found = self.database.metadata().ok()?;
+        Some((found.dev(), found.ino()))
+    }
+
+    /// Copies the file and its WAL to the new files `copy` and `copy-wal`.
+    fn copy_to(&self, copy: &Path) -> Result<(), CopyError> {
+        let failed = |error: io::Error| system(&self.path, "copying it", &error);
+        copy_to_new(&self.database, copy).map_err(failed)?;
+        match &self.wal {
+            Some(wal) => copy_to_new(wal, &beside(copy, "-wal")).map_err(failed),
+            None => Ok(()),
+        }
+    }
+}
 
 /// A copy that is about to replace a database. While it exists no server can start. When it is dropped, it leaves nothing
 /// behind.
@@ -49,40 +145,28 @@ impl Restoration {
     /// [`OpenError::AlreadyServed`].
     pub fn prepare(
         path: &Path,
-        source: Option<&Path>,
+        source: Option<RestoreSource>,
         accept_network_filesystem: bool,
     ) -> Result<Restoration, CopyError> {
         let path = resolve(path)?;
         check_filesystem(directory_of(&path), accept_network_filesystem)?;
-        let lock = Lock::take(&path)?;
         let present = fs::metadata(&path).ok();
+        let is_itself = |source: &RestoreSource| source.inode() == inode(&path).ok();
+        if present.is_some() && source.as_ref().is_some_and(is_itself) {
+            return Err(CopyError::IsTheDatabase(path));
+        }
+        let lock = Lock::take(&path)?;
         if present.as_ref().is_some_and(|present| !present.is_file()) {
             return Err(OpenError::NotAFile(path).into());
         }
         let source = match source {
             None if present.is_none() => return Err(CopyError::NoSource(path)),
-            None => path.clone(),
-            Some(source) => find_source(source, &path)?,
-        };
-        // Held until the copy is made: no server may begin to write to the source meanwhile.
-        let _source_lock = match source != path && beside(&source, ".lock").exists() {
-            true => Some(Lock::take(&source).map_err(|refusal| match refusal {
-                OpenError::AlreadyServed { path, .. } => CopyError::Served(path),
-                refusal => refusal.into(),
-            })?),
-            false => None,
+            None => RestoreSource::open_locked(path.clone(), None)?,
+            Some(source) => source,
         };
         let scratch = Scratch::create(beside(&path, ".restoring"))?;
-        for suffix in ["", "-wal", "-journal"] {
-            let (from, to) = (beside(&source, suffix), beside(&scratch.database, suffix));
-            match fs::copy(&from, &to) {
-                Ok(_) => fs::set_permissions(&to, Permissions::from_mode(0o600))
-                    .map_err(|error| system(&to, "setting its permissions", &error))?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
-                Err(error) => return Err(system(&from, "copying it", &error)),
-            }
-        }
-        bring_up_to_date(&scratch.database).map_err(|error| error.about(&source))?;
+        source.copy_to(&scratch.database)?;
+        bring_up_to_date(&scratch.database).map_err(|error| error.about(&source.path))?;
         Ok(Restoration {
             path,
             scratch,
@@ -116,8 +200,8 @@ impl Restoration {
         if fs::metadata(beside(copy, "-wal")).is_ok_and(|wal| wal.len() > 0) {
             return Err(CopyError::InUse(copy.clone()));
         }
-        File::open(copy)
-            .and_then(|copy| copy.sync_all())
+        open_beside(copy, OpenOptions::new().read(true), None)?
+            .sync_all()
             .map_err(unfinished)?;
         let kept = self.keep_present()?;
         fs::rename(copy, &self.path).map_err(|error| system(&self.path, "replacing it", &error))?;
@@ -138,8 +222,8 @@ impl Restoration {
             self.keep_owner()?;
             if fs::hard_link(&self.path, &kept).is_err() {
                 // Some file systems have no second names.
-                fs::copy(&self.path, &kept)
-                    .and_then(|_| File::open(&kept)?.sync_all())
+                File::open(&self.path)
+                    .and_then(|present| copy_to_new(&present, &kept))
                     .map_err(failed)?;
             }
         }
@@ -157,11 +241,13 @@ impl Restoration {
     /// Gives the copy the owner of the present file. Otherwise a restore by root would take it away from the server's user.
     fn keep_owner(&self) -> Result<(), CopyError> {
         let failed = |error: io::Error| system(&self.path, "keeping its owner", &error);
-        let present = fs::metadata(&self.path).map_err(failed)?;
-        let copied = fs::metadata(&self.scratch.database).map_err(failed)?;
+        let present = fs::symlink_metadata(&self.path).map_err(failed)?;
+        // By its descriptor: a path could lead to another file by now.
+        let copy = open_beside(&self.scratch.database, OpenOptions::new().read(true), None)?;
+        let copied = copy.metadata().map_err(failed)?;
         if (present.uid(), present.gid()) != (copied.uid(), copied.gid()) {
-            let (user, group) = (Some(present.uid()), Some(present.gid()));
-            chown(&self.scratch.database, user, group).map_err(failed)?;
+            let (user, group) = (Uid::from_raw(present.uid()), Gid::from_raw(present.gid()));
+            fchown(&copy, Some(user), Some(group)).map_err(|error| failed(error.into()))?;
         }
         Ok(())
     }
@@ -197,28 +283,10 @@ impl Drop for Scratch {
     }
 }
 
-/// The source's path without links, if it is a file and not the one that it would replace.
-fn find_source(source: &Path, path: &Path) -> Result<PathBuf, CopyError> {
-    let found = match source.canonicalize() {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(CopyError::NoSource(source.to_owned()));
-        }
-        Err(error) => return Err(system(source, "looking for it", &error)),
-    };
-    if inode(&found).is_ok() && inode(&found).ok() == inode(path).ok() {
-        return Err(CopyError::IsTheDatabase(found));
-    }
-    match found.is_file() {
-        true => Ok(found),
-        false => Err(CopyError::NotOurs(found)),
-    }
-}
-
 /// Checks a copy completely, and brings it to today's schema.
 fn bring_up_to_date(copy: &Path) -> Result<(), CopyError> {
     let failed = |error: rusqlite::Error| sqlite(copy, "opening the copy", &error);
-    let conn = connection::open(copy, PATIENCE).map_err(failed)?;
+    let conn = connection::open(copy, PATIENCE)?;
     let id = pragma(&conn, "application_id").map_err(failed)?;
     if ![APPLICATION_ID, BACKUP_ID].map(i64::from).contains(&id) {
         return Err(CopyError::NotOurs(copy.to_owned()));
@@ -236,10 +304,7 @@ fn bring_up_to_date(copy: &Path) -> Result<(), CopyError> {
         .query_row("SELECT count(*) FROM server", [], |row| row.get(0))
         .map_err(failed)?;
     match servers {
-        0 => Err(CopyError::Damaged {
-            path: copy.to_owned(),
-            what: "it was never served, and has no keys".to_owned(),
-        }),
+        0 => Err(damaged(copy, "it was never served, and has no keys")),
         _ => Ok(()),
     }
 }
@@ -251,13 +316,19 @@ fn check_schema(copy: &Path, conn: &rusqlite::Connection, version: i64) -> Resul
     })
 }
 
+fn damaged(path: &Path, what: &str) -> CopyError {
+    CopyError::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    }
+}
+
 /// Has the present file leave WAL mode, so that the file alone is complete. One that is too damaged to be opened stays as it
 /// is.
 fn leave_wal_mode(path: &Path) -> Result<(), CopyError> {
-    let left = connection::open(path, PATIENCE).and_then(|conn| {
-        conn.pragma_update_and_check(None, "journal_mode", "DELETE", |row| {
-            row.get::<_, String>(0)
-        })
+    let conn = connection::open(path, PATIENCE)?;
+    let left = conn.pragma_update_and_check(None, "journal_mode", "DELETE", |row| {
+        row.get::<_, String>(0)
     });
     match left {
         Ok(mode) if mode == "delete" => Ok(()),
@@ -275,6 +346,10 @@ mod tests {
     use crate::store::testing::{OPTIONS, TestDatabase, create_server_row};
     use crate::store::{Options, Role, Store};
 
+    fn source(path: &Path) -> RestoreSource {
+        RestoreSource::open(path).unwrap()
+    }
+
     fn backed_up(store: &Store, dest: &Path) -> Result<u64, CopyError> {
         store.backup(dest, |_| {})
     }
@@ -287,13 +362,13 @@ mod tests {
         let dest = database.beside(".backup");
         backed_up(&store, &dest).unwrap();
         assert!(matches!(
-            Restoration::prepare(&database.path, Some(&dest), false),
+            Restoration::prepare(&database.path, Some(source(&dest)), false),
             Err(CopyError::Refused(OpenError::AlreadyServed { .. }))
         ));
         drop(store);
         // The directory that a killed restore left behind.
         fs::create_dir(database.beside(".restoring")).unwrap();
-        let restoration = Restoration::prepare(&database.path, Some(&dest), false).unwrap();
+        let restoration = Restoration::prepare(&database.path, Some(source(&dest)), false).unwrap();
         assert!(matches!(
             database.refusal(),
             OpenError::AlreadyServed { .. }
@@ -321,7 +396,7 @@ mod tests {
         backed_up(&store, &dest).unwrap();
         drop(store);
         assert!(matches!(
-            Restoration::prepare(&database.path, Some(&dest), false),
+            Restoration::prepare(&database.path, Some(source(&dest)), false),
             Err(CopyError::Damaged { .. })
         ));
     }

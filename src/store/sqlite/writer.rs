@@ -16,7 +16,7 @@
 //! means that nothing happened, and no caller waits longer.
 //!
 //! **Fatal errors.** After an I/O error or on a damaged page the process stops with one message
-//! ([`stop`](super::error::stop)). No caller has been answered whose transaction was not on the disk before.
+//! ([`stop`]). No caller has been answered whose transaction was not on the disk before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -143,7 +143,7 @@ fn what_is_wrong_with_a_file_is_told_with_what_to_do() {
     let lock = home.path("authd.db.lock");
     spoiled(&|_| fs::remove_file(&lock).expect("a lock"));
     rustix::fs::mkfifoat(rustix::fs::CWD, &lock, rustix::fs::Mode::RWXU).expect("a FIFO");
-    says(&home, "database", "problem", "it is not a file");
+    says(&home, "database", "problem", "it is a FIFO");
     fs::remove_file(&lock).expect("a FIFO");
 
     home.set("db = \"elsewhere/authd.db\"");

@@ -28,9 +28,7 @@ use serde_json::json;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLevel};
 use crate::entropy::Entropy;
-use crate::mail::Route;
-use crate::password::{self, Hasher, Params};
-use crate::policy::Policy;
+use crate::password::{Hasher, Params};
 use crate::service::{self, Authd};
 use crate::store::{self, Options, Role, Store};
 use output::Output;
@@ -279,22 +277,7 @@ struct Opened {
 }
 
 fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
-    let issuer = config.public_url.as_str().to_owned();
-    let password = password::Policy::new(config.password_min_length, &[&issuer])
-        .map_err(|error| Failure::Configuration(error.to_string()))?;
-    let policy = Policy {
-        issuer,
-        registration: config.registration,
-        verification: config.verification,
-        password,
-        access_token_lifetime: config.access_token_lifetime,
-        session_idle_lifetime: config.session_idle_lifetime,
-        session_lifetime: config.session_lifetime,
-        replay_window: config.replay_window,
-        signing_key_lifetime: config.signing_key_lifetime,
-        event_retention: config.event_retention,
-        sends_mail: config.mail != Route::Off,
-    };
+    let policy = config.policy()?;
     let hasher = Hasher::new(config.password_ram.as_u64(), Params::default());
     let Opened {
         store,

@@ -1,0 +1,72 @@
+//! Defaults that depend on another setting or on the machine's memory.
+
+use std::net::Ipv4Addr;
+
+use bytesize::{ByteSize, MIB};
+
+use super::ConfigError;
+use super::origin::PublicUrl;
+use super::sources::Sources;
+use super::table::{Config, Key, ONE_HASH};
+use super::values::Value;
+
+/// Most memory that password hashing takes unless told otherwise: three hashes at once keep two
+/// cores busy, and more only helps whoever floods the sign-in.
+pub(super) const DEFAULT_PASSWORD_RAM_LIMIT: ByteSize = ByteSize::mib(64);
+
+/// What a connection takes at the most, with a body of full size and an answer that nobody reads: measured.
+pub(super) const LARGEST_CONNECTION: u64 = 160 * 1024;
+
+/// What the process takes without connections and password hashing, under load: measured.
+pub(super) const BASE_MEMORY: u64 = 16 * MIB;
+
+impl Config {
+    /// What the server takes at the most with these settings, in bytes: every connection at its largest, and all of
+    /// `password_ram`.
+    pub fn most_memory(&self) -> u64 {
+        self.least_memory() + self.max_connections as u64 * LARGEST_CONNECTION
+    }
+
+    /// What it takes with few connections, when many sign in, in bytes.
+    pub fn least_memory(&self) -> u64 {
+        BASE_MEMORY + self.password_ram.as_u64()
+    }
+}
+
+pub(super) fn quarter_in_connections(sources: &Sources) -> Result<String, ConfigError> {
+    let fitting = sources.memory.unwrap_or(0) / 4 / LARGEST_CONNECTION;
+    Ok(fitting.clamp(64, 512).to_string())
+}
+
+pub(super) fn author_of_public_url(sources: &Sources) -> Result<String, ConfigError> {
+    let url = sources.find(&Key::public_url)?.text.ok();
+    let url = url.and_then(|text| PublicUrl::parse(&text).ok());
+    // An address has no place after an @.
+    let is_name = |host: &&str| !host.starts_with('[') && host.parse::<Ipv4Addr>().is_err();
+    let host = url.as_ref().map(PublicUrl::host).filter(is_name);
+    Ok(format!("authd@{}", host.unwrap_or("localhost")))
+}
+
+pub(super) fn quarter_of_memory(sources: &Sources) -> Result<String, ConfigError> {
+    // Where the system does not tell its memory, it gets the least that works.
+    let quarter = ByteSize(sources.memory.unwrap_or(0) / 4);
+    let whole_mebibytes = ByteSize::mib(quarter.as_u64() / MIB);
+    Ok(whole_mebibytes
+        .clamp(ONE_HASH, DEFAULT_PASSWORD_RAM_LIMIT)
+        .show())
+}
+
+pub(super) fn public_url_of_listener(sources: &Sources) -> Result<String, ConfigError> {
+    let listen = sources.find(&Key::listen)?;
+    let address = listen.text.ok().and_then(|text| text.parse().ok());
+    match address.and_then(PublicUrl::of_listener) {
+        Some(url) => Ok(url.to_string()),
+        None => Err(ConfigError(format!(
+            "{} is missing, and {} does not tell under which name others reach it.\n\
+             Set the address that people use, for example: {}",
+            Key::public_url.name,
+            listen.spelled,
+            Key::public_url.spell(&listen.source, Key::public_url.example),
+        ))),
+    }
+}

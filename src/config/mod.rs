@@ -1,0 +1,137 @@
+//! Settings: one table, four sources, one [`Config`].
+//!
+//! Every setting is one entry of the `settings!` table below. The fields of [`Config`], the check
+//! for unknown keys, the output of `authd config` and the table in the documentation are made from
+//! it, so they cannot disagree: a new key is one entry, and one group of lines in
+//! `examples/authd.toml`, which a test demands.
+//!
+//! A value comes from a flag, else from an `AUTHD_<KEY>` environment variable, else from one flat
+//! TOML file, else from the table. Every source is first brought to one text, and each key has one
+//! parser for that text, so that `30d` means the same wherever it stands.
+//!
+//! What never happens here:
+//!
+//! * *A mistake is never skipped.* A misspelt key that is ignored leaves a server running with a
+//!   default that nobody chose, which in an auth server is how registration stays open. So an
+//!   unknown key, variable or table is an error that names the nearest key, and a wrong value an
+//!   error that shows a right one.
+//! * *No other module reads the environment*, and this one does so only in
+//!   [`Inputs::from_process`] and, for a service manager's own variables, in
+//!   [`Supervision::from_process`]. [`load`] works on [`Inputs`] alone, and tests need no process
+//!   state.
+//! * *No secret is printed.* What `authd config` says, and an error, may be pasted into a bug report: the one
+//!   setting with a secret in it, the mail server's URL, is shown without its password.
+//! * *Nothing is opened, bound or resolved* but the file with the settings, and the kernel's files
+//!   that tell how much memory there is.
+
+mod checks;
+mod defaults;
+mod origin;
+mod process;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use checks::warnings;
+pub use origin::{Origin, PublicUrl};
+pub use process::{Inputs, Supervision};
+pub use sources::{Setting, Source};
+use sources::{Sources, find_file};
+pub use table::{Config, KEYS, Key};
+pub use values::{LogFormat, LogLevel};
+
+use crate::mail::Route;
+use crate::password;
+use crate::policy::Policy;
+pub use crate::policy::{Registration, Verification};
+
+/// The settings together with where each came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings in force.
+    pub config: Config,
+    /// The same for people, in the order of [`KEYS`].
+    pub settings: Vec<Setting>,
+    /// The file that was read, if any. It may have set nothing.
+    pub file: Option<PathBuf>,
+    /// Memory that this process may use, in bytes, where the system tells.
+    pub memory: Option<u64>,
+}
+
+/// Why the settings can't be used and what to do next, in one to three lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Finds every setting in its strongest source: flag, environment, file, default.
+///
+/// # Errors
+///
+/// A named file that can't be read or is not TOML, a key that does not exist, a value outside its
+/// bounds, and values that contradict each other. The first mistake is told.
+pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
+    let mut sources = Sources {
+        given: BTreeMap::new(),
+        memory: inputs.memory,
+        unknown: Vec::new(),
+    };
+    // Compose hands a variable that is not set on as an empty one.
+    inputs.environment.retain(|(_, value)| !value.is_empty());
+    // Weakest first: what comes later replaces what was there.
+    let file = find_file(&inputs)?;
+    if let Some((path, bytes)) = &file {
+        sources.add_file(path, bytes)?;
+    }
+    sources.add_environment(&inputs.environment)?;
+    sources.add_flags(&inputs.flags)?;
+
+    let (mut config, settings) = sources.read_all()?;
+    sources.check_together(&config)?;
+    config.warnings = sources.unknown;
+    config.warnings.extend(warnings(&config));
+    Ok(Loaded {
+        config,
+        settings,
+        file: file.map(|(path, _)| path),
+        memory: inputs.memory,
+    })
+}
+
+impl Config {
+    /// What the service obeys, as these settings have it.
+    ///
+    /// # Errors
+    ///
+    /// `password_min_length` is one that the password rules refuse.
+    pub fn policy(&self) -> Result<Policy, ConfigError> {
+        let issuer = self.public_url.as_str().to_owned();
+        let password = password::Policy::new(self.password_min_length, &[&issuer])
+            .map_err(|error| ConfigError(error.to_string()))?;
+        Ok(Policy {
+            issuer,
+            registration: self.registration,
+            verification: self.verification,
+            password,
+            access_token_lifetime: self.access_token_lifetime,
+            session_idle_lifetime: self.session_idle_lifetime,
+            session_lifetime: self.session_lifetime,
+            replay_window: self.replay_window,
+            signing_key_lifetime: self.signing_key_lifetime,
+            event_retention: self.event_retention,
+            sends_mail: self.mail != Route::Off,
+        })
+    }
+}

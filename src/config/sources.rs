@@ -1,0 +1,409 @@
+//! The sources of values: the file, the environment and the flags, each brought to one text for a key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::ConfigError;
+use super::process::Inputs;
+use super::table::{KEYS, Key, find_key};
+use super::values::Value;
+use crate::mail;
+
+/// Largest file that is read. Every key at its longest fits many times over, and a `--config` that
+/// points at a device or a log must not fill the memory of a small board.
+pub(super) const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// Longest piece of a given value that an error repeats, in characters.
+pub(super) const MAX_ECHO_CHARS: usize = 100;
+
+/// Environment variables that begin with this are settings, or mistakes.
+pub(super) const VARIABLE_PREFIX: &str = "AUTHD_";
+
+/// The one variable that is not a setting: it names the file.
+pub(super) const FILE_VARIABLE: &str = "AUTHD_CONFIG";
+
+/// Settings that may hold a secret: each can be read from a file that `AUTHD_<KEY>_FILE` names, as container platforms
+/// mount secrets.
+pub(super) const SECRET_KEYS: [&str; 1] = ["mail"];
+
+/// One setting in force, as `authd config` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The key.
+    pub name: &'static str,
+    /// The value in its shortest exact spelling; a list is separated by commas.
+    pub value_text: String,
+    /// Where the value came from.
+    pub source: Source,
+    /// What the key is, in one line.
+    pub description: &'static str,
+}
+
+/// Where a value came from, weakest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The settings file.
+    File {
+        /// The file, as it was named or found.
+        path: PathBuf,
+        /// The line of the key, counted from 1.
+        line: usize,
+    },
+    /// The environment variable of this name.
+    Environment(String),
+    /// A flag on the command line.
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Source::Environment(variable) => f.write_str(variable),
+            Source::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// What the file, the environment and the flags set, by key.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) given: BTreeMap<&'static str, Given>,
+    pub(super) memory: Option<u64>,
+    /// Warnings about variables that are no setting: other programs may have set them.
+    pub(super) unknown: Vec<String>,
+}
+
+/// A value as somebody gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// The text for the parser, or what the file should have had instead of what it has.
+    pub(super) text: Result<String, String>,
+    /// The value as its author sees it, with its place: what an error quotes.
+    pub(super) spelled: String,
+    pub(super) source: Source,
+}
+
+impl Sources {
+    pub(super) fn add_file(&mut self, path: &Path, bytes: &[u8]) -> Result<(), ConfigError> {
+        let place = |offset| Source::File {
+            path: path.to_owned(),
+            line: line_of(bytes, offset),
+        };
+        let text = str::from_utf8(bytes).map_err(|e| {
+            let place = place(e.valid_up_to());
+            ConfigError(format!(
+                "{place}: not valid UTF-8.\nSave the file as UTF-8."
+            ))
+        })?;
+        let document = DeTable::parse(text).map_err(|e| {
+            let place = place(e.span().map_or(0, |span| span.start));
+            ConfigError(format!(
+                "{place}: {}.\nA line is `key = value`, each key once, text in double quotes: {}",
+                echo(e.message()),
+                Key::listen.spell(&place, Key::listen.example),
+            ))
+        })?;
+
+        let mut entries: Vec<_> = document.get_ref().iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let source = place(name.span().start);
+            let name = name.get_ref();
+            // Asked first: not even a table that has a setting's name is one.
+            if holds_table(value.get_ref()) {
+                return Err(ConfigError(format!(
+                    "{source}: {} is a table, and no setting is one.\n\
+                     The file is flat: write `key = value` lines without [headings].",
+                    echo(name)
+                )));
+            }
+            let Some(key) = find_key(name) else {
+                return Err(ConfigError(format!(
+                    "{source}: unknown key {}.\n{}",
+                    echo(name),
+                    suggest(name, |key| key.name.to_owned())
+                )));
+            };
+            let literal = text.get(value.span()).unwrap_or_default();
+            let spelled = format!("{} = {} ({source})", key.name, echo(literal));
+            let text = key.form.text_of(value.get_ref());
+            self.given.insert(
+                key.name,
+                Given {
+                    text,
+                    spelled,
+                    source,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_environment(
+        &mut self,
+        environment: &[(String, String)],
+    ) -> Result<(), ConfigError> {
+        for (variable, value) in environment {
+            let Some(name) = variable.strip_prefix(VARIABLE_PREFIX) else {
+                continue;
+            };
+            let known = KEYS.iter().find(|key| key.variable() == *variable);
+            if let Some(key) = known {
+                self.add_text(key, value, Source::Environment(variable.clone()));
+            } else if let Some(key) = secret_of(name) {
+                if environment
+                    .iter()
+                    .any(|(other, _)| *other == key.variable())
+                {
+                    return Err(ConfigError(format!(
+                        "{variable} and {} are both set.\nUnset one of them.",
+                        key.variable()
+                    )));
+                }
+                let text = read_secret(variable, Path::new(value))?;
+                self.add_text(key, &text, Source::Environment(variable.clone()));
+            } else if variable != FILE_VARIABLE && !is_service_link(variable, value) {
+                let advice = suggest(&name.to_ascii_lowercase(), Key::variable);
+                self.unknown.push(format!(
+                    "{} in the environment is no setting, and is not used. {advice}",
+                    echo(variable)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_flags(
+        &mut self,
+        flags: &[(&'static str, String)],
+    ) -> Result<(), ConfigError> {
+        for (name, value) in flags {
+            let Some(key) = find_key(name) else {
+                let advice = suggest(name, |key| key.name.to_owned());
+                return Err(ConfigError(format!(
+                    "Unknown key {name} in a flag.\n{advice}"
+                )));
+            };
+            self.add_text(key, value, Source::Flag);
+        }
+        Ok(())
+    }
+
+    fn add_text(&mut self, key: &Key, text: &str, source: Source) {
+        let spelled = key.spell(&source, text);
+        self.given.insert(
+            key.name,
+            Given {
+                text: Ok(text.to_owned()),
+                spelled,
+                source,
+            },
+        );
+    }
+
+    /// The value of a key before it is parsed, computed where nobody gave one.
+    pub(super) fn find(&self, key: &Key) -> Result<Given, ConfigError> {
+        if let Some(given) = self.given.get(key.name) {
+            return Ok(given.clone());
+        }
+        let text = match key.derive {
+            Some(derive) => derive(self)?,
+            None => key.default.to_owned(),
+        };
+        let spelled = format!(
+            "{} ({})",
+            key.spell(&Source::Default, &text),
+            Source::Default
+        );
+        Ok(Given {
+            text: Ok(text),
+            spelled,
+            source: Source::Default,
+        })
+    }
+
+    /// The value of a key; notes it in `settings`.
+    pub(super) fn read<T: Value>(
+        &self,
+        key: &Key,
+        parse: impl Fn(&str) -> Result<T, String>,
+        settings: &mut Vec<Setting>,
+    ) -> Result<T, ConfigError> {
+        let Given {
+            text,
+            spelled,
+            source,
+        } = self.find(key)?;
+        let value = text.and_then(|text| parse(&text)).map_err(|why| {
+            let example = key.spell(&source, key.example);
+            ConfigError(format!(
+                "{spelled} is refused: {why}.\nFor example: {example}"
+            ))
+        })?;
+        settings.push(Setting {
+            name: key.name,
+            value_text: value.show(),
+            source,
+            description: key.description,
+        });
+        Ok(value)
+    }
+}
+
+/// The settings file and its content; `None` where none is named and none found.
+pub(super) fn find_file(inputs: &Inputs) -> Result<Option<(PathBuf, Vec<u8>)>, ConfigError> {
+    let variable = inputs
+        .environment
+        .iter()
+        .find(|(name, _)| name == FILE_VARIABLE);
+    let named = match (&inputs.file, variable) {
+        (Some(path), _) => Some((path.clone(), "--config")),
+        (None, Some((_, path))) => Some((PathBuf::from(path), FILE_VARIABLE)),
+        (None, None) => None,
+    };
+    if let Some((path, by)) = named {
+        let bytes = read_file(&path).map_err(|e| {
+            let path = path.display();
+            ConfigError(format!(
+                "Can't read {path}: {e}.\n{by} names this file: check its path."
+            ))
+        })?;
+        return Ok(Some((path, bytes)));
+    }
+    for path in &inputs.search {
+        match read_file(path) {
+            Ok(bytes) => return Ok(Some((path.clone(), bytes))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => {
+                let path = path.display();
+                return Err(ConfigError(format!(
+                    "Can't read {path}: {e}.\nMake it readable, or name another with --config."
+                )));
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "it has more than {MAX_FILE_BYTES} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Whether a value is a table or a list of tables, inline or under a heading.
+pub(super) fn holds_table(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(array) => array.iter().any(|entry| entry.get_ref().is_table()),
+        _ => false,
+    }
+}
+
+/// The line in which a byte stands, counted from 1.
+pub(super) fn line_of(bytes: &[u8], offset: usize) -> usize {
+    1 + bytes
+        .iter()
+        .take(offset)
+        .filter(|byte| **byte == b'\n')
+        .count()
+}
+
+/// The setting that `name` (`MAIL_FILE`) gives the file of.
+pub(super) fn secret_of(name: &str) -> Option<&'static Key> {
+    let key = name.strip_suffix("_FILE")?.to_ascii_lowercase();
+    find_key(&key).filter(|key| SECRET_KEYS.contains(&key.name))
+}
+
+/// Reads a setting from the file that a variable names; one line break at its end is not part of it.
+pub(super) fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigError> {
+    let bytes = read_file(path).map_err(|error| {
+        ConfigError(format!(
+            "{variable} in the environment: can't read {}: {error}.\nName a file that this user can read.",
+            path.display()
+        ))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        ConfigError(format!(
+            "{variable} in the environment: {} is not valid UTF-8.",
+            path.display()
+        ))
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// Names the key that was probably meant, in the spelling of its source; all of them where none is
+/// near.
+pub(super) fn suggest(unknown: &str, spell: impl Fn(&Key) -> String) -> String {
+    /// Half of the letters in place is a misspelling; less is another word.
+    const NEAR: f64 = 0.5;
+    // Cut, because the comparison takes memory for each pair of letters.
+    let unknown: String = unknown.chars().take(MAX_ECHO_CHARS).collect();
+    let nearest = KEYS
+        .iter()
+        .map(|key| {
+            (
+                strsim::normalized_damerau_levenshtein(&unknown, key.name),
+                key,
+            )
+        })
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest {
+        Some((likeness, key)) if likeness >= NEAR => {
+            format!("Did you mean {}? {}", spell(key), key.description)
+        }
+        _ => {
+            let names: Vec<_> = KEYS.iter().map(spell).collect();
+            format!("Known keys: {}", names.join(", "))
+        }
+    }
+}
+
+/// Whether an unknown variable is one of those that Kubernetes puts into every container for a
+/// service whose name begins with "authd" (`AUTHD_SERVICE_HOST`, `AUTHD_PORT=tcp://…`,
+/// `AUTHD_PORT_80_TCP_ADDR`). Nobody wrote them and nobody can remove them.
+pub(super) fn is_service_link(variable: &str, value: &str) -> bool {
+    let has_protocol = ["_TCP", "_UDP", "_SCTP"]
+        .iter()
+        .any(|name| variable.contains(name));
+    variable.ends_with("_SERVICE_HOST")
+        || variable.contains("_SERVICE_PORT")
+        || (variable.contains("_PORT_") && has_protocol)
+        || (variable.ends_with("_PORT") && value.contains("://"))
+}
+
+/// Somebody's text for an error message: on one line, without control characters, not endless, and without a
+/// password.
+pub(super) fn echo(text: &str) -> String {
+    let text = mail::without_password(text);
+    let mut echo = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == MAX_ECHO_CHARS {
+            echo.push('…');
+            break;
+        }
+        if c.is_control() {
+            echo.extend(c.escape_default());
+        } else {
+            echo.push(c);
+        }
+    }
+    echo
+}

@@ -1,0 +1,211 @@
+//! The table of settings: every key with its type, default, bounds and parser.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+
+use super::ConfigError;
+use super::defaults::{
+    author_of_public_url, public_url_of_listener, quarter_in_connections, quarter_of_memory,
+};
+use super::origin::{Origin, PublicUrl};
+use super::sources::{Setting, Source, Sources, VARIABLE_PREFIX, echo};
+use super::values::{
+    Form, LogFormat, LogLevel, Value, duration, list, network, number, path, size, size_or_zero,
+    socket_address, switch, word,
+};
+use crate::mail::{Author, Route};
+use crate::policy::{Registration, Verification};
+
+/// Memory of one Argon2id hash at the weakest parameters that authd uses (m = 19456 KiB).
+/// With less than this nobody could sign in. (req 8)
+pub(super) const ONE_HASH: ByteSize = ByteSize::mib(19);
+
+/// A larger size is a typing mistake. It also keeps the page count of the largest database, at
+/// SQLite's 4 KiB a page, far inside its limit of 2^32 - 2.
+pub(super) const MAX_SIZE: ByteSize = ByteSize::tib(1);
+
+/// Smallest bound on the database: the schema, the keys and some hundred sessions fit.
+pub(super) const MIN_DB_SIZE: ByteSize = ByteSize::mib(1);
+
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+
+/// Longest life of a session: browsers keep a cookie for 400 days at most (RFC 6265bis), so
+/// what lives longer could not be presented anyway. Signing keys share the bound.
+pub(super) const LONGEST_LIFE: Duration = days(400);
+
+/// A longer retention is a typing mistake; it also keeps sums of times far from overflowing.
+pub(super) const LONGEST_RETENTION: Duration = days(36_500);
+
+pub(super) const fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 24 * 60 * 60)
+}
+
+/// Declares the settings. An entry reads:
+///
+/// ```text
+/// /// One line that says what it is: the field's documentation, `authd config`, the README.
+/// name: Type = "default" like "example" => parser;
+/// name: Type = "default in words" from function like "example" => parser;
+/// ```
+///
+/// The default stands for the example where no `like` is given. `from` computes a default that
+/// depends on other settings or on the machine; what precedes it then only describes it.
+macro_rules! settings {
+    ($(
+        #[doc = $description:literal]
+        $name:ident: $type:ty = $default:literal
+            $(from $derive:ident)? $(like $example:literal)? => $parse:expr;
+    )+) => {
+        /// The settings in force, each checked and within its bounds.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $(#[doc = $description] pub $name: $type,)+
+            /// What is allowed but should be known: one sentence each, to be logged at each start.
+            pub warnings: Vec<String>,
+        }
+
+        #[expect(non_upper_case_globals, reason = "a key is spelled as in the file")]
+        impl Key {
+            $(pub(super) const $name: Key = Key {
+                name: stringify!($name),
+                // Without the space after the comment's slashes.
+                description: $description.trim_ascii_start(),
+                default: $default,
+                // The first element is the optional one, where the entry has it.
+                derive: [$(Some($derive as Derive),)? None][0],
+                example: [$($example,)? $default][0],
+                form: <$type as Value>::FORM,
+            };)+
+        }
+
+        /// Every setting, in the order in which they are explained.
+        pub const KEYS: &[Key] = &[$(Key::$name),+];
+
+        impl Sources {
+            /// Reads every key of the table, in its order.
+            pub(super) fn read_all(&self) -> Result<(Config, Vec<Setting>), ConfigError> {
+                let mut settings = Vec::with_capacity(KEYS.len());
+                let config = Config {
+                    $($name: self.read(&Key::$name, $parse, &mut settings)?,)+
+                    warnings: Vec::new(),
+                };
+                Ok((config, settings))
+            }
+        }
+    };
+}
+
+settings! {
+    /// Database file; a relative path starts at the working directory.
+    db: PathBuf = "authd.db" => path;
+    /// IP address and port to listen on.
+    listen: SocketAddr = "127.0.0.1:8080" => socket_address;
+    /// Address that people and apps use, without a path: the issuer of every token.
+    public_url: PublicUrl = "`http://<listen>` if that is loopback, else required"
+        from public_url_of_listener like "https://auth.example.com" => PublicUrl::parse;
+    /// Allow a public URL without TLS that is not loopback: passwords travel in the clear.
+    allow_http: bool = "false" => switch;
+    /// Who may create an account: `closed` (operators), `invite` (who is invited) or `open` (everybody).
+    registration: Registration = "closed" => word;
+    /// Whether an address has to be proven by mail before there is an account: `optional` or `required`.
+    verification: Verification = "optional" => word;
+    /// Fewest characters in a new password, 8 to 64; NIST asks for 15 without a second factor.
+    password_min_length: usize = "12" => number(8..=64);
+    /// Memory for password hashing, at least `19MiB`, one hash; the rest of the sign-ins wait.
+    password_ram: ByteSize = "a quarter of the memory, `19MiB` to `64MiB`"
+        from quarter_of_memory like "64MiB" => size(ONE_HASH..=MAX_SIZE);
+    /// Life of an access token, `1m` to `1h`: how long an ended session still passes offline.
+    access_token_lifetime: Duration = "10m" => duration(MINUTE..=HOUR);
+    /// A session ends when it was not used for this long, `5m` to `400d`.
+    session_idle_lifetime: Duration = "30d" => duration(5 * MINUTE..=LONGEST_LIFE);
+    /// A session ends this long after sign-in, whatever happens; idle lifetime to `400d`.
+    session_lifetime: Duration = "180d" => duration(5 * MINUTE..=LONGEST_LIFE);
+    /// For this long a refresh may be retried with the same answer, `0s` to `10m`.
+    replay_window: Duration = "60s" => duration(Duration::ZERO..=10 * MINUTE);
+    /// A signing key is replaced when it is this old, `1d` to `400d`.
+    signing_key_lifetime: Duration = "90d" => duration(days(1)..=LONGEST_LIFE);
+    /// Security events are kept for this long, at least `1d`.
+    event_retention: Duration = "365d" => duration(days(1)..=LONGEST_RETENTION);
+    /// Where mail goes: `off`, `log` (on loopback only), `dir:PATH`, `smtp://…` or `smtps://…`.
+    mail: Route = "off" like "smtp://user:password@mail.example.com" => Route::parse;
+    /// Whom mail is from.
+    mail_from: Author = "`authd@` and the host of `public_url`"
+        from author_of_public_url like "authd@example.com" => Author::parse;
+    /// Proxies whose forwarding headers are believed, as addresses or networks.
+    trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
+    /// Origins of web apps that may call the API from a browser.
+    cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse);
+    /// Most connections at once, 16 to 10000; each takes a thread while it lives.
+    max_connections: usize = "what fits a quarter of the memory, `64` to `512`"
+        from quarter_in_connections like "512" => number(16..=10_000);
+    /// Log lines as `text` for people or `json` for programs.
+    log_format: LogFormat = "text" => word;
+    /// Least severe message that is logged: `error`, `warn`, `info` or `debug`.
+    log_level: LogLevel = "info" => word;
+    /// Start on NFS, SMB or 9p, where SQLite can lose data.
+    accept_network_filesystem: bool = "false" => switch;
+    /// Bound on the database file, at least `1MiB`; `0` is no bound.
+    max_db_size: Option<ByteSize> = "0" like "512MiB" => size_or_zero(MIN_DB_SIZE..=MAX_SIZE);
+}
+
+/// Computes a default from other settings or from the machine.
+pub(super) type Derive = fn(&Sources) -> Result<String, ConfigError>;
+
+/// One entry of the table of settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub(super) name: &'static str,
+    pub(super) description: &'static str,
+    pub(super) default: &'static str,
+    pub(super) derive: Option<Derive>,
+    pub(super) example: &'static str,
+    pub(super) form: Form,
+}
+
+impl Key {
+    /// The key as it stands in the file.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it is, in one line. Backquotes mark what is typed.
+    pub fn description(&self) -> &'static str {
+        self.description
+    }
+
+    /// The default: its text, empty for an empty list, or how it is found, in words, where it
+    /// depends on the machine or on another setting.
+    pub fn default(&self) -> &'static str {
+        self.default
+    }
+
+    /// Whether [`default`](Self::default) is a description and not a text that could be given.
+    pub fn default_is_derived(&self) -> bool {
+        self.derive.is_some()
+    }
+
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase())
+    }
+
+    /// How an operator who uses `source` writes this key with the value `text`.
+    pub(super) fn spell(&self, source: &Source, text: &str) -> String {
+        match source {
+            Source::Default | Source::File { .. } => {
+                format!("{} = {}", self.name, self.form.literal(text))
+            }
+            Source::Environment(variable) => format!("{variable}={}", echo(text)),
+            Source::Flag => format!("--{} {}", self.name.replace('_', "-"), echo(text)),
+        }
+    }
+}
+
+pub(super) fn find_key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}

@@ -46,7 +46,7 @@ impl From<CopyError> for Failure {
 
 impl Backup {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
-        let config = common.load(Vec::new())?.config;
+        let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
         // On the bare store: a database whose keys can't be read is worth a copy too.
         let Opened { store, .. } = open_store(&config, Role::Command)?;
@@ -88,7 +88,7 @@ enum Present {
 
 impl Restore {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
-        let config = common.load(Vec::new())?.config;
+        let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
         let source = self.src.as_deref().map(RestoreSource::open).transpose()?;
         let restoration =

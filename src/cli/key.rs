@@ -31,7 +31,7 @@ impl Key {
             }
             // On the bare store: it is also the way out when no key can be read, and the service does not start.
             Key::Rotate { now: true } => {
-                let opened = open_store(&common.load(Vec::new())?.config, Role::Command)?;
+                let opened = open_store(&common.settings()?.config, Role::Command)?;
                 let kid = service::replace_signing_keys(&opened.store)?;
                 out.record(&json!({ "kid": kid, "state": "signing" }))
             }

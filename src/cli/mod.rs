@@ -189,7 +189,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(&common, &out),
             Command::Restore(restore) => restore.run(&common, &out),
             Command::Doctor(doctor) => doctor.run(&common, &out),
-            Command::Config => out.settings(&common.load(Vec::new())?.settings),
+            Command::Config => out.settings(&common.settings()?.settings),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "authd", &mut text);
@@ -214,9 +214,19 @@ impl Common {
         )?)?)
     }
 
-    /// The service over the file that is there, beside whoever else has it open.
+    /// Loads the settings for a command, and prints on standard error what its operator should know about their sources.
+    fn settings(&self) -> Result<Loaded, Failure> {
+        let loaded = self.load(Vec::new())?;
+        for notice in &loaded.notices {
+            // A command does its work where standard error is closed, too.
+            let _ = writeln!(io::stderr(), "authd: {notice}");
+        }
+        Ok(loaded)
+    }
+
+    /// Opens the service on the existing database. A server may have the database open at the same time.
     fn open(&self) -> Result<Arc<Authd>, Failure> {
-        let config = self.load(Vec::new())?.config;
+        let config = self.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
         let store = open_store(&config, Role::Command)?;
         open_authd(&config, store)

@@ -51,10 +51,11 @@ impl Serve {
         let Loaded {
             mut config,
             settings,
+            notices,
             ..
         } = common.load(listen.into_iter().chain(public_url).collect())?;
         log_to_stderr(config.log_format, config.log_level);
-        for warning in &config.warnings {
+        for warning in notices.iter().chain(&config.warnings) {
             tracing::warn!("{warning}");
         }
         let manager = ServiceManager::find(Supervision::from_process());

@@ -58,6 +58,8 @@ pub struct Loaded {
     pub config: Config,
     /// The same for people, in the order of [`KEYS`].
     pub settings: Vec<Setting>,
+    /// What an operator should know about the sources, for every command: one sentence or two each.
+    pub notices: Vec<String>,
     /// The file that was read, if any. It may have set nothing.
     pub file: Option<PathBuf>,
     /// Memory that this process may use, in bytes, where the system tells.
@@ -88,7 +90,7 @@ pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
         memory: inputs.memory,
         unknown: Vec::new(),
     };
-    // Compose hands a variable that is not set on as an empty one.
+    // An empty variable is unset: `docker compose` passes a variable that has no value as an empty one. (fault 10)
     inputs.environment.retain(|(_, value)| !value.is_empty());
     // Weakest first: what comes later replaces what was there.
     let file = find_file(&inputs)?;
@@ -100,11 +102,11 @@ pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
 
     let (mut config, settings) = sources.read_all()?;
     sources.check_together(&config)?;
-    config.warnings = sources.unknown;
-    config.warnings.extend(warnings(&config));
+    config.warnings = warnings(&config);
     Ok(Loaded {
         config,
         settings,
+        notices: sources.unknown,
         file: file.map(|(path, _)| path),
         memory: inputs.memory,
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ConfigError;
-use super::sources::VARIABLE_PREFIX;
+use super::sources::{VARIABLE_PREFIX, is_read};
 use super::values::digits;
 
 /// What [`load`] works on; a process takes its own with [`Inputs::from_process`].
@@ -45,11 +45,16 @@ impl Inputs {
             else {
                 continue;
             };
-            let value = value.into_string().map_err(|_| {
-                ConfigError(format!(
-                    "{name} in the environment is not valid UTF-8.\nSet it again, or unset it."
-                ))
-            })?;
+            let value = match value.into_string() {
+                Ok(value) => value,
+                // Of a variable that is not a setting only the name is used.
+                Err(value) if !is_read(name) => value.to_string_lossy().into_owned(),
+                Err(_) => {
+                    return Err(ConfigError(format!(
+                        "{name} in the environment is not valid UTF-8.\nSet it again, or unset it."
+                    )));
+                }
+            };
             environment.push((name.to_owned(), value));
         }
         Ok(Inputs {

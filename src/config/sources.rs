@@ -58,6 +58,13 @@ pub enum Source {
     },
     /// The environment variable of this name.
     Environment(String),
+    /// The file that an environment variable names: `AUTHD_MAIL_FILE`.
+    SecretFile {
+        /// The variable.
+        variable: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A flag on the command line.
     Flag,
 }
@@ -68,6 +75,9 @@ impl fmt::Display for Source {
             Source::Default => f.write_str("default"),
             Source::File { path, line } => write!(f, "{}, line {line}", path.display()),
             Source::Environment(variable) => f.write_str(variable),
+            Source::SecretFile { variable, path } => {
+                write!(f, "{}, from {variable}", path.display())
+            }
             Source::Flag => f.write_str("flag"),
         }
     }
@@ -78,7 +88,7 @@ impl fmt::Display for Source {
 pub(super) struct Sources {
     pub(super) given: BTreeMap<&'static str, Given>,
     pub(super) memory: Option<u64>,
-    /// Warnings about variables that are no setting: other programs may have set them.
+    /// A warning for each variable that is not a setting: another program may use it.
     pub(super) unknown: Vec<String>,
 }
 
@@ -169,12 +179,14 @@ impl Sources {
                         key.variable()
                     )));
                 }
-                let text = read_secret(variable, Path::new(value))?;
-                self.add_text(key, &text, Source::Environment(variable.clone()));
+                let path = PathBuf::from(value);
+                let text = read_secret(variable, &path)?;
+                let variable = variable.clone();
+                self.add_text(key, &text, Source::SecretFile { variable, path });
             } else if variable != FILE_VARIABLE && !is_service_link(variable, value) {
                 let advice = suggest(&name.to_ascii_lowercase(), Key::variable);
                 self.unknown.push(format!(
-                    "{} in the environment is no setting, and is not used. {advice}",
+                    "{} in the environment is not a setting and has no effect. {advice}",
                     echo(variable)
                 ));
             }
@@ -329,6 +341,13 @@ pub(super) fn line_of(bytes: &[u8], offset: usize) -> usize {
 pub(super) fn secret_of(name: &str) -> Option<&'static Key> {
     let key = name.strip_suffix("_FILE")?.to_ascii_lowercase();
     find_key(&key).filter(|key| SECRET_KEYS.contains(&key.name))
+}
+
+/// Whether the value of this `AUTHD_…` variable is used.
+pub(super) fn is_read(variable: &str) -> bool {
+    let name = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
+    let is_key = KEYS.iter().any(|key| key.variable() == variable);
+    is_key || variable == FILE_VARIABLE || secret_of(name).is_some()
 }
 
 /// Reads a setting from the file that a variable names; one line break at its end is not part of it.

@@ -201,6 +201,7 @@ impl Key {
                 format!("{} = {}", self.name, self.form.literal(text))
             }
             Source::Environment(variable) => format!("{variable}={}", echo(text)),
+            Source::SecretFile { path, .. } => format!("{} in {}", echo(text), path.display()),
             Source::Flag => format!("--{} {}", self.name.replace('_', "-"), echo(text)),
         }
     }

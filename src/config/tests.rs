@@ -390,7 +390,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest() {
     for variable in ["AUTHD_LISTEN_ADDR", "AUTHD_listen", "AUTHD_PORT"] {
         let environment = [(variable, "127.0.0.1:80")];
         let loaded = from_environment(&environment).expect("settings");
-        let warned = loaded.config.warnings.join("\n");
+        let warned = loaded.notices.join("\n");
         assert!(warned.contains(variable), "{warned}");
         assert!(warned.contains("AUTHD_LISTEN"), "{warned}");
     }
@@ -398,14 +398,11 @@ fn an_unknown_variable_is_a_warning_with_the_nearest() {
 
 #[test] // fault 10: compose hands a variable that is not set on as an empty one
 fn an_empty_variable_is_unset() {
-    for variable in [
-        "AUTHD_MAIL",
-        "AUTHD_LISTEN",
-        "AUTHD_TRUSTED_PROXIES",
-        "AUTHD_CONFIG",
-    ] {
-        let loaded = from_environment(&[(variable, "")]).expect("settings");
-        assert!(loaded.config.warnings.is_empty());
+    let variables = KEYS.iter().map(Key::variable);
+    let others = [FILE_VARIABLE, "AUTHD_MAIL_FILE", "AUTHD_OTHER"];
+    for variable in variables.chain(others.map(str::to_owned)) {
+        let loaded = from_environment(&[(&variable, "")]).expect("settings");
+        assert!(loaded.notices.is_empty(), "{variable}");
         assert!(
             loaded
                 .settings
@@ -415,7 +412,7 @@ fn an_empty_variable_is_unset() {
     }
 }
 
-#[test] // container platforms mount secrets as files
+#[test] // fault 10: container platforms mount secrets as files
 fn a_setting_with_a_secret_can_come_from_a_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("mail");
@@ -423,8 +420,30 @@ fn a_setting_with_a_secret_can_come_from_a_file() {
     let path = file.to_str().expect("a path");
     let both = [("AUTHD_MAIL_FILE", path), ("AUTHD_MAIL", "off")];
     refused(from_environment(&both), &["AUTHD_MAIL_FILE", "both set"]);
-    let loaded = from_environment(&[("AUTHD_MAIL_FILE", path)]).expect("settings");
-    assert!(loaded.config.mail != Route::Off);
+    let empty = [("AUTHD_MAIL_FILE", path), ("AUTHD_MAIL", "")];
+    for environment in [&empty[..1], &empty] {
+        let loaded = from_environment(environment).expect("settings");
+        let mail = setting(&loaded, "mail");
+        assert_eq!(mail.value_text, "smtp://ann:***@mail.example.org");
+        assert_eq!(
+            mail.source.to_string(),
+            format!("{path}, from AUTHD_MAIL_FILE")
+        );
+    }
+    // One line end is cut, and no more. The error names the file, and not what is in it.
+    fs::write(&file, "smtp://ann:word@mail.example.org\n\n").expect("a file");
+    let error = from_environment(&empty)
+        .expect_err("two line ends")
+        .to_string();
+    assert!(error.contains(path) && !error.contains("word"), "{error}");
+    assert!(!error.contains("AUTHD_MAIL_FILE=smtp"), "{error}");
+    // Only a setting that can hold a secret has such a variable.
+    let loaded = from_environment(&[("AUTHD_DB_FILE", path)]).expect("settings");
+    assert!(
+        loaded.notices[0].contains("AUTHD_DB_FILE"),
+        "{:?}",
+        loaded.notices
+    );
     let missing = [("AUTHD_MAIL_FILE", "/nowhere/mail")];
     refused(
         from_environment(&missing),

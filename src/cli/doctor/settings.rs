@@ -36,7 +36,7 @@ pub(super) fn sources(loaded: &Loaded) -> Vec<Finding> {
         1 => format!("{from}; 1 is set, the others are the defaults"),
         _ => format!("{from}; {given} are set, the others are the defaults"),
     };
-    let warnings = loaded.config.warnings.iter();
+    let warnings = loaded.notices.iter().chain(&loaded.config.warnings);
     let warnings = warnings.map(|warning| {
         Finding::warning(
             CHECK,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::wire::{Home, PASSWORD, SignedIn, eventually};
+use crate::wire::{AUTHD, Home, PASSWORD, Ran, SignedIn, eventually};
 
 #[test] // req 14, 33
 fn accounts_from_their_making_to_their_end() {
@@ -468,10 +468,6 @@ fn mistakes_are_told_with_their_exit_code() {
     }
     home.set("");
     assert!(!home.db().exists());
-    let mut misspelt = home.command(crate::wire::AUTHD, &["config"]);
-    misspelt.env("AUTHD_REPLAY_WINDOWS", "1s");
-    // Another program may have set it: a warning, and not the end.
-    crate::wire::Ran::of(misspelt, "").done();
     // An address that somebody has.
     let server = home.serve();
     let taken = server.address.to_string();
@@ -579,4 +575,28 @@ fn an_operator_sees_who_is_locked_and_who_tried() {
     assert!(listed["locked"].is_array());
     home.authd(&["user", "unlock", "ann@example.org"]).done();
     assert_eq!(show()["failed_sign_ins"], Value::Null);
+}
+
+#[test] // fault 10: `docker compose` passes empty variables, and variables of its own
+fn variables_that_are_empty_or_unknown_end_no_command() {
+    let home = Home::new();
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = home.command(AUTHD, &["config", "--json"]);
+        command.envs(variables.iter().copied());
+        Ran::of(command, "")
+    };
+    let empty = ["AUTHD_CONFIG", "AUTHD_MAIL", "AUTHD_LISTEN"].map(|name| (name, ""));
+    assert_eq!(run(&empty).json(), run(&[]).json());
+    let ran = run(&[("AUTHD_REPLAY_WINDOWS", "1s")]).done();
+    let warned = "Did you mean AUTHD_REPLAY_WINDOW?";
+    assert!(ran.stderr.contains(warned), "{}", ran.stderr);
+
+    let secret = home.path("mail");
+    std::fs::write(&secret, "smtp://ann:word@mail.example.org\n").expect("a file");
+    let secret = secret.to_str().expect("a path");
+    let config = run(&[("AUTHD_MAIL_FILE", secret)]).json();
+    assert_eq!(config["mail"]["value"], "smtp://ann:***@mail.example.org");
+    let both = [("AUTHD_MAIL_FILE", secret), ("AUTHD_MAIL", "off")];
+    let said = run(&both).refused(78);
+    assert!(said.contains("both set"), "{said}");
 }

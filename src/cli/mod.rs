@@ -9,6 +9,7 @@ mod backup;
 mod doctor;
 mod event;
 mod group;
+mod health;
 mod invite;
 mod key;
 mod manager;
@@ -92,6 +93,8 @@ enum Command {
     Restore(backup::Restore),
     /// Look at file, disk, clock, mail and settings, and say what to do; changes nothing
     Doctor(doctor::Doctor),
+    /// Check that the server is ready: exits with 0 if it is, else with 1
+    Health(health::Health),
     /// Print every setting in force, and where it came from
     Config,
     /// Print the completions for a shell
@@ -189,6 +192,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(&common, &out),
             Command::Restore(restore) => restore.run(&common, &out),
             Command::Doctor(doctor) => doctor.run(&common, &out),
+            Command::Health(health) => health.run(&common, &out),
             Command::Config => out.settings(&common.settings()?.settings),
             Command::Completions { shell } => {
                 let mut text = Vec::new();

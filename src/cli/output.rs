@@ -409,7 +409,7 @@ fn or_dash(value: Option<&impl Display>) -> String {
 
 /// Without what moves the cursor, turns the line around or cannot be seen: nobody's name may change what a terminal shows
 /// of the rest of its row.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| if is_treacherous(c) { '\u{fffd}' } else { c })
         .collect()

@@ -13,8 +13,8 @@ use ureq::Agent;
 use ureq::config::AutoHeaderValue;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-/// How long one request may take, from the look-up of the name to the last byte.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long one request of the doctor may take, from the look-up of the name to the last byte.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The largest head of an answer that is read.
 const LARGEST_HEAD: usize = 32 * 1024;
@@ -23,11 +23,11 @@ const LARGEST_HEAD: usize = 32 * 1024;
 const LARGEST_BODY: u64 = 64 * 1024;
 
 /// A client that trusts whom the system trusts.
-pub(super) struct Client(Agent);
+pub(in crate::cli) struct Client(Agent);
 
 /// An answer, whoever gave it.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(in crate::cli) struct Reply {
     pub status: u16,
     /// Where it redirects to.
     pub location: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Reply {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) struct NoAnswer {
+pub(in crate::cli) struct NoAnswer {
     /// For people.
     pub why: String,
     /// The certificate is not one that this machine accepts.
@@ -76,7 +76,9 @@ pub(super) fn how_to_trust() -> String {
 }
 
 impl Client {
-    pub fn new() -> Client {
+    /// `name` is in the user agent. Each request ends after `timeout`, from the look-up of the host's name to the last
+    /// byte.
+    pub fn new(name: &str, timeout: Duration) -> Client {
         let trusted = load_native_certs().certs;
         let trusted = trusted
             .iter()
@@ -88,16 +90,14 @@ impl Client {
         let config = Agent::config_builder()
             .tls_config(tls)
             .proxy(None)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(timeout))
             .max_redirects(0)
             .http_status_as_error(false)
             .max_response_header_size(LARGEST_HEAD)
             // A connection each, as separate clients have: a proxy may close one after an answer.
             .max_idle_connections(0)
             .user_agent(AutoHeaderValue::Provided(
-                concat!("authd-doctor/", env!("CARGO_PKG_VERSION"))
-                    .to_owned()
-                    .into(),
+                format!("{name}/{}", env!("CARGO_PKG_VERSION")).into(),
             ))
             .build();
         Client(config.into())

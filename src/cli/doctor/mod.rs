@@ -7,7 +7,7 @@
 //! Facts are gathered by the floors below; here they are judged, by pure functions of what was found, each a [`Finding`].
 //! Where one look shows that another makes no sense (no file, none that can be read), the other is left out.
 
-mod client;
+pub(super) mod client;
 mod file;
 pub(super) mod finding;
 mod proxy;

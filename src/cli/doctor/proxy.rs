@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::client::{Client, Reply, how_to_trust};
+use super::client::{Client, PATIENCE, Reply, how_to_trust};
 use super::finding::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, PublicUrl};
@@ -117,7 +117,7 @@ fn ask_and_judge(
     };
     let target = format!("{url}{DOCTOR_PATH}");
     let bearer = format!("Bearer {pass}");
-    let client = Client::new();
+    let client = Client::new("authd-doctor", PATIENCE);
     let ask = |more: &[(&str, &str)]| {
         let headers = [&[("Authorization", bearer.as_str())], more].concat();
         client.get(&target, &headers)

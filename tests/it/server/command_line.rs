@@ -600,3 +600,40 @@ fn variables_that_are_empty_or_unknown_end_no_command() {
     let said = run(&both).refused(78);
     assert!(said.contains("both set"), "{said}");
 }
+
+#[test] // fault 8: an image without curl needs a command for its health check
+fn a_container_can_check_the_health_of_its_server() {
+    let home = Home::new();
+    let server = home.serve();
+    let address = server.address.to_string();
+    let listening = |listen: &str| {
+        let mut command = home.command(AUTHD, &["health", "--json"]);
+        command.env("AUTHD_LISTEN", listen);
+        command.env("AUTHD_PUBLIC_URL", "https://auth.example.com");
+        Ran::of(command, "")
+    };
+    let ready = json!({ "ready": true, "url": format!("http://{address}") });
+    assert_eq!(listening(&address).json(), ready);
+    // In a container the server listens on every interface.
+    let everywhere = format!("0.0.0.0:{}", server.address.port());
+    assert_eq!(listening(&everywhere).json(), ready);
+    let url = format!("http://{address}");
+    home.authd(&["health", "--url", &url]).done();
+    // The database is not opened, and a mistake in the settings matters only where they are used.
+    home.set("regsitration = 1");
+    let elsewhere = ["health", "--url", &url, "--db", "/nowhere/authd.db"];
+    home.authd(&elsewhere).done();
+    let reason = home.authd(&["health"]).refused(1);
+    assert!(reason.contains("Did you mean registration?"), "{reason}");
+    home.set("");
+
+    server.stop();
+    let ran = listening(&address);
+    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(told["ready"], false);
+    let reason = ran.refused(1);
+    assert!(reason.contains("does not answer"), "{reason}");
+    assert_eq!(reason.trim_end().lines().count(), 1, "{reason}");
+    let reason = home.authd(&["health", "--url", &url]).refused(1);
+    assert_eq!(reason.trim_end().lines().count(), 1, "{reason}");
+}

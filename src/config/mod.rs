@@ -41,8 +41,8 @@ use std::path::PathBuf;
 use checks::warnings;
 pub use origin::{Origin, PublicUrl};
 pub use process::{Inputs, Supervision};
+use sources::{FoundFile, Sources, find_file};
 pub use sources::{Setting, Source};
-use sources::{Sources, find_file};
 pub use table::{Config, KEYS, Key};
 pub use values::{LogFormat, LogLevel};
 
@@ -93,8 +93,9 @@ pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
     // An empty variable is unset: `docker compose` passes a variable that has no value as an empty one. (fault 10)
     inputs.environment.retain(|(_, value)| !value.is_empty());
     // Weakest first: what comes later replaces what was there.
-    let file = find_file(&inputs)?;
-    if let Some((path, bytes)) = &file {
+    let mut notices = Vec::new();
+    let file = find_file(&inputs, &mut notices)?;
+    if let Some(FoundFile { path, bytes }) = &file {
         sources.add_file(path, bytes)?;
     }
     sources.add_environment(&inputs.environment)?;
@@ -103,11 +104,12 @@ pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
     let (mut config, settings) = sources.read_all()?;
     sources.check_together(&config)?;
     config.warnings = warnings(&config);
+    notices.append(&mut sources.unknown);
     Ok(Loaded {
         config,
         settings,
-        notices: sources.unknown,
-        file: file.map(|(path, _)| path),
+        notices,
+        file: file.map(|file| file.path),
         memory: inputs.memory,
     })
 }

@@ -18,16 +18,20 @@ pub struct Inputs {
     pub flags: Vec<(&'static str, String)>,
     /// Environment variables. Only those whose name begins with `AUTHD_` are looked at.
     pub environment: Vec<(String, String)>,
-    /// Files to try in turn when neither `--config` nor `AUTHD_CONFIG` names one. The first that
-    /// exists is read.
-    pub search: Vec<PathBuf>,
+    /// The file of the working directory, for when neither `--config` nor `AUTHD_CONFIG` names one. It is used only if
+    /// no other user could have written it.
+    pub local_file: Option<PathBuf>,
+    /// The file of the system, for when there is none in the working directory.
+    pub system_file: Option<PathBuf>,
+    /// Effective user of this process; 0 is root.
+    pub user: u32,
     /// Memory that this process may use, in bytes, where the system tells.
     pub memory: Option<u64>,
 }
 
 impl Inputs {
-    /// Takes the environment and the memory of this process, and the usual places of the file:
-    /// `./authd.toml`, then `/etc/authd/authd.toml`.
+    /// Takes the environment, user and memory of this process, and the usual places of the file: `./authd.toml`, then
+    /// `/etc/authd/authd.toml`.
     ///
     /// # Errors
     ///
@@ -61,7 +65,9 @@ impl Inputs {
             file,
             flags,
             environment,
-            search: vec!["authd.toml".into(), "/etc/authd/authd.toml".into()],
+            local_file: Some("authd.toml".into()),
+            system_file: Some("/etc/authd/authd.toml".into()),
+            user: rustix::process::geteuid().as_raw(),
             memory: memory_available(Path::new("/")),
         })
     }
@@ -236,6 +242,6 @@ mod tests {
                 .iter()
                 .all(|(name, _)| name.starts_with(VARIABLE_PREFIX))
         );
-        assert_eq!(inputs.search[0], Path::new("authd.toml"));
+        assert_eq!(inputs.local_file, Some("authd.toml".into()));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -271,8 +272,19 @@ impl Sources {
     }
 }
 
-/// The settings file and its content; `None` where none is named and none found.
-pub(super) fn find_file(inputs: &Inputs) -> Result<Option<(PathBuf, Vec<u8>)>, ConfigError> {
+/// A settings file that was found.
+#[derive(Debug)]
+pub(super) struct FoundFile {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The settings file; `None` where none is named and none found. Adds to `notices` what an operator should know of the
+/// choice.
+pub(super) fn find_file(
+    inputs: &Inputs,
+    notices: &mut Vec<String>,
+) -> Result<Option<FoundFile>, ConfigError> {
     let variable = inputs
         .environment
         .iter()
@@ -289,28 +301,104 @@ pub(super) fn find_file(inputs: &Inputs) -> Result<Option<(PathBuf, Vec<u8>)>, C
                 "Can't read {path}: {e}.\n{by} names this file: check its path."
             ))
         })?;
-        return Ok(Some((path, bytes)));
+        return Ok(Some(FoundFile { path, bytes }));
     }
-    for path in &inputs.search {
-        match read_file(path) {
-            Ok(bytes) => return Ok(Some((path.clone(), bytes))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => {
-                let path = path.display();
+    if let Some(found) = find_local_file(inputs, notices)? {
+        return Ok(Some(found));
+    }
+    let system = inputs.system_file.as_deref().map(open_if_present);
+    let Some((path, mut file)) = system.transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let bytes = read_all(&mut file).map_err(|e| unreadable(&path, &e))?;
+    Ok(Some(FoundFile { path, bytes }))
+}
+
+/// The file of the working directory, where it may be used.
+///
+/// Root often works in directories of other users, and a service has its file in /etc. There the file of another user
+/// must not decide about the database, the mail server and the links that are printed (CWE-426). So the file has to
+/// belong to root or to this user, and nobody else may write to it. Without a system file, a user who is not root keeps
+/// what was always possible: the file of the directory in which they work.
+fn find_local_file(
+    inputs: &Inputs,
+    notices: &mut Vec<String>,
+) -> Result<Option<FoundFile>, ConfigError> {
+    let local = inputs.local_file.as_deref().map(open_if_present);
+    let Some((path, mut file)) = local.transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let is_root = inputs.user == 0;
+    let system = inputs.system_file.as_deref().filter(|path| path.exists());
+    if is_root || system.is_some() {
+        // Of the open file: another one can take its name at any time.
+        let found = file.metadata().map_err(|e| unreadable(&path, &e))?;
+        let danger = why_unsafe(found.uid(), found.mode(), inputs.user);
+        let shown = absolute(&path);
+        match (danger, system) {
+            (None, _) if is_root => notices.push(format!("Using the settings file {shown}.")),
+            (None, _) => {}
+            (Some(danger), Some(system)) => {
+                notices.push(format!(
+                    "{shown} is not used, because {danger}. Using {}. To use the other file, pass --config.",
+                    system.display()
+                ));
+                return Ok(None);
+            }
+            (Some(danger), None) => {
                 return Err(ConfigError(format!(
-                    "Can't read {path}: {e}.\nMake it readable, or name another with --config."
+                    "{shown} is not used, because {danger}, and authd runs as root.\n\
+                     Run `chown root` and `chmod go-w` on a file that you trust, or name one with --config."
                 )));
             }
         }
     }
-    Ok(None)
+    let bytes = read_all(&mut file).map_err(|e| unreadable(&path, &e))?;
+    Ok(Some(FoundFile { path, bytes }))
+}
+
+/// Why a file with this owner and mode may have been written by another user than `user` and root.
+pub(super) fn why_unsafe(owner: u32, mode: u32, user: u32) -> Option<String> {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    if owner != 0 && owner != user {
+        return Some(format!("it belongs to another user (uid {owner})"));
+    }
+    (mode & WRITABLE_BY_OTHERS != 0).then(|| {
+        let mode = mode & 0o7777;
+        format!("other users can write to it (mode {mode:o})")
+    })
+}
+
+/// Opens a file that may be missing.
+fn open_if_present(path: &Path) -> Result<Option<(PathBuf, File)>, ConfigError> {
+    let opened = File::options().read(true).open(path);
+    match opened {
+        Ok(file) => Ok(Some((path.to_owned(), file))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(unreadable(path, &e)),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+    let path = path.display();
+    ConfigError(format!(
+        "Can't read {path}: {error}.\nMake it readable, or name another with --config."
+    ))
+}
+
+/// The path from the root, for an operator who does not know in which directory a command was started.
+fn absolute(path: &Path) -> String {
+    let absolute = std::path::absolute(path);
+    absolute.as_deref().unwrap_or(path).display().to_string()
 }
 
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_all(&mut File::open(path)?)
+}
+
+fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::other(format!(
             "it has more than {MAX_FILE_BYTES} bytes"

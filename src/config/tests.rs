@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use bytesize::{ByteSize, GIB, MIB};
 
-use super::sources::{FILE_VARIABLE, MAX_FILE_BYTES};
+use super::sources::{FILE_VARIABLE, MAX_FILE_BYTES, why_unsafe};
 use super::table::find_key;
 use super::values::{MAX_LIST_ENTRIES, Value};
 use super::*;
@@ -36,8 +37,8 @@ fn from_all(
             .map(|(key, text)| (*key, text.to_string()))
             .collect(),
         environment: environment.iter().map(owned).collect(),
-        search: Vec::new(),
         memory: Some(GIB),
+        ..Inputs::default()
     })
 }
 
@@ -582,21 +583,32 @@ fn a_named_file_must_be_readable_and_a_searched_one_may_be_missing() {
     fs::write(at("second.toml"), "max_connections = 200").unwrap();
     fs::write(at("latin1.toml"), b"# a\ndb = 'b\xfccher'").unwrap();
     fs::write(at("large.toml"), vec![b'\n'; MAX_FILE_BYTES as usize + 1]).unwrap();
-    let search = vec![at("missing.toml"), at("first.toml"), at("second.toml")];
     let by_variable = |name| vec![(FILE_VARIABLE.to_owned(), at(name).display().to_string())];
 
-    let found = load(Inputs {
-        search: search.clone(),
+    // Neither root nor a user who has a system file: the file of the working directory is used as it is.
+    const A_USER: u32 = 1000;
+    let searched = Inputs {
+        local_file: Some(at("missing.toml")),
+        system_file: Some(at("second.toml")),
+        user: A_USER,
         ..Inputs::default()
-    })
-    .unwrap();
+    };
+    let found = load(searched.clone()).unwrap();
+    assert_eq!(found.file, Some(at("second.toml")));
+    assert_eq!(found.config.max_connections, 200);
+    let searched = Inputs {
+        local_file: Some(at("first.toml")),
+        system_file: Some(at("missing.toml")),
+        ..searched
+    };
+    let found = load(searched.clone()).unwrap();
     assert_eq!(found.file, Some(at("first.toml")));
     assert_eq!(found.config.max_connections, 100);
+    assert!(found.notices.is_empty());
     let environment = by_variable("second.toml");
     let inputs = Inputs {
-        search,
         environment,
-        ..Inputs::default()
+        ..searched
     };
     assert_eq!(load(inputs.clone()).unwrap().config.max_connections, 200);
     let file = Some(at("first.toml"));
@@ -633,14 +645,80 @@ fn a_named_file_must_be_readable_and_a_searched_one_may_be_missing() {
         }),
         &["missing.toml", "AUTHD_CONFIG names"],
     );
-    let search = vec![at("")];
     refused(
         load(Inputs {
-            search,
+            system_file: Some(at("")),
             ..Inputs::default()
         }),
         &["Can't read", "--config"],
     );
+}
+
+#[test] // finding 17, CWE-426
+fn a_file_that_another_user_can_write_is_not_used_by_root() {
+    for (owner, mode, user, is_safe) in [
+        (0, 0o100_644, 0, true),
+        (0, 0o100_600, 0, true),
+        (1000, 0o100_644, 0, false),
+        (0, 0o100_664, 0, false),
+        (0, 0o100_646, 0, false),
+        (1000, 0o100_644, 1000, true),
+        (0, 0o100_644, 1000, true),
+        (1001, 0o100_644, 1000, false),
+        (1000, 0o100_666, 1000, false),
+    ] {
+        let danger = why_unsafe(owner, mode, user);
+        assert_eq!(danger.is_none(), is_safe, "{owner} {mode:o} {user}");
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("authd.toml"), "max_connections = 100").unwrap();
+    fs::write(at("system.toml"), "max_connections = 200").unwrap();
+    let open_to_all = |mode| {
+        let permissions = Permissions::from_mode(mode);
+        fs::set_permissions(at("authd.toml"), permissions).unwrap();
+    };
+    let owner = fs::metadata(at("authd.toml")).unwrap().uid();
+    let as_user = |user, system: &str| {
+        load(Inputs {
+            local_file: Some(at("authd.toml")),
+            system_file: Some(at(system)),
+            user,
+            ..Inputs::default()
+        })
+    };
+    // A file of this user's own, which others may write: refused for root, left out where the system has one.
+    open_to_all(0o666);
+    refused(
+        as_user(0, "missing.toml"),
+        &["authd.toml is not used", "runs as root", "--config"],
+    );
+    for user in [0, owner] {
+        let loaded = as_user(user, "system.toml").unwrap();
+        assert_eq!(loaded.config.max_connections, 200);
+        assert_eq!(loaded.file, Some(at("system.toml")));
+        let notice = &loaded.notices[0];
+        assert!(notice.contains("authd.toml is not used"), "{notice}");
+        assert!(notice.contains("system.toml"), "{notice}");
+    }
+    // One that only its owner may write is used by the owner, and root is told.
+    open_to_all(0o644);
+    let loaded = as_user(owner, "system.toml").unwrap();
+    assert_eq!(loaded.config.max_connections, 100);
+    let is_told = loaded.notices.iter().any(|text| text.contains("Using"));
+    assert_eq!(is_told, owner == 0);
+    // Another user's.
+    let loaded = as_user(owner + 1, "system.toml").unwrap();
+    let expected = if owner == 0 { 100 } else { 200 };
+    assert_eq!(loaded.config.max_connections, expected);
+    // A file that is named is always read.
+    open_to_all(0o666);
+    let named = load(Inputs {
+        file: Some(at("authd.toml")),
+        ..Inputs::default()
+    });
+    assert_eq!(named.unwrap().config.max_connections, 100);
 }
 
 #[test]

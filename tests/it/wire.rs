@@ -93,6 +93,8 @@ impl Home {
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            // Named, since root is told of a file that is found in the working directory.
+            .env("AUTHD_CONFIG", "authd.toml")
             .stdin(Stdio::null());
         command
     }

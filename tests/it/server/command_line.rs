@@ -637,3 +637,26 @@ fn a_container_can_check_the_health_of_its_server() {
     let reason = home.authd(&["health", "--url", &url]).refused(1);
     assert_eq!(reason.trim_end().lines().count(), 1, "{reason}");
 }
+
+#[test] // finding 17: a file of another user must not decide what root's command does
+fn a_command_of_root_says_that_it_uses_the_file_of_the_working_directory() {
+    let home = Home::with("replay_window = \"7s\"");
+    let run = || {
+        let mut command = home.command(AUTHD, &["config", "--json"]);
+        command.env_remove("AUTHD_CONFIG");
+        Ran::of(command, "")
+    };
+    let is_root = rustix::process::geteuid().is_root();
+    let ran = run().done();
+    assert_eq!(ran.stderr.contains("authd.toml"), is_root, "{}", ran.stderr);
+    assert_eq!(ran.json()["replay_window"]["value"], "7s");
+    if is_root {
+        let file = home.path("authd.toml");
+        std::os::unix::fs::chown(&file, Some(1000), None).expect("a new owner");
+        // A machine with /etc/authd/authd.toml uses that one.
+        let ran = run();
+        let used = serde_json::from_str(&ran.stdout).unwrap_or(Value::Null);
+        assert_ne!(used["replay_window"]["value"], "7s");
+        assert!(ran.stderr.contains("is not used"), "{}", ran.stderr);
+    }
+}

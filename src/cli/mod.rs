@@ -129,9 +129,24 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// The error for an operator. A symbolic link without its target gets a text of its own.
+fn open_error_text(error: &store::OpenError) -> String {
+    if let store::OpenError::NotAFile(path) = error
+        && let Ok(target) = path.read_link()
+    {
+        return format!(
+            "{} is a symbolic link to {}, which does not exist. Restore that file, remove the link, or name another \
+             file with --db.",
+            path.display(),
+            target.display()
+        );
+    }
+    error.to_string()
+}
+
 impl From<store::OpenError> for Failure {
     fn from(error: store::OpenError) -> Failure {
-        let text = error.to_string();
+        let text = open_error_text(&error);
         match error {
             store::OpenError::AlreadyServed { .. } => Failure::Refused(text),
             store::OpenError::Damaged { .. } => Failure::Internal(text),

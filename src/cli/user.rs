@@ -97,7 +97,7 @@ pub(super) struct Which {
 
 #[derive(Args)]
 pub(super) struct PasswordInput {
-    /// Read the password from standard input instead of asking for it; one line end at its end is taken off
+    /// Read the password from standard input: one line, without its line end
     #[arg(long)]
     password_stdin: bool,
 }
@@ -223,9 +223,7 @@ impl PasswordInput {
                 .lock()
                 .take(LONGEST_INPUT)
                 .read_to_string(&mut text)?;
-            let line = text.strip_suffix('\n').unwrap_or(&text);
-            let line = line.strip_suffix('\r').unwrap_or(line);
-            return Ok(Some(Zeroizing::new(line.to_owned())));
+            return Ok(Some(only_line(&text)?));
         }
         if !io::stdin().is_terminal() {
             return match optional {
@@ -252,5 +250,40 @@ impl PasswordInput {
             ));
         }
         Ok(Some(first))
+    }
+}
+
+/// The one line of `text`, without its line end.
+///
+/// # Errors
+/// There is a second line. Two lines are more often a mistake of a script than a password with a line end in it, which
+/// no form of an app could take.
+fn only_line(text: &str) -> Result<Zeroizing<String>, Failure> {
+    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if !rest.is_empty() {
+        return Err(Failure::Refused(
+            "standard input has more than one line. Pass the password as a single line. Nothing was changed."
+                .into(),
+        ));
+    }
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // a second line is not part of the password
+    fn a_password_is_a_single_line() {
+        for text in ["a b", "a b\n", "a b\r\n"] {
+            let read = only_line(text).ok().expect("a line");
+            assert_eq!(*read, "a b", "{text:?}");
+        }
+        assert_eq!(*only_line("").ok().expect("a line"), "");
+        for text in ["a\nb", "a\nb\n", "a\n\n", "\na", "a\r\n\r\n"] {
+            let refused = only_line(text).err();
+            assert!(matches!(refused, Some(Failure::Refused(_))), "{text:?}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::super::open_error_text;
 use super::finding::Finding;
 use crate::clock::{Clock, Standing, Timestamp};
 use crate::config::Config;
@@ -40,7 +41,7 @@ pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) 
     let inspection = match Inspection::of(&config.db) {
         Ok(inspection) => inspection,
         Err(why) => {
-            findings.push(Finding::refusal("database", why.to_string()));
+            findings.push(Finding::refusal("database", open_error_text(&why)));
             return None;
         }
     };

@@ -660,3 +660,32 @@ fn a_command_of_root_says_that_it_uses_the_file_of_the_working_directory() {
         assert!(ran.stderr.contains("is not used"), "{}", ran.stderr);
     }
 }
+
+#[test] // a script that passes two lines has made a mistake
+fn a_second_line_is_not_part_of_the_password() {
+    let home = Home::new();
+    home.serve().stop();
+    let add = ["user", "add", "ann@example.org", "--password-stdin"];
+    let said = home
+        .authd_fed(&add, "correct horse battery\nstaple\n")
+        .refused(1);
+    assert!(said.contains("more than one line"), "{said}");
+    home.authd(&["user", "show", "ann@example.org"]).refused(1);
+}
+
+#[test] // a link whose target was moved away, or a disk that is not mounted
+fn a_symbolic_link_without_its_target_is_called_that() {
+    let home = Home::new();
+    std::os::unix::fs::symlink("/nowhere/authd.db", home.db()).expect("a link");
+    for ran in [home.authd(&["user", "list"]), home.serve_in_vain()] {
+        let said = ran.refused(78);
+        assert!(
+            said.contains("is a symbolic link to /nowhere/authd.db"),
+            "{said}"
+        );
+        assert!(said.contains("--db"), "{said}");
+    }
+    let (state, said) = super::doctor::look(home.authd(&["doctor", "--json"]), "database");
+    assert_eq!(state, "problem");
+    assert!(said.contains("is a symbolic link to"), "{said}");
+}

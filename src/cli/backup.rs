@@ -16,19 +16,19 @@ use crate::store::{CopyError, OpenError, Progress, Restoration, RestoreSource, R
 
 #[derive(Args)]
 pub(super) struct Backup {
-    /// The file to write; there must be none of this name yet
+    /// File to write; it must not exist yet
     dest: PathBuf,
 }
 
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["src", "here"]))]
 pub(super) struct Restore {
-    /// The backup, or another copy of a database
+    /// Backup, or another copy of a database
     src: Option<PathBuf>,
-    /// Take the database file itself, which was copied in
+    /// Restore from the database file itself, after a copy was put in its place
     #[arg(long)]
     here: bool,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -48,7 +48,7 @@ impl Backup {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
-        // On the bare store: a database whose keys can't be read is worth a copy too.
+        // On the store alone: a database whose keys cannot be read is worth a copy, too.
         let Opened { store, .. } = open_store(&config, Role::Command)?;
         let is_watched = io::stderr().is_terminal();
         let written = store.backup(&self.dest, move |progress| {
@@ -220,7 +220,7 @@ fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clo
         Present::Missing | Present::Unreadable(_) => backup.sessions,
     };
     eprintln!(
-        "Everybody will be signed out ({}): no token that was issued before will work, and passwords will.",
+        "All users will be signed out ({}). No token from before will work; passwords will.",
         counted(open, "session")
     );
 }
@@ -232,14 +232,14 @@ fn counted(count: u64, what: &str) -> String {
     }
 }
 
-/// Asks whoever sits at the terminal.
+/// Asks the operator at the terminal.
 fn ask() -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Refused(
-            "nothing was changed: there is no terminal to ask whether to go on. Pass --yes.".into(),
+            "nothing was changed, because there is no terminal to ask for confirmation. Pass --yes.".into(),
         ));
     }
-    eprint!("Go on? Type yes: ");
+    eprint!("Continue? Type yes: ");
     io::stderr().flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;

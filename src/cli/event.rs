@@ -9,23 +9,23 @@ use super::output::Output;
 use super::{Common, Failure};
 use crate::service::{Authd, EventQuery, Selector};
 
-/// How often somebody who looks on is shown what is new: one look costs the file next to nothing.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often new events are looked for with `--follow`. One look is one query by the primary key.
+const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
 pub(super) enum Event {
     /// List events, newest first
     List {
-        /// Only of this account (e-mail address, username or id)
+        /// Only events of this account (e-mail address, username or id)
         #[arg(long, value_name = "USER")]
         user: Option<String>,
-        /// Only before this event number
+        /// Only events before the one with this number
         #[arg(long, value_name = "ID", conflicts_with = "follow")]
         before: Option<i64>,
-        /// At most this many
+        /// At most this many events
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// The oldest of them first, a line each, and then what happens from now on, until you end it
+        /// Print the events oldest first, one on each line, then wait for new ones until interrupted
         #[arg(long)]
         follow: bool,
     },
@@ -47,14 +47,14 @@ impl Event {
         };
         match follow {
             false => out.events(&authd.events(&query)?),
-            true => look_on(&authd, &query, out),
+            true => follow_events(&authd, &query, out),
         }
     }
 }
 
-/// Shows the latest events and then each one that comes, until nobody reads along any more.
-fn look_on(authd: &Authd, query: &EventQuery, out: &Output) -> Result<(), Failure> {
-    // By what never changes: its address may, and that is what somebody looks on for.
+/// Prints the latest events and then each new one, until the reader of standard output closes it.
+fn follow_events(authd: &Authd, query: &EventQuery, out: &Output) -> Result<(), Failure> {
+    // By its id: an attacker who takes over an account changes its address first.
     let account = match &query.account {
         Some(selector) => Some(Selector::Id(authd.find_account(selector)?.account.id)),
         None => None,
@@ -70,7 +70,7 @@ fn look_on(authd: &Authd, query: &EventQuery, out: &Output) -> Result<(), Failur
             }
         }
         if news.is_empty() {
-            thread::park_timeout(LOOK);
+            thread::park_timeout(POLL);
         }
         news = authd.events_after(account.as_ref(), last)?;
     }

@@ -9,35 +9,35 @@ use crate::service::{AccountQuery, Selector};
 
 #[derive(Subcommand)]
 pub(super) enum Group {
-    /// Make a group
+    /// Create a group
     Add {
-        /// Its name: lower-case letters, digits, dots, hyphens and underscores
+        /// Name of the group: lower-case letters, digits, dots, hyphens and underscores
         name: String,
     },
-    /// List the groups
+    /// List all groups
     List,
     /// List the accounts in a group
     Show {
-        /// Its name
+        /// Name of the group
         name: String,
-        /// Only those made after this one: the list is cut at 1,000
+        /// Only accounts created after this one; a list has at most 1,000
         #[arg(long, value_name = "USER")]
         after: Option<String>,
     },
-    /// Delete a group; nobody is in it any more
+    /// Delete a group; its accounts stay
     Delete {
-        /// Its name
+        /// Name of the group
         name: String,
     },
-    /// Take an account into a group
+    /// Add an account to a group
     Grant(Membership),
-    /// Take an account out of a group
+    /// Remove an account from a group
     Revoke(Membership),
 }
 
 #[derive(Args)]
 pub(super) struct Membership {
-    /// The group's name
+    /// Name of the group
     group: String,
     /// E-mail address, username or id
     user: String,

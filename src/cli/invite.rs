@@ -11,22 +11,22 @@ use crate::service::{Invited, NewInvitation};
 
 #[derive(Args)]
 pub(super) struct Invite {
-    /// Only for an account with this e-mail address
+    /// Allow only this e-mail address
     #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
-    /// The account is in this group from the start
+    /// Add the new account to this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Have it mailed to that address by the running server, instead of printing the link: whoever uses it reads mail there
+    /// Let the running server mail the link to that address instead of printing it; using the link proves the address
     #[arg(long, requires = "email")]
     send: bool,
-    /// How long the link works, 1h to 90d
+    /// How long the link works, from 1h to 90d
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
     expires: Duration,
-    /// List the invitations that are open, and who came with those of the last 30 days; make none
+    /// List open invitations, and those of the last 30 days with the accounts that used them; create none
     #[arg(long, conflicts_with_all = ["email", "group", "send", "expires", "revoke"])]
     list: bool,
-    /// Withdraw the open invitation with this id; make none
+    /// Withdraw the open invitation with this id; create none
     #[arg(long, value_name = "ID", conflicts_with_all = ["email", "group", "send", "expires"])]
     revoke: Option<String>,
 }

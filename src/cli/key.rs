@@ -10,12 +10,12 @@ use crate::store::Role;
 
 #[derive(Subcommand)]
 pub(super) enum Key {
-    /// List the keys that sign tokens, the oldest first
+    /// List the keys that sign access tokens, oldest first
     List,
-    /// Make the next key; it signs in an hour, when every verifier knows it
+    /// Create the next key; it signs after an hour, when all verifiers know it
     Rotate {
-        /// Put it in the place of all others at once: for keys that leaked or were lost. Tokens that they signed are
-        /// refused, and verifiers that keep the old list refuse new ones for up to 15 minutes
+        /// Replace all keys at once, after a leak or loss. authd refuses tokens of the old keys, and verifiers that cache
+        /// the old list refuse new tokens for up to 15 minutes
         #[arg(long)]
         now: bool,
     },
@@ -29,7 +29,7 @@ impl Key {
                 let made: SigningKeyInfo = common.open()?.rotate_signing_key()?;
                 out.record(&json!(made))
             }
-            // On the bare store: it is also the way out when no key can be read, and the service does not start.
+            // On the store alone: the service does not open when no key can be read, and this command is the remedy.
             Key::Rotate { now: true } => {
                 let opened = open_store(&common.settings()?.config, Role::Command)?;
                 let kid = service::replace_signing_keys(&opened.store)?;

@@ -21,14 +21,14 @@ use crate::config::Supervision;
 /// How long a manager that is busy may keep a thread of ours waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whoever started this process and wants to hear of it; or nobody, who is told the same.
+/// The service manager that started this process. If there is none, each notification does nothing.
 pub(super) struct ServiceManager {
     socket: Option<UnixDatagram>,
     watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// The one that `supervision` names. One that can't be reached is nobody, with a warning.
+    /// The one that `supervision` names. If its socket cannot be reached, there is a warning and no notification.
     pub fn find(supervision: Option<Supervision>) -> ServiceManager {
         let Some(Supervision { socket, watchdog }) = supervision else {
             return ServiceManager {
@@ -58,14 +58,14 @@ impl ServiceManager {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 
-    /// Connections are taken from now on. `status` is shown to whoever asks the manager.
+    /// Connections are accepted from now on. The service manager shows `status` to an operator.
     pub fn ready(&self, status: impl Display) {
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// The end has begun; requests that are under way are finished.
+    /// The process is stopping; current requests are finished first.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=stopping; requests that are under way are finished");
+        self.tell("STOPPING=1\nSTATUS=stopping; current requests are finished first");
     }
 
     /// Work gets done. Only to be said after it was seen: a thread that says so whatever happens is worth nothing.

@@ -1,7 +1,8 @@
-//! The command line: argv to one call of the service, and its answer to a table for people or JSON for programs.
+//! The command line. Each command parses its arguments, makes one call of the service, and prints the answer as a table
+//! or, with `--json`, as JSON.
 //!
-//! A command works beside a running server, on the same file. It builds the same [`Authd`] from the same
-//! configuration and calls the same methods as the front end does; there is no rule in here.
+//! A command can run while the server runs, on the same file. It makes the same [`Authd`] from the settings and calls the
+//! same methods as an HTTP handler does. No rule about accounts, sessions or tokens is in this folder.
 //!
 //! Exit codes: 0 done; 1 refused or not found; 2 usage; 70 a fault of authd or its disk; 78 configuration.
 
@@ -50,16 +51,16 @@ struct Cli {
     command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Args)]
 struct Common {
-    /// Settings file [default: ./authd.toml, then /etc/authd/authd.toml, where one exists]
+    /// Settings file [default: ./authd.toml if it exists, else /etc/authd/authd.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Database file [default: authd.db]
     #[arg(long, global = true, value_name = "FILE")]
     db: Option<String>,
-    /// Print JSON for programs instead of tables for people
+    /// Print JSON instead of tables
     #[arg(long, global = true)]
     json: bool,
 }
@@ -68,38 +69,38 @@ struct Common {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Look after accounts
+    /// Manage accounts
     #[command(subcommand)]
     User(user::User),
-    /// Look after groups of accounts, for apps to read
+    /// Manage groups of accounts; apps can read who is in them
     #[command(subcommand)]
     Group(group::Group),
-    /// Print a link with which somebody makes an account, once; or look after such invitations
+    /// Print an invitation link, with which one account can be created; list or withdraw invitations
     Invite(invite::Invite),
-    /// Look after sessions
+    /// List and end sessions
     #[command(subcommand)]
     Session(session::Session),
-    /// Look after the keys that sign tokens
+    /// List and replace the keys that sign access tokens
     #[command(subcommand)]
     Key(key::Key),
-    /// Look at what happened
+    /// List security events
     #[command(subcommand)]
     Event(event::Event),
-    /// Delete what has expired; a running server does so by itself
+    /// Delete expired data; a running server does this every hour
     Sweep(Sweep),
-    /// Copy the database to a file, beside the running server
+    /// Copy the database to a file; the server can keep running
     Backup(backup::Backup),
-    /// Put a backup in the database's place; everybody has to sign in again
+    /// Replace the database with a backup; all users have to sign in again
     Restore(backup::Restore),
-    /// Look at file, disk, clock, mail and settings, and say what to do; changes nothing
+    /// Check file, disk, clock, mail and settings, and say how to fix problems; changes nothing
     Doctor(doctor::Doctor),
-    /// Check that the server is ready: exits with 0 if it is, else with 1
+    /// Check whether the server is ready; exits with 0 if it is, else with 1
     Health(health::Health),
-    /// Print every setting in force, and where it came from
+    /// Print the value of every setting, and where it came from
     Config,
-    /// Print the completions for a shell
+    /// Print completions for a shell
     Completions {
-        /// The shell
+        /// Name of the shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
@@ -108,16 +109,16 @@ enum Command {
 
 #[derive(Args)]
 struct Sweep {
-    /// Believe the clock after it jumped ahead by more than a day
+    /// Accept the time of the clock after it jumped ahead by more than a day
     #[arg(long)]
     accept_clock: bool,
 }
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 enum Failure {
     /// The settings, or the file that they name, are not usable.
     Configuration(String),
-    /// The service said no.
+    /// The service refused.
     Refused(String),
     /// A fault.
     Internal(String),
@@ -186,7 +187,7 @@ pub fn run() -> ExitCode {
         Err(Failure::Internal(text)) => (70, text),
         Err(Failure::Configuration(text)) => (78, text),
     };
-    // What can't be said is still told by the code.
+    // If standard error is closed, the exit code still says what happened.
     let _ = writeln!(io::stderr(), "authd: {text}");
     ExitCode::from(code)
 }
@@ -261,8 +262,8 @@ impl Sweep {
         let swept = authd.sweep()?;
         if swept.paused {
             return Err(Failure::Refused(
-                "nothing was swept: the clock jumped ahead by more than a day. If it is right now, run \
-                 `authd sweep --accept-clock`; a server that runs finds out by itself after an hour."
+                "nothing was deleted, because the clock jumped ahead by more than a day. If the time is right now, run \
+                 `authd sweep --accept-clock`. A running server accepts it by itself after an hour."
                     .into(),
             ));
         }

@@ -1,7 +1,7 @@
-//! Answers on standard output: tables for people, JSON for programs.
+//! Answers on standard output: tables, or JSON with `--json`.
 //!
-//! The JSON is the service's own value, so that whatever a person sees a program can have. Text that came from outside
-//! loses what would confuse a terminal on the way there.
+//! The JSON is the service's own value, so it has everything that a table has. In a table, characters that would change
+//! what a terminal shows are replaced in text from outside.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -41,7 +41,9 @@ impl Output {
             return self.print_json(&json!({ "accounts": accounts }));
         }
         self.table(
-            ["E-MAIL", "USERNAME", "NAME", "ROLE", "STATE", "SINCE", "ID"],
+            [
+                "E-MAIL", "USERNAME", "NAME", "ROLE", "STATE", "CREATED", "ID",
+            ],
             accounts.iter().map(|account| {
                 [
                     account.email.clone(),
@@ -66,7 +68,13 @@ impl Output {
             return self.print_json(&json!({ "locked": locked }));
         }
         self.table(
-            ["E-MAIL", "FAILURES", "LOCKED SINCE", "UNTIL", "BY"],
+            [
+                "E-MAIL",
+                "FAILURES",
+                "LAST FAILURE",
+                "LOCKED UNTIL",
+                "ADDRESSES",
+            ],
             locked.iter().map(|account| {
                 [
                     account.email.clone(),
@@ -84,7 +92,14 @@ impl Output {
             return self.print_json(&json!({ "waiting": waiting }));
         }
         self.table(
-            ["E-MAIL", "USERNAME", "NAME", "SINCE", "FROM", "LINK UNTIL"],
+            [
+                "E-MAIL",
+                "USERNAME",
+                "NAME",
+                "REQUESTED",
+                "ADDRESS",
+                "LINK EXPIRES",
+            ],
             waiting.iter().map(|registration| {
                 [
                     registration.email.clone(),
@@ -103,7 +118,7 @@ impl Output {
             return self.print_json(&json!({ "groups": groups }));
         }
         self.table(
-            ["GROUP", "MEMBERS", "SINCE"],
+            ["GROUP", "MEMBERS", "CREATED"],
             groups.iter().map(|group| {
                 [
                     group.name.clone(),
@@ -119,7 +134,9 @@ impl Output {
             return self.print_json(&json!({ "invitations": invitations }));
         }
         self.table(
-            ["ID", "STATE", "FOR", "GROUP", "MADE", "EXPIRES", "USED BY"],
+            [
+                "ID", "STATE", "E-MAIL", "GROUP", "CREATED", "EXPIRES", "USED BY",
+            ],
             invitations.iter().map(|invitation| {
                 [
                     invitation.id.to_string(),
@@ -167,12 +184,12 @@ impl Output {
         }
         self.table(
             [
-                "ASKED FOR",
+                "REQUESTED",
                 "ADDRESS",
                 "USER AGENT",
-                "WORKS UNTIL",
+                "EXPIRES",
                 "ENDED",
-                "WHY",
+                "REASON",
             ],
             requests.iter().map(|request| {
                 [
@@ -220,7 +237,7 @@ impl Output {
             return self.print_json(&json!({ "keys": keys }));
         }
         self.table(
-            ["KID", "ALGORITHM", "STATE", "MADE", "SIGNS FROM"],
+            ["KID", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM"],
             keys.iter().map(|key| {
                 [
                     key.kid.clone(),
@@ -238,7 +255,7 @@ impl Output {
             return self.print_json(&json!({ "events": events }));
         }
         self.table(
-            ["ID", "WHEN", "WHAT", "WHOSE", "ADDRESS", "DETAIL"],
+            ["ID", "TIME", "EVENT", "ACCOUNT", "ADDRESS", "DETAIL"],
             events.iter().map(|event| {
                 [
                     event.id.to_string(),
@@ -255,7 +272,7 @@ impl Output {
         )
     }
 
-    /// One event on a line of its own. Returns whether anybody reads along still.
+    /// Prints one event on a line of its own. Returns whether standard output is still open.
     pub fn event(&self, event: &Event) -> Result<bool, Failure> {
         let line = match self.json {
             true => serde_json::to_string(event)
@@ -407,8 +424,8 @@ fn or_dash(value: Option<&impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
-/// Without what moves the cursor, turns the line around or cannot be seen: nobody's name may change what a terminal shows
-/// of the rest of its row.
+/// The text without characters that move the cursor, change the direction of writing or are invisible. So no name changes
+/// what a terminal shows of the rest of its row.
 pub(super) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| if is_treacherous(c) { '\u{fffd}' } else { c })

@@ -36,10 +36,10 @@ const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Address and port to listen on [default: 127.0.0.1:8080]
+    /// IP address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The URL under which clients reach this server [default: from the address, if that is loopback]
+    /// URL under which clients reach this server [default: from the address, if that is loopback]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 }
@@ -81,7 +81,7 @@ impl Serve {
 const OTHER_DESCRIPTORS: u64 = 40;
 
 /// The connections that there are descriptors for. The soft limit is raised as far as the hard one lets it; where that is
-/// not enough, fewer connections are served, and the next guest shows somebody out instead of waiting for a descriptor.
+/// not enough, fewer connections are served, and the next connection replaces an idle one instead of waiting for a descriptor.
 fn affordable_connections(wanted: usize) -> usize {
     let needed = wanted as u64 + OTHER_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
@@ -163,7 +163,7 @@ fn serve(
             .stack_size(256 * 1024)
             .spawn(move || sweep_hourly(&authd, &sweeps_ended))?
     };
-    // A thread of its own, and one that nobody waits for: a mail server may hang.
+    // A thread of its own, and the end of the server does not wait for it: a mail server may hang.
     let (_mail_ends, mail_ended) = mpsc::channel::<()>();
     if let Some(mailer) = mailer {
         let sender = Sender::new(authd, mailer);
@@ -173,7 +173,7 @@ fn serve(
             .spawn(move || send_mail(sender, &mail_ended))?;
     }
     greet(config, listening, authd)?;
-    // The socket listens since it was bound: whoever connects now waits for the line below at the most.
+    // The socket has been listening since it was bound: a client that connects now waits for the line below at most.
     let url = config.public_url.as_str();
     manager.ready(format_args!("serving {url} on {listening}"));
     let drained = server.run(move |request| app.handle(&request), stop)?;
@@ -201,7 +201,7 @@ fn stop_on_signals(stop: Stop, manager: Arc<ServiceManager>) -> Result<(), Failu
         .spawn(move || {
             let mut arrived = signals.forever();
             if arrived.next().is_some() {
-                tracing::info!("stopping; requests that are under way are finished");
+                tracing::info!("stopping; current requests are finished first");
                 manager.stopping();
                 stop.stop();
             }
@@ -219,7 +219,7 @@ fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()
     let mut standing = Standing::Steady;
     while ended.recv_timeout(round) == Err(RecvTimeoutError::Timeout) {
         if let Err(error) = authd.housekeep() {
-            tracing::warn!(%error, "housekeeping could not be done");
+            tracing::warn!(%error, "housekeeping failed");
         }
         standing = warn_of_clock(standing, authd.clock_standing());
         // The writer has answered, or this would not be reached. A full disk is no reason to be started anew: what can
@@ -240,9 +240,9 @@ fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {
                 sessions = swept.sessions,
                 events = swept.events,
                 paused = swept.paused,
-                "deleted what has expired"
+                "deleted expired data"
             ),
-            Err(error) => tracing::warn!(%error, "could not sweep"),
+            Err(error) => tracing::warn!(%error, "deleting expired data failed"),
         }
     }
 }
@@ -250,12 +250,12 @@ fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {
 fn send_mail(mut sender: Sender, ended: &mpsc::Receiver<()>) {
     while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         if let Err(error) = sender.send_due() {
-            tracing::warn!(%error, "the outbox could not be looked at");
+            tracing::warn!(%error, "reading the outbox failed");
         }
     }
 }
 
-/// Says once when the clock goes astray, and once when it is well again.
+/// Logs once when the clock becomes wrong, and once when it is right again.
 fn warn_of_clock(before: Standing, now: Standing) -> Standing {
     // A second or two behind is a time service at work.
     const SLEW: Duration = Duration::from_secs(5);
@@ -278,7 +278,7 @@ fn warn_of_clock(before: Standing, now: Standing) -> Standing {
     now
 }
 
-/// What whoever started the server wants to know; on the first start also how to begin.
+/// Prints where the server is and, while there is no administrator, how to create one.
 fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
     let url = config.public_url.as_str();
     let version = env!("CARGO_PKG_VERSION");
@@ -320,7 +320,7 @@ Or paste these lines (to keep the account, put in your own address and password 
     Ok(())
 }
 
-/// Says something at the start to whoever reads along. A server whose output nobody can take serves all the same.
+/// Prints a text at the start. A server whose standard output is closed runs all the same.
 fn say(text: &str) {
     if output::print(text.as_bytes()).is_err() {
         tracing::warn!(
@@ -329,7 +329,7 @@ fn say(text: &str) {
     }
 }
 
-/// A password for the printed lines: whoever pastes them as they are has a good one. 80 bits.
+/// A password for the printed lines, so that lines that are pasted without a change set a strong one. 80 bits.
 fn suggest_password() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let letters = Entropy::system()

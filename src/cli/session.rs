@@ -9,7 +9,7 @@ use super::output::Output;
 use super::{Common, Failure};
 use crate::service::{Ended, Selector};
 
-/// More than the longest refresh token has, in bytes.
+/// Most of standard input that is read, in bytes: more than the longest refresh token has.
 const LONGEST_TOKEN: u64 = 1024;
 
 #[derive(Subcommand)]
@@ -19,7 +19,7 @@ pub(super) enum Session {
         /// E-mail address, username or id
         user: String,
     },
-    /// End one session of an account, or all of them; or the one that a leaked refresh token belongs to
+    /// End one or all sessions of an account, or the session of a leaked refresh token
     #[command(
         override_usage = "authd session revoke <USER> <SESSION>\n       authd session revoke <USER> --all\n       authd session revoke --token-stdin"
     )]
@@ -31,12 +31,12 @@ pub(super) enum Session {
             conflicts_with = "token_stdin"
         )]
         user: Option<String>,
-        /// The session's id
+        /// Id of the session
         session: Option<String>,
         /// All sessions of the account
         #[arg(long)]
         all: bool,
-        /// The session of the refresh token on standard input: a token that was found where it should not be
+        /// End the session of the refresh token on standard input
         #[arg(long)]
         token_stdin: bool,
     },

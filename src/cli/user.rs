@@ -1,4 +1,4 @@
-//! `authd user …`
+//! `authd user …`: accounts, their passwords and the links that their owners get.
 
 use std::io::{self, IsTerminal, Read};
 
@@ -8,64 +8,64 @@ use zeroize::Zeroizing;
 
 use super::output::Output;
 use super::{Common, Failure};
-use crate::service::{AccountQuery, NewAccount, Selector};
+use crate::service::{AccountQuery, Authd, NewAccount, Selector};
 
-/// Longest password that is read from standard input, in bytes; longer ones are refused by the service too.
+/// Most of standard input that is read, in bytes. The service refuses a password of this length.
 const LONGEST_INPUT: u64 = 4096;
 
 #[derive(Subcommand)]
 pub(super) enum User {
-    /// Make an account
+    /// Create an account
     Add(Add),
     /// List accounts
     List {
-        /// Only those made after this one: the list is cut at 1,000
+        /// Only accounts created after this one; a list has at most 1,000
         #[arg(long, value_name = "USER")]
         after: Option<String>,
-        /// Only those in this group
+        /// Only accounts in this group
         #[arg(long, value_name = "GROUP")]
         group: Option<String>,
-        /// Only those that nobody can sign in to for now, after too many wrong passwords; and who tried
+        /// Only accounts that are locked after too many wrong passwords, with the addresses that sent them
         #[arg(long, conflicts_with_all = ["after", "group"])]
         locked: bool,
-        /// Those that are no accounts yet: registrations that wait until their address is proven
+        /// Registrations that wait for proof of their e-mail address; they are not accounts yet
         #[arg(long, conflicts_with_all = ["after", "group", "locked"])]
         waiting: bool,
     },
     /// Show an account
     Show(Which),
-    /// Keep somebody from signing in, and end their sessions
+    /// Disable an account: its owner cannot sign in, and all its sessions end
     Disable(Which),
-    /// Let somebody sign in again
+    /// Enable a disabled account: its owner can sign in again
     Enable(Which),
-    /// Forget the failed sign-ins of an account, so that its owner need not wait
+    /// Reset the failed sign-ins of an account, so that its owner can sign in at once
     Unlock(Which),
-    /// Delete an account with all that belongs to it
+    /// Delete an account and everything that belongs to it
     Delete(Which),
-    /// Set a password, and end the account's sessions
+    /// Set a password and end all sessions of the account
     SetPassword {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         password: PasswordInput,
-        /// It has to be changed at the next sign-in
+        /// The owner must change the password at the next sign-in
         #[arg(long)]
         temporary: bool,
     },
-    /// Print a link with which somebody chooses a new password, once, within 15 minutes; an earlier one is void then
+    /// Print a link to choose a new password; it works once, for 15 minutes, and replaces an earlier link
     ResetLink {
         #[command(flatten)]
         which: Which,
-        /// Show who asked for such links within the last week, and make none
+        /// List the requests for such links in the last week, and create no link
         #[arg(long)]
         list: bool,
     },
-    /// Print the links that confirm an e-mail address, once, within 24 hours; earlier ones are void then
+    /// Print the links that confirm an e-mail address; they work once, for 24 hours, and replace earlier links
     VerifyLink {
-        /// E-mail address, username or id; or the address of a registration that waits
+        /// E-mail address, username or id of an account, or the e-mail address of a waiting registration
         user: String,
     },
-    /// Print a new set-up link for the first administrator; an earlier one is void then
+    /// Print a link to create the first administrator; it replaces an earlier link
     SetupLink,
 }
 
@@ -73,18 +73,18 @@ pub(super) enum User {
 pub(super) struct Add {
     /// E-mail address to sign in with
     email: String,
-    /// Another name to sign in with
+    /// Username, as a second name to sign in with
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// What people call its owner
+    /// Display name of the account's owner
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Mark as administrator, for apps to read; and void the set-up link
+    /// Mark the account as administrator, and make the set-up link invalid
     #[arg(long)]
     admin: bool,
     #[command(flatten)]
     password: PasswordInput,
-    /// The password has to be changed at the first sign-in
+    /// The owner must change the password at the first sign-in
     #[arg(long)]
     temporary: bool,
 }
@@ -106,32 +106,7 @@ impl User {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let authd = common.open()?;
         match self {
-            User::Add(add) => {
-                let password = add.password.read(true)?;
-                let Add {
-                    email,
-                    username,
-                    name,
-                    admin,
-                    temporary,
-                    ..
-                } = add;
-                let account = NewAccount {
-                    email,
-                    username,
-                    name,
-                    admin,
-                    temporary,
-                };
-                let made =
-                    authd.add_account(account, password.as_ref().map(|text| text.as_str()))?;
-                let mut shown = json!(made);
-                if password.is_none() {
-                    shown["password"] =
-                        json!("none yet: `authd user reset-link` prints a link to choose one");
-                }
-                out.record(&shown)
-            }
+            User::Add(add) => add.run(&authd, out),
             User::List { locked: true, .. } => out.failures(&authd.locked_accounts()?),
             User::List { waiting: true, .. } => {
                 out.waiting_registrations(&authd.waiting_registrations()?)
@@ -140,17 +115,7 @@ impl User {
                 let after = after.as_deref().map(Selector::read);
                 out.accounts(&authd.accounts(&AccountQuery { after, group })?)
             }
-            User::Show(which) => {
-                let selector = which.selector();
-                let mut shown = json!(authd.find_account(&selector)?);
-                if let Some(failures) = authd.failures(&selector)? {
-                    shown["failed_sign_ins"] = json!(failures.failures);
-                    shown["failed_last_at"] = json!(failures.last_at);
-                    shown["failed_from"] = json!(failures.addresses);
-                    shown["locked_until"] = json!(failures.locked_until);
-                }
-                out.record(&shown)
-            }
+            User::Show(which) => show(&authd, &which.selector(), out),
             User::Disable(which) => {
                 let (account, ended) = authd.disable_account(&which.selector())?;
                 out.record(&json!({ "disabled": account.email, "sessions_ended": ended }))
@@ -181,29 +146,68 @@ impl User {
             User::ResetLink { which, list: true } => {
                 out.link_requests(&authd.reset_requests(&which.selector())?)
             }
-            User::ResetLink { which, .. } => {
-                let link = authd.reset_link(&which.selector())?;
-                let url = format!("{}/reset?token={}", authd.policy().issuer, link.token);
-                out.record(&json!({
-                    "reset_link": url,
-                    "account": link.email,
-                    "expires_at": link.expires_at,
-                }))
-            }
+            User::ResetLink { which, .. } => print_reset_link(&authd, &which.selector(), out),
             User::VerifyLink { user } => {
                 let links = authd.verification_links(&user)?;
                 out.verification_links(&links, &authd.policy().issuer)
             }
-            User::SetupLink => match authd.open_setup()? {
-                Some(link) => {
-                    let link = format!("{}/setup?token={}", authd.policy().issuer, link.token);
-                    out.record(&json!({ "setup_link": link }))
-                }
-                None => Err(Failure::Refused(
-                    "there is an administrator already. `authd user list` shows who it is.".into(),
-                )),
-            },
+            User::SetupLink => print_setup_link(&authd, out),
         }
+    }
+}
+
+impl Add {
+    fn run(self, authd: &Authd, out: &Output) -> Result<(), Failure> {
+        let password = self.password.read(true)?;
+        let account = NewAccount {
+            email: self.email,
+            username: self.username,
+            name: self.name,
+            admin: self.admin,
+            temporary: self.temporary,
+        };
+        let made = authd.add_account(account, password.as_ref().map(|text| text.as_str()))?;
+        let mut shown = json!(made);
+        if password.is_none() {
+            shown["password"] =
+                json!("none yet: `authd user reset-link` prints a link to choose one");
+        }
+        out.record(&shown)
+    }
+}
+
+/// Prints an account, and its failed sign-ins if there are any.
+fn show(authd: &Authd, selector: &Selector, out: &Output) -> Result<(), Failure> {
+    let mut shown = json!(authd.find_account(selector)?);
+    if let Some(failures) = authd.failures(selector)? {
+        shown["failed_sign_ins"] = json!(failures.failures);
+        shown["failed_last_at"] = json!(failures.last_at);
+        shown["failed_from"] = json!(failures.addresses);
+        shown["locked_until"] = json!(failures.locked_until);
+    }
+    out.record(&shown)
+}
+
+fn print_reset_link(authd: &Authd, selector: &Selector, out: &Output) -> Result<(), Failure> {
+    let link = authd.reset_link(selector)?;
+    let url = format!("{}/reset?token={}", authd.policy().issuer, link.token);
+    out.record(&json!({
+        "reset_link": url,
+        "account": link.email,
+        "expires_at": link.expires_at,
+    }))
+}
+
+fn print_setup_link(authd: &Authd, out: &Output) -> Result<(), Failure> {
+    match authd.open_setup()? {
+        Some(link) => {
+            let link = format!("{}/setup?token={}", authd.policy().issuer, link.token);
+            out.record(&json!({ "setup_link": link }))
+        }
+        None => Err(Failure::Refused(
+            "there is an administrator already. `authd user list` shows which account it is."
+                .into(),
+        )),
     }
 }
 
@@ -214,8 +218,8 @@ impl Which {
 }
 
 impl PasswordInput {
-    /// A password from standard input or, at a terminal, from somebody who is asked twice. `None` if none is given
-    /// where that is `optional`.
+    /// Reads a password from standard input or, at a terminal, asks the operator for it twice. `None` if the password is
+    /// `optional` and none is given.
     fn read(&self, optional: bool) -> Result<Option<Zeroizing<String>>, Failure> {
         if self.password_stdin {
             let mut text = Zeroizing::new(String::new());
@@ -243,7 +247,7 @@ impl PasswordInput {
         if optional && first.is_empty() {
             return Ok(None);
         }
-        let second = Zeroizing::new(rpassword::prompt_password("The same again: ")?);
+        let second = Zeroizing::new(rpassword::prompt_password("Repeat the password: ")?);
         if first != second {
             return Err(Failure::Refused(
                 "the two passwords differ. Nothing was changed.".into(),

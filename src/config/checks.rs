@@ -58,18 +58,18 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let waits = config.verification == Verification::Required;
     if waits && config.mail == Route::Off && config.registration != Registration::Closed {
         warnings.push(
-            "verification is required and mail is off: whoever registers waits until `authd user verify-link` prints \
-             the link. `authd user list --waiting` shows who does."
+            "verification is required and mail is off: a registration waits until an operator prints its link with \
+             `authd user verify-link`. `authd user list --waiting` lists them."
                 .to_owned(),
         );
     }
-    for everybody in config
+    for network in config
         .trusted_proxies
         .iter()
         .filter(|network| network.prefix_len() == 0)
     {
         warnings.push(format!(
-            "trusted_proxies has {everybody}: everybody can claim to come from any address."
+            "trusted_proxies has {network}: every client can claim to come from any address."
         ));
     }
     warnings

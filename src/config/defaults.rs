@@ -11,10 +11,10 @@ use super::table::{Config, Key, ONE_HASH};
 use super::values::Value;
 
 /// Most memory that password hashing takes unless told otherwise: three hashes at once keep two
-/// cores busy, and more only helps whoever floods the sign-in.
+/// cores busy, and more only helps an attacker who floods the sign-in.
 pub(super) const DEFAULT_PASSWORD_RAM_LIMIT: ByteSize = ByteSize::mib(64);
 
-/// What a connection takes at the most, with a body of full size and an answer that nobody reads: measured.
+/// What a connection takes at the most, with a body of full size and an answer that the client does not read: measured.
 pub(super) const LARGEST_CONNECTION: u64 = 160 * 1024;
 
 /// What the process takes without connections and password hashing, under load: measured.

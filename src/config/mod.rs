@@ -11,10 +11,10 @@
 //!
 //! What never happens here:
 //!
-//! * *A mistake is never skipped.* A misspelt key that is ignored leaves a server running with a
-//!   default that nobody chose, which in an auth server is how registration stays open. So an
-//!   unknown key, variable or table is an error that names the nearest key, and a wrong value an
-//!   error that shows a right one.
+//! * *A mistake in the file is never skipped.* If a misspelt key were ignored, the server would run with a default that
+//!   the operator did not choose. So an unknown key or table is an error that names the nearest key, and a wrong value is
+//!   an error that shows a right one. An unknown variable is a warning, because another program may have set it.
+//! * *A file that another user could have written is not searched for*: see `sources`.
 //! * *No other module reads the environment*, and this one does so only in
 //!   [`Inputs::from_process`] and, for a service manager's own variables, in
 //!   [`Supervision::from_process`]. [`load`] works on [`Inputs`] alone, and tests need no process
@@ -83,7 +83,7 @@ impl std::error::Error for ConfigError {}
 /// # Errors
 ///
 /// A named file that can't be read or is not TOML, a key that does not exist, a value outside its
-/// bounds, and values that contradict each other. The first mistake is told.
+/// bounds, and values that contradict each other. The first mistake found is reported.
 pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
     let mut sources = Sources {
         given: BTreeMap::new(),

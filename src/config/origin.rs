@@ -79,13 +79,13 @@ impl fmt::Display for Origin {
 /// Where people and apps reach authd: an [`Origin`], for authd has a host of its own.
 ///
 /// A path prefix is not allowed: `/.well-known/` documents and `__Host-` cookies belong to a
-/// whole origin, and behind a prefix they would be shared with whatever else lives there.
+/// whole origin, and behind a prefix they would be shared with the other programs of that origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(Origin);
 
 impl PublicUrl {
     /// The URL of a server that listens on the loopback interface; `None` for any other address,
-    /// whose name nobody can guess.
+    /// whose public name is not known here.
     pub fn of_listener(listen: SocketAddr) -> Option<PublicUrl> {
         // Without the scope of an IPv6 address, which has no place in a URL.
         let address = SocketAddr::new(listen.ip(), listen.port());

@@ -77,14 +77,14 @@ impl Inputs {
 /// sets (sd_notify(3), sd_watchdog_enabled(3)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervision {
-    /// The datagram socket on which it wants to hear: a path, or an abstract name after `@`.
+    /// The datagram socket for notifications: a path, or an abstract name after `@`.
     pub socket: OsString,
-    /// After this long without a word it takes the process for dead.
+    /// After this long without a notification the service manager restarts the process.
     pub watchdog: Option<Duration>,
 }
 
 impl Supervision {
-    /// What this process was started with; `None` where nobody wants to hear of it.
+    /// What this process was started with; `None` where it was not started by a service manager.
     pub fn from_process() -> Option<Supervision> {
         Supervision::read(|name| std::env::var_os(name), std::process::id())
     }
@@ -104,7 +104,7 @@ impl Supervision {
 }
 
 /// Memory that this process may use, in bytes: the least of the machine's and of the limits of its
-/// control group and of all groups above it, under `root`. `None` where none of them is told.
+/// control group and of all groups above it, under `root`. `None` where none of them is known.
 pub(super) fn memory_available(root: &Path) -> Option<u64> {
     let machine = fs::read_to_string(root.join("proc/meminfo"))
         .ok()

@@ -22,7 +22,7 @@ pub(super) const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// Longest piece of a given value that an error repeats, in characters.
 pub(super) const MAX_ECHO_CHARS: usize = 100;
 
-/// Environment variables that begin with this are settings, or mistakes.
+/// The beginning of the environment variables that are settings.
 pub(super) const VARIABLE_PREFIX: &str = "AUTHD_";
 
 /// The one variable that is not a setting: it names the file.
@@ -48,7 +48,7 @@ pub struct Setting {
 /// Where a value came from, weakest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// It was not set.
     Default,
     /// The settings file.
     File {
@@ -93,7 +93,7 @@ pub(super) struct Sources {
     pub(super) unknown: Vec<String>,
 }
 
-/// A value as somebody gave it.
+/// A value as it was given.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     /// The text for the parser, or what the file should have had instead of what it has.
@@ -223,7 +223,7 @@ impl Sources {
         );
     }
 
-    /// The value of a key before it is parsed, computed where nobody gave one.
+    /// The value of a key before it is parsed, computed where none was given.
     pub(super) fn find(&self, key: &Key) -> Result<Given, ConfigError> {
         if let Some(given) = self.given.get(key.name) {
             return Ok(given.clone());
@@ -485,7 +485,7 @@ pub(super) fn suggest(unknown: &str, spell: impl Fn(&Key) -> String) -> String {
 
 /// Whether an unknown variable is one of those that Kubernetes puts into every container for a
 /// service whose name begins with "authd" (`AUTHD_SERVICE_HOST`, `AUTHD_PORT=tcp://…`,
-/// `AUTHD_PORT_80_TCP_ADDR`). Nobody wrote them and nobody can remove them.
+/// `AUTHD_PORT_80_TCP_ADDR`). No operator wrote them or can remove them.
 pub(super) fn is_service_link(variable: &str, value: &str) -> bool {
     let has_protocol = ["_TCP", "_UDP", "_SCTP"]
         .iter()
@@ -496,7 +496,7 @@ pub(super) fn is_service_link(variable: &str, value: &str) -> bool {
         || (variable.ends_with("_PORT") && value.contains("://"))
 }
 
-/// Somebody's text for an error message: on one line, without control characters, not endless, and without a
+/// A given text for an error message: on one line, without control characters, not endless, and without a
 /// password.
 pub(super) fn echo(text: &str) -> String {
     let text = mail::without_password(text);

@@ -21,7 +21,7 @@ use crate::mail::{Author, Route};
 use crate::policy::{Registration, Verification};
 
 /// Memory of one Argon2id hash at the weakest parameters that authd uses (m = 19456 KiB).
-/// With less than this nobody could sign in. (req 8)
+/// With less than this no password could be checked. (req 8)
 pub(super) const ONE_HASH: ByteSize = ByteSize::mib(19);
 
 /// A larger size is a typing mistake. It also keeps the page count of the largest database, at
@@ -110,7 +110,7 @@ settings! {
         from public_url_of_listener like "https://auth.example.com" => PublicUrl::parse;
     /// Allow a public URL without TLS that is not loopback: passwords travel in the clear.
     allow_http: bool = "false" => switch;
-    /// Who may create an account: `closed` (operators), `invite` (who is invited) or `open` (everybody).
+    /// Who may create an account: `closed` (operators), `invite` (also invited users) or `open` (everyone).
     registration: Registration = "closed" => word;
     /// Whether an address has to be proven by mail before there is an account: `optional` or `required`.
     verification: Verification = "optional" => word;
@@ -123,7 +123,7 @@ settings! {
     access_token_lifetime: Duration = "10m" => duration(MINUTE..=HOUR);
     /// A session ends when it was not used for this long, `5m` to `400d`.
     session_idle_lifetime: Duration = "30d" => duration(5 * MINUTE..=LONGEST_LIFE);
-    /// A session ends this long after sign-in, whatever happens; idle lifetime to `400d`.
+    /// A session ends this long after sign-in, even if it is used; idle lifetime to `400d`.
     session_lifetime: Duration = "180d" => duration(5 * MINUTE..=LONGEST_LIFE);
     /// For this long a refresh may be retried with the same answer, `0s` to `10m`.
     replay_window: Duration = "60s" => duration(Duration::ZERO..=10 * MINUTE);
@@ -133,7 +133,7 @@ settings! {
     event_retention: Duration = "365d" => duration(days(1)..=LONGEST_RETENTION);
     /// Where mail goes: `off`, `log` (on loopback only), `dir:PATH`, `smtp://…` or `smtps://…`.
     mail: Route = "off" like "smtp://user:password@mail.example.com" => Route::parse;
-    /// Whom mail is from.
+    /// Sender of mail: an address, or a name with an address.
     mail_from: Author = "`authd@` and the host of `public_url`"
         from author_of_public_url like "authd@example.com" => Author::parse;
     /// Proxies whose forwarding headers are believed, as addresses or networks.

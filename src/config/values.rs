@@ -16,7 +16,7 @@ use super::sources::echo;
 use crate::mail::{Author, Route};
 use crate::policy::{Registration, Verification};
 
-/// Most entries in a list. Each one is compared with every request, and nobody types more.
+/// Most entries in a list. Each one is compared with every request.
 pub(super) const MAX_LIST_ENTRIES: usize = 256;
 
 /// How log lines look.
@@ -31,9 +31,9 @@ pub enum LogFormat {
 /// The least severe message that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// What failed and needs somebody.
+    /// A failure that an operator must act on.
     Error,
-    /// What will need somebody.
+    /// A condition that an operator will have to act on.
     Warn,
     /// What happens, once for each thing of note.
     Info,

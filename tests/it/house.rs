@@ -223,7 +223,7 @@ fn the_logic_knows_no_wire_and_the_front_end_no_sql() {
 }
 
 /// Parts of the tree whose files, functions and folders are held to the bounds below.
-const DONE: &[&str] = &["http", "store"];
+const DONE: &[&str] = &["http", "store", "config", "cli"];
 
 /// Source files in one folder, lines of one file without its tests, lines of one function: what a reader can keep in
 /// mind.

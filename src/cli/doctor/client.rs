@@ -1,8 +1,8 @@
-//! Requests through whatever stands in front of authd, as a client anywhere sends them.
+//! A blocking HTTP client, which sends requests through the proxy in front of authd as any client does.
 //!
-//! What answers may be anybody: a proxy's error page, a parked domain, somebody who means ill. So there is one bound for
-//! the time of a request, one for heads and one for bodies; no redirection is followed, and no proxy of the environment
-//! used, which would be another way than clients have.
+//! The answer may come from another server: a proxy's error page, a parked domain, an attacker. So the time of a request,
+//! the head and the body are bounded, and no redirect is followed. The proxy settings of the environment are not used,
+//! because clients do not have them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +22,16 @@ const LARGEST_HEAD: usize = 32 * 1024;
 /// The largest body that is read: ours have less than one KiB, with all that we send in it.
 const LARGEST_BODY: u64 = 64 * 1024;
 
-/// A client that trusts whom the system trusts.
+/// A client that trusts the certificate authorities of the system.
 pub(in crate::cli) struct Client(Agent);
 
-/// An answer, whoever gave it.
+/// An answer, perhaps of another server.
 #[derive(Debug)]
 pub(in crate::cli) struct Reply {
     pub status: u16,
     /// Where it redirects to.
     pub location: Option<String>,
-    /// How whoever answers wants a client to say who it is (RFC 9110 §11.6.1).
+    /// The authentication that the server asks for (RFC 9110 §11.6.1).
     pub challenge: Option<String>,
     /// The values of all `Set-Cookie` fields that are text.
     pub cookies: Vec<String>,
@@ -61,7 +61,7 @@ impl NoAnswer {
     }
 }
 
-/// What to do where nobody whom this system trusts vouches for a certificate.
+/// What to do about a certificate that no trusted authority signed.
 pub(super) fn how_to_trust() -> String {
     let found = load_native_certs();
     match found.errors.first() {

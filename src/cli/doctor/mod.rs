@@ -23,10 +23,10 @@ use finding::{Finding, State, count};
 
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// Send a test message to this address, and say what the mail server answers
+    /// Send a test message to this address, and print the mail server's answer
     #[arg(long, value_name = "ADDRESS")]
     mail_to: Option<String>,
-    /// Ask the running server through this address what arrives of a request, and print what to change in the proxy
+    /// Send requests to the running server through this URL, and print what to change in the proxy
     #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
     url: Option<PublicUrl>,
 }

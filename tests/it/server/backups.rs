@@ -211,7 +211,7 @@ fn a_restore_says_what_is_lost_and_keeps_the_file_that_was_there() {
         "authd.db, which has 3 accounts and will be kept",
         "1 account: made since and will be missing",
         "1 account: disabled since and will not be disabled",
-        "Everybody will be signed out (1 session)",
+        "All users will be signed out (1 session)",
     ] {
         assert!(
             ran.stderr.contains(part),

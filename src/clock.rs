@@ -1,19 +1,18 @@
-//! What time it is, for a machine whose clock may lie.
+//! The time, on machines whose clock may be wrong.
 //!
-//! A board without a battery boots in the past and jumps when the network tells it the hour; a mistyped date
-//! sends a server ten years ahead and back again. Everything that authd stores is judged by *tx.now*, which
-//! this module makes so that neither harms:
+//! A board without a battery boots in the past and jumps when it reaches a time server. A mistyped date sends a server ten
+//! years ahead and back again. Everything that authd stores is judged by *tx.now*, which this module computes so that
+//! neither does harm:
 //!
-//! - **Backwards:** the time of the database only moves forward. It is never less than the mark that was
-//!   stored last, plus the monotonic time since, so a clock that is set back reopens no window and revives
-//!   no token.
-//! - **Forwards:** a jump of more than [`HORIZON`] is believed only when it has lasted for [`HOLD`], or when an
-//!   operator confirms it. Until then time stands at most [`HORIZON`] beyond the confirmed mark: every short
-//!   window closes, and nothing that lives for days expires or is swept.
+//! - **Backwards:** the time of the database only moves forward. It is never less than the last stored mark plus the
+//!   monotonic time since then. A clock that is set back reopens no window and revives no token.
+//! - **Forwards:** a jump of more than [`HORIZON`] is accepted only when it has lasted for [`HOLD`], or when an operator
+//!   confirms it. Until then the time is at most [`HORIZON`] after the confirmed mark: every short window closes, and nothing
+//!   that lives for days expires or is swept.
 //!
-//! Times inside signed tokens are the wall clock's ([`Clock::wall`]), since others compare them with theirs.
+//! Times inside signed tokens are the wall clock's ([`Clock::wall`]), because verifiers compare them with their own clocks.
 //!
-//! No other file reads a clock of the system; the linter holds that.
+//! No other file reads a clock of the system; the linter enforces that.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,14 +24,14 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// How far the wall clock may run ahead of the confirmed mark and be believed at once.
-/// A day: longer than any replay window (24 h at most), so that every window closes even while a jump waits.
+/// How far the wall clock may be ahead of the confirmed mark and be accepted at once. A day: no replay window is longer, so
+/// every window closes even while a jump is not confirmed.
 pub const HORIZON: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a larger jump has to keep step with the monotonic clock before it is believed.
+/// How long a larger jump must keep step with the monotonic clock before it is accepted.
 pub const HOLD: Duration = Duration::from_secs(60 * 60);
 
-/// Two readings of one jump may differ by this much: the slew of a time service that is settling.
+/// Two readings of one jump may differ by this many milliseconds, because a time service adjusts the clock gradually.
 const STEP_TOLERANCE: i64 = 60_000;
 
 /// An instant in whole seconds since the Unix epoch, as the database stores it.
@@ -50,7 +49,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The instant `span` later, in whole seconds; it stops at the end of time instead of wrapping.
+    /// The instant `span` later, in whole seconds. Saturates instead of wrapping.
     pub fn plus(self, span: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add_unsigned(span.as_secs()))
     }
@@ -67,7 +66,7 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// As people write it, to the minute: `21 November 2026, 01:16 UTC`.
+    /// In English, to the minute: `21 November 2026, 01:16 UTC`.
     pub fn in_words(self) -> String {
         match OffsetDateTime::from_unix_timestamp(self.0) {
             Ok(at) => {
@@ -116,37 +115,37 @@ impl Serialize for Timestamp {
     }
 }
 
-/// The monotonic clock of this machine: for deadlines of sockets and queues, on which nothing depends that is stored.
-#[allow(clippy::disallowed_methods)] // The one place that may read it.
+/// The monotonic clock of this machine, for deadlines of sockets and queues. Nothing that is stored depends on it.
+#[allow(clippy::disallowed_methods)] // The only place that may read it.
 pub fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// What the database remembers of time, so that a restart does not turn it back.
+/// The time that the database stores, so that a restart does not turn it back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mark {
     /// The latest instant that was ever used as *tx.now*.
     pub latest: Timestamp,
-    /// The latest instant that is believed; at most [`HORIZON`] behind `latest`.
+    /// The latest instant that is confirmed; at most [`HORIZON`] before `latest`.
     pub confirmed: Timestamp,
 }
 
-/// What the wall clock does, compared with the mark.
+/// The wall clock compared with the mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// The wall clock is used as it is.
     Steady,
-    /// The wall clock is behind the mark by this much; time goes on from the mark.
+    /// The wall clock is behind the mark by this much. Time goes on from the mark.
     Behind(Duration),
-    /// The wall clock jumped ahead by this much and is not believed yet: expiry and sweeping wait.
+    /// The wall clock jumped ahead by this much and is not accepted yet. Expiry and sweeping wait.
     Unconfirmed(Duration),
 }
 
-/// The clock of one process; clones share it.
+/// The clock of one process. Clones share its state.
 #[derive(Clone)]
 pub struct Clock {
     source: Source,
-    reckoning: Arc<Mutex<Option<Reckoning>>>,
+    estimate: Arc<Mutex<Option<Estimate>>>,
 }
 
 #[derive(Clone)]
@@ -155,18 +154,18 @@ enum Source {
     Manual(ManualClock),
 }
 
-/// A clock that a test moves by hand. The wall and the monotonic clock are separate hands, as in life.
+/// A clock that a test moves. The wall clock and the monotonic clock move separately, as on a real machine.
 #[derive(Clone)]
-pub struct ManualClock(Arc<Mutex<Hands>>);
+pub struct ManualClock(Arc<Mutex<Readings>>);
 
-struct Hands {
+struct Readings {
     wall: i64,
     monotonic: i64,
 }
 
-/// Milliseconds throughout, so that rounding does not pile up when the base moves.
+/// All values in milliseconds, so that rounding errors do not add up when the base moves.
 #[derive(Clone, Copy)]
-struct Reckoning {
+struct Estimate {
     latest: i64,
     confirmed: i64,
     /// The monotonic reading at which `latest` and `confirmed` held.
@@ -181,71 +180,71 @@ struct Jump {
 }
 
 impl Clock {
-    /// The clocks of this machine.
+    /// The clock of this machine.
     pub fn system() -> Clock {
         Clock::new(Source::System { start: monotonic() })
     }
 
     /// A clock that stands at `start` until its [`ManualClock`] is moved.
     pub fn manual(start: Timestamp) -> (Clock, ManualClock) {
-        let hands = Hands {
+        let readings = Readings {
             wall: start.0.saturating_mul(1000),
             monotonic: 0,
         };
-        let manual = ManualClock(Arc::new(Mutex::new(hands)));
+        let manual = ManualClock(Arc::new(Mutex::new(readings)));
         (Clock::new(Source::Manual(manual.clone())), manual)
     }
 
     fn new(source: Source) -> Clock {
         Clock {
             source,
-            reckoning: Arc::new(Mutex::new(None)),
+            estimate: Arc::new(Mutex::new(None)),
         }
     }
 
-    /// *tx.now*: the instant by which everything stored is judged. Never goes back.
+    /// *tx.now*: the time by which everything stored is judged. It never goes back.
     pub fn now(&self) -> Timestamp {
         Timestamp(self.observe().0.latest.div_euclid(1000))
     }
 
-    /// What the wall clock says, believed or not: for times inside signed tokens.
+    /// The wall clock, accepted or not, for times inside signed tokens.
     pub fn wall(&self) -> Timestamp {
         Timestamp(self.source.read().0.div_euclid(1000))
     }
 
-    /// How the wall clock stands to the mark.
+    /// The wall clock compared with the mark.
     pub fn standing(&self) -> Standing {
-        let (reckoning, wall) = self.observe();
+        let (estimate, wall) = self.observe();
         let span = |milliseconds: i64| Duration::from_millis(milliseconds.unsigned_abs());
-        match reckoning.jump {
+        match estimate.jump {
             Some(jump) => Standing::Unconfirmed(span(jump.ahead)),
-            None if wall < reckoning.latest => Standing::Behind(span(reckoning.latest - wall)),
+            None if wall < estimate.latest => Standing::Behind(span(estimate.latest - wall)),
             None => Standing::Steady,
         }
     }
 
-    /// What to store, so that the next start goes on from here.
+    /// The mark to store, from which the next start goes on.
     pub fn mark(&self) -> Mark {
         let (r, _) = self.observe();
-        // Rounded down, as `now` is. Rounded up, every start would push time ahead by a fraction of a second,
-        // and a script of ten thousand commands by hours.
+        // Rounded down, as in `now`. Rounded up, every start would move time ahead by a fraction of a second, and a
+        // script of ten thousand commands would move it by hours.
         Mark {
             latest: Timestamp(r.latest.div_euclid(1000)),
             confirmed: Timestamp(r.confirmed.div_euclid(1000)),
         }
     }
 
-    /// Goes on from a stored mark. A mark only pushes forward, so it may be taken in again at any time,
-    /// for example when another process has confirmed a jump.
+    /// Goes on from a stored mark. A mark only moves the time forward, so this may be called again at any time, for example
+    /// when another process has confirmed a jump.
     pub fn resume(&self, mark: Mark) {
         let (_, monotonic) = self.source.read();
         let (latest, confirmed) = (
             mark.latest.0.saturating_mul(1000),
             mark.confirmed.0.saturating_mul(1000),
         );
-        let mut reckoning = self.lock();
-        *reckoning = Some(match reckoning.map(|r| r.carried_to(monotonic)) {
-            None => Reckoning {
+        let mut estimate = self.lock();
+        *estimate = Some(match estimate.map(|r| r.carried_to(monotonic)) {
+            None => Estimate {
                 latest,
                 confirmed,
                 base: monotonic,
@@ -257,7 +256,7 @@ impl Clock {
                 } else {
                     r.jump
                 };
-                Reckoning {
+                Estimate {
                     latest: r.latest.max(latest),
                     confirmed: r.confirmed.max(confirmed),
                     jump,
@@ -267,12 +266,12 @@ impl Clock {
         });
     }
 
-    /// Believes the wall clock as it stands, however far ahead. For an operator who has looked at it.
+    /// Accepts the wall clock as it is, however far ahead. Called when an operator has confirmed it.
     pub fn confirm(&self) {
         let (wall, monotonic) = self.source.read();
-        let mut reckoning = self.lock();
-        let r = reckoning.map_or(Reckoning::at(wall, monotonic), |r| r.carried_to(monotonic));
-        *reckoning = Some(Reckoning {
+        let mut estimate = self.lock();
+        let r = estimate.map_or(Estimate::at(wall, monotonic), |r| r.carried_to(monotonic));
+        *estimate = Some(Estimate {
             latest: r.latest.max(wall),
             confirmed: r.confirmed.max(wall),
             jump: None,
@@ -280,28 +279,26 @@ impl Clock {
         });
     }
 
-    /// Takes a reading, and believes of it what may be believed.
-    fn observe(&self) -> (Reckoning, i64) {
+    /// Reads the clocks, and accepts the wall clock as far as the rules allow.
+    fn observe(&self) -> (Estimate, i64) {
         let (wall, monotonic) = self.source.read();
-        let mut reckoning = self.lock();
-        let r = reckoning.map_or(Reckoning::at(wall, monotonic), |r| r.carried_to(monotonic));
-        let r = r.believing(wall);
-        *reckoning = Some(r);
+        let mut estimate = self.lock();
+        let r = estimate.map_or(Estimate::at(wall, monotonic), |r| r.carried_to(monotonic));
+        let r = r.accepting(wall);
+        *estimate = Some(r);
         (r, wall)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Reckoning>> {
-        // Every critical section above leaves a whole value behind, also if its thread dies.
-        self.reckoning
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Estimate>> {
+        // No critical section can leave half a value behind.
+        self.estimate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reckoning {
-    /// A first start: there is nothing yet to hold against the wall clock.
-    fn at(wall: i64, monotonic: i64) -> Reckoning {
-        Reckoning {
+impl Estimate {
+    /// At a first start there is no mark to compare the wall clock with.
+    fn at(wall: i64, monotonic: i64) -> Estimate {
+        Estimate {
             latest: wall,
             confirmed: wall,
             base: monotonic,
@@ -309,9 +306,9 @@ impl Reckoning {
         }
     }
 
-    fn carried_to(self, monotonic: i64) -> Reckoning {
+    fn carried_to(self, monotonic: i64) -> Estimate {
         let elapsed = monotonic - self.base;
-        Reckoning {
+        Estimate {
             latest: self.latest.saturating_add(elapsed),
             confirmed: self.confirmed.saturating_add(elapsed),
             base: monotonic,
@@ -319,12 +316,12 @@ impl Reckoning {
         }
     }
 
-    fn believing(self, wall: i64) -> Reckoning {
+    fn accepting(self, wall: i64) -> Estimate {
         let horizon = HORIZON.as_millis() as i64;
         let ahead = wall.saturating_sub(self.confirmed);
         if ahead <= horizon {
             let latest = self.latest.max(wall);
-            return Reckoning {
+            return Estimate {
                 latest,
                 confirmed: self.confirmed.max(wall),
                 jump: None,
@@ -339,14 +336,14 @@ impl Reckoning {
             },
         };
         if self.base - jump.seen_at >= HOLD.as_millis() as i64 {
-            return Reckoning {
+            return Estimate {
                 latest: self.latest.max(wall),
                 confirmed: wall,
                 jump: None,
                 ..self
             };
         }
-        Reckoning {
+        Estimate {
             latest: self.latest.max(self.confirmed.saturating_add(horizon)),
             jump: Some(jump),
             ..self
@@ -356,7 +353,7 @@ impl Reckoning {
 
 impl Source {
     /// The wall and the monotonic clock, in milliseconds.
-    #[allow(clippy::disallowed_methods)] // The one place that may read them.
+    #[allow(clippy::disallowed_methods)] // The only place that may read them.
     fn read(&self) -> (i64, i64) {
         match self {
             Source::System { start } => {
@@ -372,34 +369,34 @@ impl Source {
                 )
             }
             Source::Manual(manual) => {
-                let hands = manual.lock();
-                (hands.wall, hands.monotonic)
+                let readings = manual.lock();
+                (readings.wall, readings.monotonic)
             }
         }
     }
 }
 
 impl ManualClock {
-    /// Lets time pass: both hands move.
+    /// Lets time pass: both clocks move.
     pub fn advance(&self, span: Duration) {
         let milliseconds = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        let mut hands = self.lock();
-        hands.wall = hands.wall.saturating_add(milliseconds);
-        hands.monotonic = hands.monotonic.saturating_add(milliseconds);
+        let mut readings = self.lock();
+        readings.wall = readings.wall.saturating_add(milliseconds);
+        readings.monotonic = readings.monotonic.saturating_add(milliseconds);
     }
 
-    /// What the wall clock shows.
+    /// The wall clock.
     pub fn wall(&self) -> Timestamp {
         Timestamp(self.lock().wall.div_euclid(1000))
     }
 
-    /// Sets the wall clock by `seconds`, backwards if negative, while no time passes.
+    /// Moves the wall clock by `seconds`, backwards if negative. The monotonic clock does not move.
     pub fn jump(&self, seconds: i64) {
-        let mut hands = self.lock();
-        hands.wall = hands.wall.saturating_add(seconds.saturating_mul(1000));
+        let mut readings = self.lock();
+        readings.wall = readings.wall.saturating_add(seconds.saturating_mul(1000));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Hands> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Readings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -416,7 +413,7 @@ mod tests {
     }
 
     #[test] // I8, fault 18
-    fn a_clock_set_back_turns_nothing_back() {
+    fn a_clock_that_is_set_back_does_not_move_time_back() {
         for back in [-3600, -YEAR] {
             let (clock, hand) = Clock::manual(START);
             assert_eq!(clock.now(), START);
@@ -438,7 +435,7 @@ mod tests {
         assert_eq!(restarted.now(), START.plus(hours(1)));
     }
 
-    #[test] // I8: nor do many restarts push time ahead
+    #[test] // I8: many restarts do not move time ahead
     fn a_thousand_starts_within_a_second_are_within_a_second() {
         let (clock, hand) = Clock::manual(START);
         hand.advance(Duration::from_millis(1));
@@ -453,7 +450,7 @@ mod tests {
     }
 
     #[test] // fault 19
-    fn a_jump_of_years_is_not_believed_and_leaves_no_trace_but_a_day() {
+    fn a_jump_of_years_is_not_accepted_and_moves_time_by_a_day() {
         let (clock, hand) = Clock::manual(START);
         clock.now();
         hand.jump(10 * YEAR);
@@ -465,7 +462,7 @@ mod tests {
         assert!(matches!(clock.standing(), Standing::Behind(_)));
     }
 
-    #[test] // fault 19: many restarts do not creep ahead, a day each
+    #[test] // fault 19: many restarts do not add up to many days
     fn restarts_during_a_jump_stay_within_one_day() {
         let (clock, hand) = Clock::manual(START);
         clock.now();
@@ -480,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_that_lasts_is_believed() {
+    fn a_jump_that_lasts_is_accepted() {
         let (clock, hand) = Clock::manual(START);
         clock.now();
         hand.jump(YEAR);
@@ -502,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_night_asleep_is_no_jump_however_many_follow() {
+    fn nights_asleep_are_not_jumps() {
         let (clock, hand) = Clock::manual(START);
         for _ in 0..30 {
             clock.now();

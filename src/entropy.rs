@@ -1,7 +1,7 @@
-//! Chance, as an argument.
+//! Random bytes.
 //!
-//! Whatever has to be unguessable is drawn here: from the operating system in a server, from a seed in a test
-//! that wants to see the same tokens twice. No other file names a generator; the linter holds that.
+//! Everything that must be unpredictable comes from here: from the operating system in a server, or from a seed in a test
+//! that needs the same tokens twice. No other file names a random number generator; the linter enforces that.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
-/// A source of random bytes; clones share it.
+/// A source of random bytes. Clones share it.
 #[derive(Clone)]
 pub struct Entropy(Source);
 
@@ -25,17 +25,18 @@ impl Entropy {
         Entropy(Source::System)
     }
 
-    /// The same bytes for the same seed. For tests and simulations: what it yields can be foretold.
+    /// A source that gives the same bytes for the same seed. Only for tests and simulations, because its output is
+    /// predictable.
     pub fn seeded(seed: u64) -> Entropy {
         Entropy(Source::Seeded(Arc::new(Mutex::new(StdRng::seed_from_u64(
             seed,
         )))))
     }
 
-    /// Fills `bytes` with chance.
+    /// Fills `bytes` with random bytes.
     ///
     /// # Panics
-    /// If the operating system refuses to give random bytes: nothing safe can be done without them.
+    /// If the operating system gives no random bytes. Nothing can be done safely without them.
     pub fn fill(&self, bytes: &mut [u8]) {
         match &self.0 {
             Source::System => {

@@ -1,9 +1,9 @@
-//! Names of things: integer keys inside the database, UUIDs outside.
+//! Identifiers: integer keys inside the database, UUIDs outside.
 //!
-//! Rows are joined by integer keys, which never leave the process. What the world sees are UUIDs: random ones
-//! (version 4) where the moment of creation is nobody's business, and ordered ones (version 7) for
-//! refresh-token families, whose name travels only inside the token itself. Each has a type of its own, so
-//! that a session's key cannot be passed where an account's is meant.
+//! Rows are joined by integer keys, which never leave the process. Clients see UUIDs. Most are random (version 4), because
+//! version 7 would tell the time of creation. Refresh-token families have ordered ones (version 7), because a family's id is
+//! only ever inside its tokens. Each has a type of its own, so that a session's key can't be passed where an account's is
+//! expected.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,9 +15,9 @@ use uuid::{Builder, Uuid};
 
 use crate::clock::Timestamp;
 
-/// A text that is no UUID in its hyphenated form.
+/// The text is not a UUID in its hyphenated form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotAName;
+pub struct InvalidId;
 
 macro_rules! keys {
     ($($(#[$about:meta])* $name:ident;)*) => {$(
@@ -26,12 +26,12 @@ macro_rules! keys {
         pub struct $name(i64);
 
         impl $name {
-            /// The key as the database numbers it.
+            /// The key with this number.
             pub const fn from_row(key: i64) -> $name {
                 $name(key)
             }
 
-            /// The number that the database knows it by.
+            /// Its number in the database.
             pub const fn as_row(self) -> i64 {
                 self.0
             }
@@ -56,22 +56,22 @@ keys! {
     OneTimeTokenKey;
     /// The row of a message in the outbox.
     MessageKey;
-    /// The row of a registration that waits.
+    /// The row of a registration that waits for proof of its address.
     RegistrationKey;
     /// The row of a seal key.
     SealKeyKey;
-    /// The row of a user agent: the first 63 bits of the text's digest, so that it is known without looking.
+    /// The row of a user agent: the first 63 bits of the text's digest, so that no look-up is needed.
     AgentKey;
 }
 
-macro_rules! names {
+macro_rules! ids {
     ($($(#[$about:meta])* $name:ident;)*) => {$(
         $(#[$about])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
 
         impl $name {
-            /// The name with these 16 bytes.
+            /// The id with these 16 bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> $name {
                 $name(Uuid::from_bytes(bytes))
             }
@@ -95,13 +95,13 @@ macro_rules! names {
         }
 
         impl FromStr for $name {
-            type Err = NotAName;
+            type Err = InvalidId;
 
             /// Reads the hyphenated form in any case (RFC 9562 §4: output is lower case, input case-insensitive).
-            fn from_str(text: &str) -> Result<$name, NotAName> {
+            fn from_str(text: &str) -> Result<$name, InvalidId> {
                 match Uuid::try_parse(text) {
                     Ok(id) if id.hyphenated().to_string().eq_ignore_ascii_case(text) => Ok($name(id)),
-                    _ => Err(NotAName),
+                    _ => Err(InvalidId),
                 }
             }
         }
@@ -128,40 +128,40 @@ macro_rules! names {
     )*};
 }
 
-names! {
-    /// The public name of an account: the `sub` of its tokens.
+ids! {
+    /// The public id of an account: the `sub` of its tokens.
     AccountId;
-    /// The name of an invitation.
+    /// The id of an invitation.
     InvitationId;
-    /// The public name of a session: the `sid` of its tokens.
+    /// The public id of a session: the `sid` of its tokens.
     SessionId;
-    /// The name of a refresh-token family, which stands only inside its tokens.
+    /// The id of a refresh-token family, which is only inside its tokens.
     FamilyId;
 }
 
 impl AccountId {
-    /// A new random name (UUID version 4).
+    /// A new random id (UUID version 4).
     pub fn random(bytes: [u8; 16]) -> AccountId {
         AccountId(Builder::from_random_bytes(bytes).into_uuid())
     }
 }
 
 impl InvitationId {
-    /// A new random name (UUID version 4).
+    /// A new random id (UUID version 4).
     pub fn random(bytes: [u8; 16]) -> InvitationId {
         InvitationId(Builder::from_random_bytes(bytes).into_uuid())
     }
 }
 
 impl SessionId {
-    /// A new random name (UUID version 4).
+    /// A new random id (UUID version 4).
     pub fn random(bytes: [u8; 16]) -> SessionId {
         SessionId(Builder::from_random_bytes(bytes).into_uuid())
     }
 }
 
 impl FamilyId {
-    /// A new name ordered by time (UUID version 7), so that new families lie side by side in their index.
+    /// A new id ordered by time (UUID version 7), so that new families are next to each other in their index.
     pub fn ordered(now: Timestamp, random: [u8; 10]) -> FamilyId {
         let milliseconds = u64::try_from(now.as_unix())
             .unwrap_or(0)
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_hyphenated_and_in_any_case() {
+    fn an_id_is_read_hyphenated_and_in_any_case() {
         let id = SessionId::random([0xab; 16]);
         let text = id.to_string();
         assert_eq!(text.parse::<SessionId>().ok(), Some(id));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_their_version() {
+    fn ids_have_their_version() {
         assert_eq!(SessionId::random([9; 16]).0.get_version_num(), 4);
         assert_eq!(
             FamilyId::ordered(Timestamp::from_unix(1), [9; 10])

@@ -4,23 +4,23 @@
 //! 0x13 (RFC 9106), by default with 19 MiB, two passes and one lane, the first choice of the OWASP
 //! Password Storage cheat sheet and of ASVS 5.0 appendix C for machines of this size.
 //!
-//! # Same work for everybody
+//! # The same work for every account
 //!
 //! [`Hasher::verify`] without a stored hash computes one all the same, with today's parameters,
-//! and answers [`Verification::Wrong`], so that the time of an answer does not tell whether an
-//! account exists (req 10). An account whose hash has other parameters takes another time until
-//! its next sign-in replaces the hash (`rehash`).
+//! and returns [`Verification::Wrong`], so that the time of an answer does not tell whether an
+//! account exists (req 10). A hash with other parameters takes another time, until the account's
+//! next sign-in replaces it (`rehash`).
 //!
 //! # Stored hashes with other parameters
 //!
-//! Hashes may come from a time with other parameters or from another program. What is stored says
-//! how much memory and time checking it takes, so it is judged before any of it is spent:
+//! Hashes may have been made with other parameters or by another program. The stored string says
+//! how much memory and time checking it takes, so it is checked before that is spent:
 //!
 //! * only Argon2id version 0x13, within the bounds of [`Params`];
-//! * it may take more memory than today's parameters, but never more than the whole budget: then
-//!   it waits until that much is free (see `workers`);
-//! * anything else is as good as no stored hash: logged as an error, since the owner cannot sign
-//!   in until the password is reset, and otherwise treated like an unknown account.
+//! * it may need more memory than today's parameters, up to the whole budget; then it waits until
+//!   that much is free (see `workers`);
+//! * anything else is treated like an unknown account, and logged as an error, because the account
+//!   owner can't sign in until the password is reset.
 
 use std::{fmt, thread, time::Duration};
 
@@ -40,18 +40,18 @@ pub const SALT_LEN: usize = 16;
 /// Length of the output, in bytes: 256 bits (RFC 9106 §4).
 const OUTPUT_LEN: usize = 32;
 
-/// The shortest output that is believed, in bytes. A stored hash that was cut short would be
-/// matched by many passwords.
+/// The shortest output that is accepted, in bytes. Many passwords would match a stored hash that
+/// was cut short.
 const SHORTEST_OUTPUT: usize = 16;
 
-/// The most requests that wait for a worker. At 20 ms a hash, the last of them is served by one
-/// core in about a second, and together they hold an eighth of the server's threads.
+/// The most requests that wait for a worker. At 20 ms a hash, one core serves the last of them
+/// after about a second, and together they occupy an eighth of the server's threads.
 const WAITING: usize = 64;
 
-/// The longest wait for a worker. Whoever has waited this long has given up or will soon.
+/// The longest wait for a worker. Most clients have given up by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Arenas are given back after this long without a sign-in.
+/// Arenas are freed after this time without a sign-in.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The cost of a hash: memory, passes, lanes.
@@ -67,15 +67,15 @@ impl Params {
     pub const MAX_MEMORY_KIB: u32 = 64 * 1024;
     /// The most passes over the memory.
     pub const MAX_PASSES: u32 = 10;
-    /// The most lanes. They are computed one after the other, by one thread.
+    /// The most lanes. One thread computes them one after the other.
     pub const MAX_LANES: u32 = 4;
 
     /// Parameters out of `memory_kib` (8 for each lane, up to [`Params::MAX_MEMORY_KIB`]), `passes`
     /// (1 to [`Params::MAX_PASSES`]) and `lanes` (1 to [`Params::MAX_LANES`]): `m`, `t` and `p` of
     /// RFC 9106.
     ///
-    /// The bounds say what can be computed, down to what only tests want, not what is advisable:
-    /// that is the default.
+    /// The bounds say what can be computed, not what is advisable: that is the default. The lower
+    /// ones are useful only in tests.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Default for Params {
     }
 }
 
-/// Parameters that Argon2 does not have or that cost too much.
+/// Parameters that Argon2 does not allow or that cost too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidParams;
 
@@ -133,7 +133,7 @@ impl std::error::Error for InvalidParams {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verification {
-    /// It is not, or nothing usable is stored.
+    /// It is not, or no usable hash is stored.
     Wrong,
     /// It is.
     Right {
@@ -143,8 +143,8 @@ pub enum Verification {
     },
 }
 
-/// Computes and checks password hashes within a memory budget. Its methods wait for their result;
-/// share it between the threads that need one.
+/// Computes and checks password hashes within a memory budget. Its methods wait for their result.
+/// Share one between all threads.
 pub struct Hasher {
     params: Params,
     budget: usize,
@@ -152,11 +152,11 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// A hasher that uses at most `ram_bytes` for Argon2, or what one hash takes if that is more,
-    /// and as many threads as there are cores and hashes in that memory.
+    /// A hasher that uses at most `ram_bytes` for Argon2, or the memory of one hash if that is more.
+    /// It has as many threads as there are cores, and no more than hashes fit into that memory.
     ///
-    /// Nothing is started or allocated until the first password comes, and the memory is given
-    /// back after a minute without one.
+    /// Nothing is started or allocated until the first password comes, and the memory is freed
+    /// after a minute without one.
     pub fn new(ram_bytes: u64, params: Params) -> Hasher {
         let budget = usize::try_from(ram_bytes / Block::SIZE as u64).unwrap_or(usize::MAX);
         let budget = budget.max(params.blocks());
@@ -193,8 +193,9 @@ impl Hasher {
         Ok(stored.to_string())
     }
 
-    /// Checks a password against a stored PHC string, or does the same work for nothing if there
-    /// is no such account (`None`) or its hash cannot be used (see the module).
+    /// Checks a password against a stored PHC string. If there is no such account (`None`) or its
+    /// hash can't be used (see the module), does the same work and returns
+    /// [`Verification::Wrong`].
     ///
     /// # Errors
     ///
@@ -206,14 +207,19 @@ impl Hasher {
     ) -> Result<Verification, Overloaded> {
         let usable = stored.and_then(|phc| {
             Stored::read(phc, self.budget)
-                .inspect_err(|why| tracing::error!(why, "a stored password hash cannot be used"))
+                .inspect_err(|why| {
+                    tracing::error!(
+                        why,
+                        "a stored password hash can't be used; reset the password of the account"
+                    )
+                })
                 .ok()
         });
         let exists = usable.is_some();
         let stored = usable.unwrap_or_else(|| Stored::dummy(self.params));
         let length = stored.output.len();
         let computed = self.compute(password, stored.params, stored.salt, length)?;
-        // `Output` compares in the same time wherever the two differ (req 60).
+        // `Output` compares in constant time (req 60).
         if computed == stored.output && exists {
             let rehash = stored.is_weaker_than(self.params);
             Ok(Verification::Right { rehash })
@@ -267,11 +273,11 @@ fn argon2id(
         .and_then(|f| {
             f.hash_password_into_with_memory(password, salt, &mut bytes[..length], memory)
         })
-        .expect("parameters, salt and length were checked by whoever made them");
+        .expect("parameters, salt and length were checked when they were created");
     Output::new(&bytes[..length]).expect("the length is one of an output")
 }
 
-/// What a PHC string says; `Display` writes one.
+/// The content of a PHC string; `Display` writes it.
 struct Stored {
     params: Params,
     salt: Salt,
@@ -280,7 +286,7 @@ struct Stored {
 
 impl Stored {
     /// Reads a PHC string that can be checked with at most `budget` blocks of memory, or says why
-    /// it cannot.
+    /// it can't.
     fn read(phc: &str, budget: usize) -> Result<Stored, &'static str> {
         let phc = PasswordHash::new(phc).map_err(|_| "it is no PHC string")?;
         if phc.algorithm != Algorithm::Argon2id.ident()
@@ -313,7 +319,7 @@ impl Stored {
         })
     }
 
-    /// What an account that does not exist is checked against. Whether it matches is not asked.
+    /// The hash that an unknown account is checked against. The result of the check is not used.
     fn dummy(params: Params) -> Stored {
         let output = Output::new(&[0; OUTPUT_LEN]).expect("the length is one of an output");
         Stored {
@@ -327,8 +333,8 @@ impl Stored {
         Salt::new(&bytes).expect("the length is one of a salt")
     }
 
-    /// Whether a hash made now with `current` would be stronger in any respect. Lanes do not count:
-    /// they divide the same work.
+    /// Whether a hash made now with `current` would be stronger in any respect. Lanes don't count,
+    /// because they divide the same work.
     fn is_weaker_than(&self, current: Params) -> bool {
         self.params.memory_kib < current.memory_kib
             || self.params.passes < current.passes
@@ -393,7 +399,7 @@ mod tests {
         Params::new(memory_kib, passes, lanes).expect("within the bounds")
     }
 
-    /// As cheap as Argon2 gets.
+    /// The cheapest parameters of Argon2.
     fn hasher() -> Hasher {
         Hasher::new(MIB, params(8, 1, 1))
     }
@@ -438,7 +444,7 @@ mod tests {
     }
 
     #[test] // req 8
-    fn the_salt_makes_the_hash() {
+    fn another_salt_makes_another_hash() {
         let hasher = hasher();
         let hash = |salt| {
             hasher
@@ -492,7 +498,7 @@ mod tests {
     }
 
     #[test] // req 9
-    fn a_weaker_hash_is_to_be_replaced_and_a_stronger_one_kept() {
+    fn a_weaker_hash_is_replaced_and_a_stronger_one_kept() {
         let current = Hasher::new(MIB, params(64, 2, 1));
         for (memory_kib, passes, lanes, rehash) in [
             (64, 2, 1, false),
@@ -521,7 +527,7 @@ mod tests {
     }
 
     #[test] // req 10
-    fn no_account_is_as_wrong_and_as_much_work_as_a_wrong_password() {
+    fn an_unknown_account_takes_the_same_work_as_a_wrong_password() {
         let hasher = hasher();
         let unknown = |typed| hasher.verify(&password(typed), None);
         assert_eq!(
@@ -530,7 +536,7 @@ mod tests {
         );
         assert_eq!(unknown(""), Ok(Verification::Wrong));
 
-        // The work is seen in that it is refused when there is no room for work.
+        // The work is done: it is refused when the queue is full.
         when_full(&hasher, || {
             assert_eq!(unknown("correct horse battery staple"), Err(Overloaded));
             let stored = Some(KNOWN[3].1);
@@ -649,7 +655,7 @@ mod tests {
     }
 
     #[test] // fault 17
-    fn the_65th_that_waits_is_refused() {
+    fn the_65th_request_in_the_queue_is_refused() {
         let hasher = hasher();
         when_full(&hasher, || {
             assert_eq!(hasher.waiting(), 64);

@@ -1,23 +1,23 @@
-//! Passwords: what is accepted, how it is stored, how it is checked.
+//! Passwords: which are accepted, how they are stored and how they are checked.
 //!
-//! Three questions, three files. [`Policy`] says whether a new password may be used; it forbids
-//! what attackers try first and otherwise only asks for length (NIST SP 800-63B-4 §3.1.1.2).
-//! [`Hasher`] turns a password into the one form that may be stored, an Argon2id PHC string
-//! (RFC 9106), and checks a password against it. Below it, `workers` keeps the memory and the
-//! time that this costs within bounds, however many people sign in at once.
+//! [`Policy`] says whether a new password may be used. It refuses the passwords that attackers try
+//! first, and otherwise only asks for length (NIST SP 800-63B-4 §3.1.1.2). [`Hasher`] converts a
+//! password into the only form that may be stored, an Argon2id PHC string (RFC 9106), and checks a
+//! password against it. Its `workers` bound the memory and the time that this takes, however many
+//! sign-ins arrive at once.
 //!
 //! # What a password is
 //!
-//! The characters that were typed, in Unicode normalisation form C, and nothing else: `é` typed
-//! as one code point on one keyboard and as `e` with an accent on the next is one password. Case,
-//! spaces at the ends and every character up to the limit count, and nothing is ever cut off.
+//! The characters that were typed, in Unicode normalisation form C: `é` typed as one code point on
+//! one keyboard and as `e` with an accent on another is the same password. Case and spaces at the
+//! ends count, and nothing is ever cut off.
 //!
 //! # What never happens here
 //!
-//! No password is stored, logged or printed: [`Password`] wipes its memory, shows only its name
-//! and has no serialised form. No clock is read and no random number drawn: a salt is an argument.
-//! Nothing here knows an account, so "unknown account" and "wrong password" come out of the same
-//! computation (req 10).
+//! No password is stored, logged or printed: [`Password`] wipes its memory, prints only its type's
+//! name and has no serialised form. No clock is read and no random number generated: a salt is an
+//! argument. This module knows no accounts, so "unknown account" and "wrong password" are the
+//! result of the same computation (req 10).
 
 mod hasher;
 mod policy;
@@ -32,7 +32,7 @@ use std::{fmt, sync::Arc};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// A password as a person typed it, in Unicode normalisation form C.
+/// A password as it was typed, in Unicode normalisation form C.
 ///
 /// The text is held once, shared between clones, and wiped when the last of them is dropped.
 /// `Debug` prints only the type's name.
@@ -42,21 +42,21 @@ pub struct Password(Arc<Zeroizing<String>>);
 impl Password {
     /// The longest password, in bytes of UTF-8 after normalisation.
     ///
-    /// At least 128 code points of any script fit, twice what NIST SP 800-63B-4 asks for, and
-    /// what one request can make the server hash stays small.
+    /// At least 128 code points of any script fit, twice what NIST SP 800-63B-4 asks for, and the
+    /// text that one request can make the server hash stays small.
     pub const MAX_BYTES: usize = 1024;
 
     /// Takes a password from input: normalised to NFC, otherwise left exactly as it was typed
     /// (no trim, no case folding, no truncation: req 6, req 7).
     ///
-    /// The bound is applied to the normalised form, so that all spellings of one password are
-    /// judged alike.
+    /// The bound applies to the normalised form, so that it does not depend on how the password was
+    /// typed.
     ///
     /// # Errors
     ///
     /// [`TooLong`] if the password takes more than [`Password::MAX_BYTES`].
     pub fn new(typed: &str) -> Result<Password, TooLong> {
-        // All room at once: a string that grew would leave copies of its beginning behind.
+        // The whole capacity at once: a string that grows leaves copies of its beginning behind.
         let mut text = Zeroizing::new(String::with_capacity(Password::MAX_BYTES));
         for c in typed.nfc() {
             if text.len() + c.len_utf8() > Password::MAX_BYTES {

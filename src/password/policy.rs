@@ -1,11 +1,12 @@
 //! Which new passwords are accepted.
 //!
-//! Long enough, not among those that attackers try first, and not a name that anybody can look
-//! up. There are no rules of composition (one digit, one capital letter, …) and nothing expires:
-//! both make people choose worse passwords (NIST SP 800-63B-4 §3.1.1.2, ASVS 5.0 §6.2).
+//! A password must be long enough, not be among those that attackers try first, and not be a name
+//! of the account or the installation. There are no composition rules (one digit, one capital
+//! letter, …) and passwords don't expire: both make users choose worse passwords (NIST SP 800-63B-4
+//! §3.1.1.2, ASVS 5.0 §6.2).
 //!
-//! The policy judges passwords that are being chosen, never one that is being checked: a stricter
-//! policy must not lock out people whose password was fine when they chose it.
+//! The policy applies to new passwords, never to one that is being checked: a stricter policy must
+//! not lock out users whose password was accepted earlier.
 
 use std::{cmp::Ordering, fmt, ops::RangeInclusive};
 
@@ -14,14 +15,15 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
-/// Common passwords, lower case, one a line, sorted by byte value. `common.NOTICE` tells where
-/// they come from. Searched where it lies, so it costs no memory but the pages that are looked at.
+/// Common passwords in lower case, one in each line, sorted by byte value. `common.NOTICE` says
+/// where they come from. The search reads them in place, so they cost no memory but the pages that
+/// are read.
 const COMMON: &[u8] = include_bytes!("common.txt");
 
-/// The product's own name: what somebody who sets up a test account types first.
+/// The product's own name, which is often the password of a test account.
 const PRODUCT: &str = "authd";
 
-/// What a new password has to be.
+/// The rules for a new password.
 #[derive(Clone, Debug)]
 pub struct Policy {
     min_length: usize,
@@ -29,18 +31,19 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What the minimum length can be set to, in code points (ASVS 5.0 §6.2.1: at least 8; a
+    /// The range of the minimum length, in code points (ASVS 5.0 §6.2.1: at least 8; a
     /// minimum above 64 would refuse what NIST says to accept).
     pub const MIN_LENGTH: RangeInclusive<usize> = 8..=64;
 
-    /// The minimum length unless it is set otherwise, in code points.
+    /// The default of the minimum length, in code points.
     ///
-    /// NIST SP 800-63B-4 asks for 15 where a password is the only factor; operators who follow it
-    /// set that.
+    /// NIST SP 800-63B-4 asks for 15 where a password is the only factor. Operators who follow it
+    /// set 15.
     pub const DEFAULT_MIN_LENGTH: usize = 12;
 
-    /// A policy with a minimum length in code points, and names of this installation that are no
-    /// password (the issuer: its URL or its host). The product's name is always among them.
+    /// A policy with a minimum length in code points and names of this installation that are not
+    /// accepted as a password (the issuer: its URL or its host). The product's name is always among
+    /// them.
     ///
     /// # Errors
     ///
@@ -59,7 +62,7 @@ impl Policy {
         Ok(Policy { min_length, words })
     }
 
-    /// Judges a password that somebody wants to use from now on.
+    /// Checks a new password.
     ///
     /// `context` holds what is known about the account: its username, e-mail address and display
     /// name. A password that is one of them or a part of an address, also repeated or with digits
@@ -67,7 +70,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// What is wrong first of: too short, a name, common.
+    /// The first that applies of: too short, a name, common.
     pub fn check(&self, password: &Password, context: &[&str]) -> Result<(), Weak> {
         if password.as_str().chars().count() < self.min_length {
             return Err(Weak::TooShort {
@@ -88,7 +91,7 @@ impl Policy {
     }
 }
 
-/// Why a new password is refused. `Display` says to the person who chose it what to do.
+/// Why a new password is refused. `Display` tells the user what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weak {
     /// Fewer than `min` code points.
@@ -132,7 +135,7 @@ impl fmt::Display for MinLengthOutOfRange {
         let (min, max) = (Policy::MIN_LENGTH.start(), Policy::MIN_LENGTH.end());
         write!(
             f,
-            "the shortest password can be set to {min} to {max} characters"
+            "the minimum length of passwords must be {min} to {max} characters"
         )
     }
 }
@@ -147,16 +150,16 @@ fn names(word: &str) -> impl Iterator<Item = &str> {
     std::iter::once(word).chain(parts).chain(pieces)
 }
 
-/// The form in which two texts that differ only in case or in Unicode form are equal.
+/// Converts texts that differ only in case or in Unicode form to the same text.
 fn fold(text: &str) -> Zeroizing<String> {
-    // Room for nearly every text at once: a string that grew would leave copies behind.
+    // Enough capacity for nearly every text: a string that grows leaves copies behind.
     let mut folded = Zeroizing::new(String::with_capacity(2 * text.len()));
     folded.extend(text.nfc().flat_map(char::to_lowercase));
     folded
 }
 
-/// Whether a password says no more than a name: it is the name, or nothing but the name, as often
-/// as you like, and characters that are no letters. Both are folded.
+/// Whether a password consists of a name: it is the name, or the name one or more times with
+/// characters between that are not letters. Both are folded.
 fn is_made_of(password: &str, name: &str) -> bool {
     /// A shorter name occurs by chance in passwords that are good for other reasons.
     const SHORTEST_NAME: usize = 4;
@@ -276,10 +279,10 @@ mod tests {
     }
 
     #[test] // req 4
-    fn what_attackers_try_first_is_refused_in_any_case() {
+    fn common_passwords_are_refused_in_any_case() {
         let policy = policy(8);
         let check = |typed: &str| policy.check(&Password::new(typed).expect("short"), &[]);
-        // A sample, because a look at all of them through the policy takes some seconds.
+        // A sample, because checking all of them takes some seconds.
         for entry in common()
             .step_by(97)
             .chain(["password", "1q2w3e4r5t6y", "password1234"])
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test] // req 4
-    fn the_list_is_large_and_in_the_form_that_the_search_needs() {
+    fn the_list_is_large_and_sorted() {
         let is_long = |entry: &&str| entry.len() >= Policy::DEFAULT_MIN_LENGTH;
         assert!(common().filter(is_long).count() >= 3_000);
         assert!(common().filter(|entry| !is_long(entry)).count() >= 3_000);

@@ -1,25 +1,25 @@
 //! Threads and memory for password hashing, both bounded.
 //!
-//! One Argon2id computation takes 19 MiB and some 20 ms of a core. A server that starts one for
-//! everybody who asks runs a small board out of memory, and its other work out of processor time.
-//! So the work is done by few threads out of few arenas:
+//! One Argon2id computation takes 19 MiB and about 20 ms of a core. A server that started one for
+//! every request would exhaust the memory of a small board and leave no processor time for other
+//! work. So a few threads with a few memory areas (*arenas*) do the work:
 //!
-//! * **Memory.** `Arenas` is a ledger: it grants arenas out of one budget and a job begins only
-//!   when its arena has been granted, so the budget holds by construction. An arena is granted
-//!   until its memory is back with the allocator. A job that needs more than the usual arena (an
-//!   imported hash) waits until enough of the others are back; nobody overtakes it, so it gets its
-//!   turn.
-//! * **Time.** There are no more threads than cores and than usual arenas in the budget. They run
-//!   at low priority: a sign-in may take a moment longer, a token refresh beside it must not.
-//! * **Waiting.** At most `Limits::waiting` jobs wait, each at most `Limits::longest_wait`. Who
-//!   comes when the queue is full is told at once, so that a flood of sign-ins ties up neither
-//!   connections nor memory.
+//! * **Memory.** `Arenas` grants arenas out of one budget, and a job begins only when its arena has
+//!   been granted. So the budget can't be exceeded. An arena counts until its memory is freed. A job
+//!   that needs more than the usual arena (an imported hash) waits until enough of the others are
+//!   free. No other job overtakes it.
+//! * **Time.** There are no more threads than cores, and no more than usual arenas fit into the
+//!   budget. They run at low priority: a sign-in may take a little longer, a token refresh at the
+//!   same time must not.
+//! * **Waiting.** At most `Limits::waiting` jobs wait, each for at most `Limits::longest_wait`. A
+//!   request that finds the queue full is refused at once, so that a flood of sign-ins occupies
+//!   neither connections nor memory.
 //!
-//! A server without sign-ins is small: threads are started when there is work for them, arenas are
-//! made when they are first used and given back after `Limits::idle` without work.
+//! A server without sign-ins uses little memory: threads are started when there is work for them,
+//! arenas are allocated when they are first used and freed after `Limits::idle` without work.
 //!
-//! What stays in an arena between two computations is the product of a one-way function and is
-//! overwritten by the next; the pages are wiped by the kernel before anybody else sees them.
+//! What remains in an arena after a computation is the output of a one-way function, and the next
+//! computation overwrites it. The kernel clears the pages before another process gets them.
 
 use std::{
     collections::VecDeque,
@@ -38,12 +38,12 @@ use argon2::Block;
 /// Stack of a worker, in bytes. Argon2 keeps a dozen blocks of 1 KiB on it.
 const STACK: usize = 256 * 1024;
 
-/// How much nicer than the rest of the process a worker is. At 10, Linux gives a thread that wants
-/// the same core about nine times as much of it, yet a worker is never starved.
+/// The niceness that is added for a worker (nice(2)). At 10, Linux gives another thread that wants
+/// the same core about nine times as much of it, and still lets the worker run.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Room reserved for an arena, in blocks. Only what is used of it is ever touched and counts as
+/// Address space reserved for an arena, in blocks. Only the used part is ever written and counts as
 /// memory of the process.
 ///
 /// glibc's malloc maps a large piece on its own and unmaps it when it is freed. But once it has
@@ -69,8 +69,8 @@ pub(super) struct Limits {
     pub idle: Duration,
 }
 
-/// Too many password hashes are wanted at once: nothing was computed, and the same request is
-/// welcome again in a few seconds (503 with `Retry-After`).
+/// Too many password hashes were requested at once, and nothing was computed. The client should try
+/// again in a few seconds (503 with `Retry-After`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overloaded;
 
@@ -82,7 +82,8 @@ impl fmt::Display for Overloaded {
 
 impl std::error::Error for Overloaded {}
 
-/// A bounded queue of jobs and the threads that do them. Dropping it ends and joins the threads.
+/// A bounded queue of jobs and the threads that do them. Dropping it ends the threads and waits for
+/// them.
 pub(super) struct Workers {
     shared: Arc<Shared>,
 }
@@ -106,14 +107,14 @@ impl Workers {
         }
     }
 
-    /// Has `work` done by a worker with an arena of at least `blocks`, at most the budget, and
-    /// waits for its result.
+    /// Has a worker do `work` with an arena of at least `blocks`, at most the budget, and waits for
+    /// the result.
     ///
     /// # Errors
     ///
-    /// [`Overloaded`] if the queue is full, or no worker came free within the longest wait; then
-    /// `work` is not done. The same if `work` panics or the system has no memory or no thread to
-    /// give, which is logged.
+    /// [`Overloaded`] if the queue is full or no worker was free within the longest wait. Then
+    /// `work` is not done. The same if `work` panics, or if the system has no memory or no thread
+    /// left, which is logged.
     pub fn run<T: Send + 'static>(
         &self,
         blocks: usize,
@@ -123,7 +124,7 @@ impl Workers {
         let ticket = self.enqueue(
             blocks,
             Box::new(move |memory| {
-                // The caller waits for this, so it fails only if the caller unwound.
+                // The caller waits for this, so it fails only if the caller panicked.
                 let _ = answer.send(work(memory));
             }),
         )?;
@@ -207,8 +208,7 @@ impl Drop for Workers {
         drop(state);
         self.shared.wake.notify_all();
         for thread in threads {
-            // A worker catches every panic of its work; what is left has been reported by the
-            // panic itself.
+            // A worker catches every panic of its work.
             let _ = thread.join();
         }
     }
@@ -225,7 +225,7 @@ struct Job {
 struct Shared {
     limits: Limits,
     state: Mutex<State>,
-    /// Told when the queue has become longer or its head another, and when it all ends.
+    /// Notified when a job arrives, when the first job changes, and at the end.
     wake: Condvar,
 }
 
@@ -240,7 +240,7 @@ struct State {
 }
 
 impl Shared {
-    /// The life of a worker.
+    /// The loop of a worker.
     fn work(&self) {
         lower_priority();
         while let Some((job, mut arena)) = self.next() {
@@ -258,7 +258,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the first job of the queue and the arena it needs; `None` when it all ends.
+    /// Waits for the first job of the queue and the arena that it needs; `None` when the workers end.
     fn next(&self) -> Option<(Job, Arena)> {
         let mut state = self.lock();
         loop {
@@ -267,7 +267,7 @@ impl Shared {
             }
             if let Some(next) = state.take() {
                 if !state.queue.is_empty() {
-                    // Another thread may be waiting for memory that this one brought back.
+                    // Another thread may be waiting for memory that this one has returned.
                     self.wake.notify_one();
                 }
                 return Some(next);
@@ -292,32 +292,32 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that runs under the lock can panic half-way through a change.
+        // No critical section can panic halfway through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// The first job and its arena, if there is both.
+    /// The first job and its arena, if there are both.
     fn take(&mut self) -> Option<(Job, Arena)> {
         let arena = self.arenas.grant(self.queue.front()?.blocks)?;
         Some((self.queue.pop_front()?, arena))
     }
 }
 
-/// Lets everything else in the process go first: a flood of sign-ins must not slow down token
+/// Gives the rest of the process priority, so that a flood of sign-ins does not slow down token
 /// refreshes.
 fn lower_priority() {
-    // Only Linux gives every thread a niceness of its own (nice(2), "C library/kernel
+    // Only on Linux does every thread have a niceness of its own (nice(2), "C library/kernel
     // differences"). Elsewhere this would slow down the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICENESS) {
-        // Harmless: hashing only competes with the rest on equal terms.
+        // Hashing then competes with the rest on equal terms.
         tracing::debug!(%error, "password hashing runs at normal priority");
     }
 }
 
-/// The ledger of the memory budget, in blocks of 1 KiB.
+/// The accounts of the memory budget, in blocks of 1 KiB.
 ///
 /// `granted` counts every arena that is in use or kept, and never exceeds `budget`.
 struct Arenas {
@@ -383,14 +383,14 @@ impl Arenas {
     }
 
     fn free(&mut self, Arena { granted, blocks }: Arena) {
-        // In this order: what is granted next must not come on top.
+        // In this order, so that the next grant does not exceed the budget.
         drop(blocks);
         self.granted -= granted;
     }
 }
 
 impl Arena {
-    /// The memory, as many blocks as were granted; `None` if the system has not got it.
+    /// The memory, as many blocks as were granted; `None` if the system has no memory left.
     fn memory(&mut self) -> Option<&mut [Block]> {
         if self.blocks.is_empty() {
             self.blocks
@@ -426,7 +426,7 @@ mod tests {
         idle: NEVER,
     };
 
-    /// Holds jobs for as long as a test keeps its lock.
+    /// Blocks jobs for as long as a test keeps its lock.
     #[derive(Default)]
     struct Gate {
         lock: RwLock<()>,
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_gets_its_arena_and_the_caller_its_result() {
+    fn a_job_gets_an_arena_and_the_caller_the_result() {
         let workers = Workers::new(LIMITS);
         for (wanted, given) in [(1, 16), (16, 16), (17, 17), (64, 64), (3, 16)] {
             assert_eq!(workers.run(wanted, |memory| memory.len()), Ok(given));
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test] // fault 17
-    fn whoever_comes_when_the_queue_is_full_is_told_at_once() {
+    fn a_request_that_finds_the_queue_full_is_refused_at_once() {
         let workers = Workers::new(LIMITS);
         let gate = Arc::new(Gate::default());
         thread::scope(|s| {
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_too_long_is_sent_away_and_skipped() {
+    fn a_request_that_waits_too_long_is_refused_and_not_run() {
         let workers = Workers::new(Limits {
             longest_wait: Duration::ZERO,
             ..LIMITS
@@ -528,7 +528,7 @@ mod tests {
         let was_run = Arc::new(AtomicBool::new(false));
         thread::scope(|s| {
             let closed = gate.lock.write();
-            // Without patience it takes some attempts until a worker has the job in time.
+            // With no time to wait, it takes some attempts until a worker has the job in time.
             let held = s.spawn(|| {
                 loop {
                     let gate = Arc::clone(&gate);
@@ -635,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_kept_for_the_next_job_and_given_back_when_there_is_none() {
+    fn memory_is_kept_for_the_next_job_and_freed_when_there_is_none() {
         let patient = Workers::new(LIMITS);
         assert_eq!(patient.run(1, |_| ()), Ok(()));
         until(|| patient.shared.lock().arenas.kept() == 1);
@@ -653,7 +653,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test] // fault 17
-    fn only_workers_give_way_to_everything_else() {
+    fn only_workers_run_at_low_priority() {
         use rustix::process::getpriority_process;
 
         let ours = getpriority_process(None).expect("every thread has a priority");

@@ -1,9 +1,8 @@
-//! Secrets are types.
+//! Secrets, each with a type of its own.
 //!
-//! A token is made here, read here and turned into what may be stored. The plain forms ([`RefreshToken`],
-//! [`SetupToken`], [`ResetToken`], [`VerificationToken`], [`InvitationToken`]) have no way into a column: the store takes a
-//! [`Digest`], a [`Seal`] or a key, never a token.
-//! They print as their name, and their bytes are wiped when they are dropped.
+//! Tokens are created, read and converted into their storable form here. The plain forms ([`RefreshToken`], [`SetupToken`],
+//! [`ResetToken`], [`VerificationToken`], [`InvitationToken`]) can't be stored: the store takes a [`Digest`], a [`Seal`] or a
+//! key, never a token. `Debug` prints only their type's name, and their bytes are wiped when they are dropped.
 //!
 //! **The refresh token** is `ar_` and base64url (no padding, canonical) of 68 bytes:
 //!
@@ -14,25 +13,27 @@
 //! | 32 | secret, random |
 //! | 16 | tag: keyed BLAKE3 over all before it |
 //!
-//! The tag proves nothing about possession; the digest of the secret does. It tells an *old genuine* token from
-//! garbage without a row for each token, and garbage without touching the database.
+//! The tag is no proof of possession; the digest of the secret is. The tag distinguishes an *old genuine* token from an
+//! invented one without a row for each token, and without reading the database.
 //!
-//! **A doctor's pass** ([`TagKey::pass`]) is a time under a tag of the same key, in a context of its own. It opens nothing
-//! but what `authd doctor` asks about its own request.
+//! **A doctor's pass** ([`TagKey::pass`]) is a time and its tag, made with the same key in a context of its own. It permits
+//! only the one request with which `authd doctor` asks what arrives at the server.
 //!
-//! **The seal** keeps the successor for a client that lost the answer: the new secret XOR a key stream derived
-//! from the *old* secret, the family, the generation, a nonce and a seal key. The old secret is stored nowhere, so
-//! the file alone opens no seal; the seal key is deleted after some time, so the old secret and the file together
-//! open it no longer.
+//! **The seal** keeps the successor for a client that lost the answer: the new secret XOR a key stream derived from the
+//! *old* secret, the family, the generation, a nonce and a seal key. The old secret is not stored, so the database alone
+//! opens no seal. The seal key is deleted after its period, so then even the database and the old secret together do not
+//! open the seal.
 //!
 //! **A fingerprint** stands for an access token in the memory of one process, so that the token need not be kept.
 //!
-//! Every use of BLAKE3 has a context of its own (derive-key mode), so that no output serves two purposes.
+//! Every use of BLAKE3 has a context of its own (derive-key mode), so that no output serves two purposes. Digests and tags
+//! are compared in constant time, by the `constant_time_eq` crate.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use constant_time_eq::{constant_time_eq, constant_time_eq_32};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock::Timestamp;
@@ -59,7 +60,7 @@ const SUBJECT_CONTEXT: &str = "authd 2026-11 subject of a throttle";
 const AGENT_CONTEXT: &str = "authd 2026-11 name of a user agent";
 const FINGERPRINT_CONTEXT: &str = "authd 2026-11 fingerprint of an access token";
 
-/// What may be stored of a secret: 32 bytes from which it cannot be had back. Compared in constant time.
+/// The storable form of a secret: 32 bytes from which the secret can't be computed. Compared in constant time.
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
@@ -84,8 +85,8 @@ impl Digest {
 
 impl PartialEq for Digest {
     fn eq(&self, other: &Digest) -> bool {
-        // req 60: blake3::Hash compares in constant time.
-        blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
+        // req 60
+        constant_time_eq_32(&self.0, &other.0)
     }
 }
 
@@ -124,31 +125,31 @@ macro_rules! keys_of_32_bytes {
 }
 
 keys_of_32_bytes! {
-    /// Tags refresh tokens, and keeps throttled names out of plain sight. One for each epoch.
+    /// Makes the tags of refresh tokens, and hides the names that the throttle stores. One for each epoch.
     TagKey;
-    /// Goes into every seal of its period, and is deleted when the last of their windows is over.
+    /// Part of every seal of its period. It is deleted when the last window of those seals is over.
     SealKey;
 }
 
 impl TagKey {
-    /// What a throttled subject is filed under: `text` under a key, so that the file does not list who failed.
+    /// The digest by which the throttle stores a subject: keyed, so that the database does not list whose sign-ins failed.
     pub fn subject(&self, text: &str) -> [u8; 16] {
         let key = blake3::derive_key(SUBJECT_CONTEXT, &self.0);
         first(blake3::keyed_hash(&key, text.as_bytes()).as_bytes())
     }
 
-    /// A pass for `authd doctor` that is good until `end`. It is no secret beyond that: nothing is stored of it.
+    /// A pass for `authd doctor` that is valid before `end`. Nothing of it is stored.
     pub fn pass(&self, end: Timestamp) -> String {
         let mut bytes = end.as_unix().to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.tag(PASS_CONTEXT, &bytes));
         encode(PASS_PREFIX, bytes)
     }
 
-    /// Until when this pass is good; `None` if it was not made with this key.
+    /// The end of this pass; `None` if it was not made with this key.
     pub fn end_of_pass(&self, text: &str) -> Option<Timestamp> {
         let bytes = decode::<PASS_LENGTH>(PASS_PREFIX, text)?;
         let (signed, tag) = bytes.split_at(PASS_LENGTH - TAG_LENGTH);
-        let is_ours = is_equal(tag, &self.tag(PASS_CONTEXT, signed));
+        let is_ours = constant_time_eq(tag, &self.tag(PASS_CONTEXT, signed));
         let end = i64::from_be_bytes(signed.try_into().ok()?);
         is_ours.then_some(Timestamp::from_unix(end))
     }
@@ -157,11 +158,6 @@ impl TagKey {
         let key = blake3::derive_key(context, &self.0);
         first(blake3::keyed_hash(&key, signed).as_bytes())
     }
-}
-
-/// Compares in a time that does not tell where the difference is (req 60).
-fn is_equal(left: &[u8], right: &[u8; TAG_LENGTH]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 /// The plain secret inside a refresh token.
@@ -174,7 +170,7 @@ impl Secret {
         Secret(bytes)
     }
 
-    /// What is stored of it.
+    /// Its storable form.
     pub fn digest(&self) -> Digest {
         digest_of(&self.0)
     }
@@ -186,24 +182,24 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A refresh token in the plain: what a client holds.
+/// A refresh token in its plain form, as a client has it.
 #[derive(Clone, Debug)]
 pub struct RefreshToken {
     /// The family it belongs to.
     pub family: FamilyId,
     /// Its number in the family, from 1.
     pub generation: u32,
-    /// The proof that its holder received it.
+    /// The secret, whose digest proves possession.
     pub secret: Secret,
 }
 
 impl RefreshToken {
-    /// Reads a token and checks its tag. `None` is anything that was not made with this key: garbage, another
-    /// server's, one from before a restore, or a genuine one with a single bit changed.
+    /// Reads a token and checks its tag. `None` if it was not made with this key: an invented token, one of another server or
+    /// from before a restore, or a genuine one with a changed bit.
     pub fn read(text: &str, key: &TagKey) -> Option<RefreshToken> {
         let bytes = decode::<TOKEN_LENGTH>(REFRESH_PREFIX, text)?;
         let (signed, tag) = bytes.split_at(SIGNED_LENGTH);
-        if !is_equal(tag, &key.tag(TAG_CONTEXT, signed)) {
+        if !constant_time_eq(tag, &key.tag(TAG_CONTEXT, signed)) {
             return None;
         }
         Some(RefreshToken {
@@ -213,7 +209,7 @@ impl RefreshToken {
         })
     }
 
-    /// The token as its client gets it.
+    /// The token as a client gets it.
     pub fn reveal(&self, key: &TagKey) -> String {
         let mut bytes = Vec::with_capacity(TOKEN_LENGTH);
         bytes.extend_from_slice(self.family.as_bytes());
@@ -224,15 +220,15 @@ impl RefreshToken {
     }
 }
 
-/// A successor, closed for everybody who does not hold its predecessor: 16 bytes nonce, 32 bytes cipher text.
+/// A successor that only the holder of its predecessor can open: 16 bytes of nonce, 32 bytes of cipher text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Seal([u8; NONCE_LENGTH + SECRET_LENGTH]);
 
 impl Seal {
-    /// What a family has before its first rotation. It has the size of a real seal, so that rows keep theirs.
+    /// The value before the first rotation. It has the size of a real seal, so that rows do not grow.
     pub const NONE: Seal = Seal([0; NONCE_LENGTH + SECRET_LENGTH]);
 
-    /// Closes `successor` for the holder of `presented`.
+    /// Seals `successor` for the holder of `presented`.
     pub fn close(
         successor: &Secret,
         presented: &RefreshToken,
@@ -246,7 +242,7 @@ impl Seal {
         Seal(seal)
     }
 
-    /// What comes out with `presented` and `key`. Whether it is the successor, its digest must tell.
+    /// Opens the seal with `presented` and `key`. The caller must compare the digest of the result with the stored one.
     pub fn open(&self, presented: &RefreshToken, key: &SealKey) -> Secret {
         let mut opened = self.0;
         apply_stream(&mut opened, presented, key);
@@ -273,7 +269,7 @@ impl fmt::Debug for Seal {
     }
 }
 
-/// Closing and opening are the same XOR; the nonce in front of the text stays as it is.
+/// Sealing and opening are the same XOR. The nonce at the beginning is not changed.
 fn apply_stream(
     sealed: &mut [u8; NONCE_LENGTH + SECRET_LENGTH],
     presented: &RefreshToken,
@@ -304,17 +300,17 @@ macro_rules! one_time_tokens {
                 $name(bytes)
             }
 
-            /// Reads a token; `None` if it has not the form of one.
+            /// Reads a token; `None` if the text does not have its form.
             pub fn read(text: &str) -> Option<$name> {
                 decode::<SECRET_LENGTH>($prefix, text).map($name)
             }
 
-            /// The token as its holder sees it.
+            /// The token as it is shown.
             pub fn reveal(&self) -> String {
                 encode($prefix, self.0.to_vec())
             }
 
-            /// What is stored of it.
+            /// Its storable form.
             pub fn digest(&self) -> Digest {
                 digest_of(&self.0)
             }
@@ -329,13 +325,13 @@ macro_rules! one_time_tokens {
 }
 
 one_time_tokens! {
-    /// The one-time token of the set-up link, with which the first administrator is made.
+    /// The one-time token of the set-up link, which creates the first administrator.
     SetupToken, "as_";
-    /// The one-time token of a reset link, with which somebody chooses a new password.
+    /// The one-time token of a reset link, with which the account owner chooses a new password.
     ResetToken, "ap_";
     /// The one-time token of a link that proves an e-mail address.
     VerificationToken, "av_";
-    /// The token of an invitation, with which somebody makes an account.
+    /// The token of an invitation, with which the invited person creates an account.
     InvitationToken, "ai_";
 }
 
@@ -371,7 +367,7 @@ impl fmt::Debug for FingerprintKey {
     }
 }
 
-/// The key of a user agent's text: computed, so that an unchanged one needs no look-up.
+/// The key of a user agent's text. It is computed, so that no look-up is needed.
 pub fn agent_key(text: &str) -> AgentKey {
     let digest = blake3::derive_key(AGENT_CONTEXT, text.as_bytes());
     AgentKey::from_row(i64::from_be_bytes(first(&digest)) & i64::MAX)
@@ -394,8 +390,8 @@ fn encode(prefix: &str, mut bytes: Vec<u8>) -> String {
     text
 }
 
-/// `N` bytes after `prefix`, in the one canonical encoding: a padded, truncated or lengthened text and one with
-/// stray bits at its end are all refused.
+/// The `N` bytes after `prefix`, in their canonical encoding. A text that is padded, too short, too long, or has stray bits
+/// at its end is refused.
 fn decode<const N: usize>(prefix: &str, text: &str) -> Option<[u8; N]> {
     let encoded = text.strip_prefix(prefix)?;
     if encoded.len() != (N * 8).div_ceil(6) {
@@ -430,7 +426,7 @@ mod tests {
     }
 
     #[test] // CVE-2026-27840: every prefix, suffix and change of case is another token, and refused
-    fn nothing_but_the_whole_token_is_the_token() {
+    fn only_the_whole_token_is_accepted() {
         let key = TagKey([3; 32]);
         let text = token(7).reveal(&key);
         for end in 0..text.len() {
@@ -463,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doctors_pass_is_its_keys_and_nobody_elses() {
+    fn a_doctors_pass_is_valid_for_its_key_only() {
         let (key, end) = (TagKey([3; 32]), Timestamp::from_unix(1_800_000_060));
         let pass = key.pass(end);
         assert!(pass.starts_with("ad_") && pass.len() == 35, "{pass}");
@@ -491,16 +487,16 @@ mod tests {
         assert!(opens(&token(1), &key));
         assert!(!opens(&token(2), &key));
         assert!(!opens(&token(1), &SealKey([8; 32])));
-        let stranger = RefreshToken {
+        let other = RefreshToken {
             secret: Secret([9; 32]),
             ..token(1)
         };
-        assert!(!opens(&stranger, &key));
+        assert!(!opens(&other, &key));
         assert!(!seal.as_bytes().windows(32).any(|window| window == [7; 32]));
     }
 
-    #[test] // a link of one kind opens nothing of another
-    fn a_one_time_token_is_read_by_its_own_kind() {
+    #[test] // a token of one kind is not accepted as another
+    fn a_one_time_token_is_read_as_its_own_kind_only() {
         let reset = ResetToken([1; 32]).reveal();
         assert!(reset.starts_with("ap_") && reset.len() == 46, "{reset}");
         assert!(ResetToken::read(&reset).is_some_and(|token| token.0 == [1; 32]));
@@ -512,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_print_as_their_name() {
+    fn debug_prints_only_the_names_of_secrets() {
         let shown = format!(
             "{:?} {:?} {:?} {:?}",
             token(1),

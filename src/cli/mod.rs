@@ -209,7 +209,7 @@ impl Cli {
             Command::Restore(restore) => restore.run(&common, &out),
             Command::Doctor(doctor) => doctor.run(&common, &out),
             Command::Health(health) => health.run(&common, &out),
-            Command::Config => out.settings(&common.settings()?.settings),
+            Command::Config => out.settings(&common.settings()?),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "authd", &mut text);

@@ -1,18 +1,20 @@
 //! Answers on standard output: tables, or JSON with `--json`.
 //!
-//! The JSON is the service's own value, so it has everything that a table has. In a table, characters that would change
-//! what a terminal shows are replaced in text from outside.
+//! The JSON is the service's own value, and a table shows the part of it that an operator needs: JSON has every id, and
+//! times in RFC 3339. In a table, characters that would change what a terminal shows are replaced in text from outside.
+
+mod layout;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::doctor::finding::{Finding, State, count};
-use crate::config::Setting;
+use crate::clock::Timestamp;
+use crate::config::{Loaded, Source};
 use crate::service::{
     Account, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
     VerificationLink, WaitingRegistration,
@@ -24,16 +26,20 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// One thing: its fields, one a line.
+    /// Prints one thing, with a line for each of its fields.
     pub fn record(&self, value: &Value) -> Result<(), Failure> {
         if self.json {
             return self.print_json(value);
         }
-        let mut table = plain_table();
-        for (name, value) in value.as_object().into_iter().flatten() {
-            table.add_row([name.replace('_', " "), shown(value)]);
-        }
-        self.print(table)
+        let fields = value.as_object().into_iter().flatten();
+        let fields: Vec<(String, String)> = fields
+            .map(|(name, value)| (name.replace('_', " "), shown(value)))
+            .collect();
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        print(layout::fields(&fields).as_bytes())
     }
 
     pub fn accounts(&self, accounts: &[Account]) -> Result<(), Failure> {
@@ -41,23 +47,15 @@ impl Output {
             return self.print_json(&json!({ "accounts": accounts }));
         }
         self.table(
-            [
-                "E-MAIL", "USERNAME", "NAME", "ROLE", "STATE", "CREATED", "ID",
-            ],
+            // Without the id: an account is named by its e-mail address as well, and the table has to fit.
+            ["E-MAIL", "USERNAME", "NAME", "STATE", "CREATED"],
             accounts.iter().map(|account| {
                 [
                     account.email.clone(),
                     or_dash(account.username.as_ref()),
                     or_dash(account.name.as_ref()),
-                    (if account.admin { "admin" } else { "-" }).to_owned(),
-                    (if account.disabled_at.is_some() {
-                        "disabled"
-                    } else {
-                        "active"
-                    })
-                    .to_owned(),
-                    account.created_at.to_string(),
-                    account.id.to_string(),
+                    account_state(account),
+                    time(&account.created_at),
                 ]
             }),
         )
@@ -79,8 +77,8 @@ impl Output {
                 [
                     account.email.clone(),
                     account.failures.to_string(),
-                    account.last_at.to_string(),
-                    or_dash(account.locked_until.as_ref()),
+                    time(&account.last_at),
+                    account.locked_until.as_ref().map_or_else(dash, time),
                     listed(&account.addresses),
                 ]
             }),
@@ -105,9 +103,9 @@ impl Output {
                     registration.email.clone(),
                     or_dash(registration.username.as_ref()),
                     or_dash(registration.name.as_ref()),
-                    registration.requested_at.to_string(),
+                    time(&registration.requested_at),
                     registration.ip.to_string(),
-                    or_dash(registration.expires_at.as_ref()),
+                    registration.expires_at.as_ref().map_or_else(dash, time),
                 ]
             }),
         )
@@ -123,7 +121,7 @@ impl Output {
                 [
                     group.name.clone(),
                     group.members.to_string(),
-                    group.created_at.to_string(),
+                    time(&group.created_at),
                 ]
             }),
         )
@@ -143,8 +141,8 @@ impl Output {
                     invitation.state.to_owned(),
                     or_dash(invitation.email.as_ref()),
                     or_dash(invitation.group.as_ref()),
-                    invitation.created_at.to_string(),
-                    invitation.expires_at.to_string(),
+                    time(&invitation.created_at),
+                    time(&invitation.expires_at),
                     or_dash(invitation.used_by.as_ref()),
                 ]
             }),
@@ -193,13 +191,13 @@ impl Output {
             ],
             requests.iter().map(|request| {
                 [
-                    request.requested_at.to_string(),
+                    time(&request.requested_at),
                     request
                         .ip
                         .map_or("operator".to_owned(), |ip| ip.to_string()),
                     or_dash(request.user_agent.as_ref()),
-                    or_dash(request.expires_at.as_ref()),
-                    or_dash(request.ended_at.as_ref()),
+                    request.expires_at.as_ref().map_or_else(dash, time),
+                    request.ended_at.as_ref().map_or_else(dash, time),
                     or_dash(request.end_reason.as_ref()),
                 ]
             }),
@@ -225,8 +223,8 @@ impl Output {
                     or_dash(session.device_name.as_ref()),
                     session.ip.to_string(),
                     or_dash(session.user_agent.as_ref()),
-                    session.last_used_at.to_string(),
-                    session.expires_at.to_string(),
+                    time(&session.last_used_at),
+                    time(&session.expires_at),
                 ]
             }),
         )
@@ -243,8 +241,8 @@ impl Output {
                     key.kid.clone(),
                     key.algorithm.clone(),
                     key.state.to_owned(),
-                    key.created_at.to_string(),
-                    key.signs_from.to_string(),
+                    time(&key.created_at),
+                    time(&key.signs_from),
                 ]
             }),
         )
@@ -255,24 +253,19 @@ impl Output {
             return self.print_json(&json!({ "events": events }));
         }
         self.table(
-            ["ID", "TIME", "EVENT", "ACCOUNT", "ADDRESS", "DETAIL"],
+            ["ID", "TIME", "EVENT", "DETAIL"],
             events.iter().map(|event| {
                 [
                     event.id.to_string(),
-                    event.at.to_string(),
+                    time(&event.at),
                     event.kind.replace('_', " "),
-                    or_dash(event.email.as_ref()),
-                    or_dash(event.ip.as_ref()),
-                    event
-                        .detail
-                        .as_ref()
-                        .map_or_else(|| "-".to_owned(), detail_shown),
+                    event_detail(event),
                 ]
             }),
         )
     }
 
-    /// Prints one event on a line of its own. Returns whether standard output is still open.
+    /// Prints one event on one line, however long it is. Returns whether standard output is still open.
     pub fn event(&self, event: &Event) -> Result<bool, Failure> {
         let line = match self.json {
             true => serde_json::to_string(event)
@@ -292,26 +285,32 @@ impl Output {
         }
     }
 
-    pub fn settings(&self, settings: &[Setting]) -> Result<(), Failure> {
+    /// Prints the settings, and the file that was read.
+    pub fn settings(&self, loaded: &Loaded) -> Result<(), Failure> {
         if self.json {
-            let settings: serde_json::Map<String, Value> = settings
-                .iter()
-                .map(|setting| {
-                    let source = setting.source.to_string();
-                    let value = json!({ "value": setting.value_text, "source": source });
-                    (setting.name.to_owned(), value)
-                })
-                .collect();
-            return self.print_json(&settings);
+            let settings = loaded.settings.iter().map(|setting| {
+                let source = setting.source.to_string();
+                let value = json!({ "value": setting.value_text, "source": source });
+                (setting.name.to_owned(), value)
+            });
+            return self.print_json(&settings.collect::<serde_json::Map<_, _>>());
+        }
+        if let Some(file) = &loaded.file {
+            let file = harmless(&file.display().to_string());
+            print(format!("Settings file: {file}\n\n").as_bytes())?;
         }
         self.table(
             ["SETTING", "VALUE", "FROM"],
-            settings.iter().map(|setting| {
-                [
-                    setting.name.to_owned(),
-                    setting.value_text.clone(),
-                    setting.source.to_string(),
-                ]
+            loaded.settings.iter().map(|setting| {
+                let value = match setting.value_text.as_str() {
+                    "" => dash(),
+                    text => text.replace(',', ", "),
+                };
+                let source = match &setting.source {
+                    Source::File { line, .. } => format!("line {line}"),
+                    source => source.to_string(),
+                };
+                [setting.name.to_owned(), value, source]
             }),
         )
     }
@@ -324,18 +323,7 @@ impl Output {
                 "findings": findings,
             }));
         }
-        let rows = findings.iter().flat_map(|finding| {
-            let row =
-                |state: &str, check: &str, text: &str| [state, check, text].map(str::to_owned);
-            let mut found = finding.found.lines();
-            let first = found.next().unwrap_or_default();
-            let rest = found.map(move |line| row("", "", line));
-            let next = finding.next.iter().flat_map(|next| next.lines());
-            let next = next.map(move |line| row("", "", &format!("-> {line}")));
-            let first = row(finding.state.name(), finding.check, first);
-            [first].into_iter().chain(rest).chain(next)
-        });
-        self.table(["", "CHECK", "FOUND"], rows)
+        print(findings_text(findings).as_bytes())
     }
 
     fn table<const N: usize>(
@@ -343,16 +331,8 @@ impl Output {
         head: [&str; N],
         rows: impl Iterator<Item = [String; N]>,
     ) -> Result<(), Failure> {
-        let mut table = plain_table();
-        table.set_header(head);
-        for row in rows {
-            table.add_row(row.map(|cell| harmless(&cell)));
-        }
-        self.print(table)
-    }
-
-    fn print(&self, table: Table) -> Result<(), Failure> {
-        finish(writeln!(io::stdout(), "{}", table.trim_fmt()))
+        let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| harmless(&cell))).collect();
+        print(layout::table(head, &rows).as_bytes())
     }
 
     fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
@@ -360,6 +340,53 @@ impl Output {
             .map_err(|error| Failure::Internal(error.to_string()))?;
         finish(writeln!(io::stdout(), "{text}"))
     }
+}
+
+/// What `authd doctor` found, for people: a line for each finding, and below it what to do.
+fn findings_text(findings: &[Finding]) -> String {
+    let widest = findings.iter().map(|finding| finding.check.len()).max();
+    let width = widest.unwrap_or(0).max("CHECK".len());
+    let line = |state: &str, check: &str| format!("{state:7}  {check:width$}  ");
+    let mut text = line("STATE", "CHECK") + "FOUND\n";
+    for finding in findings {
+        let first = line(finding.state.name(), finding.check);
+        text += &layout::paragraph(&first, &harmless_lines(&finding.found));
+        if let Some(next) = &finding.next {
+            text += &layout::paragraph("      -> ", &harmless_lines(next));
+        }
+    }
+    text
+}
+
+fn account_state(account: &Account) -> String {
+    let state = match (account.disabled_at, account.admin) {
+        (Some(_), true) => "admin, disabled",
+        (Some(_), false) => "disabled",
+        (None, true) => "admin",
+        (None, false) => "active",
+    };
+    state.to_owned()
+}
+
+/// Whose event it is, from which address, and what more is known.
+fn event_detail(event: &Event) -> String {
+    let account = event.email.clone();
+    let address = event.ip.as_ref().map(|ip| format!("from {ip}"));
+    let detail = event.detail.as_ref().map(detail_shown);
+    let parts: Vec<String> = [account, address, detail].into_iter().flatten().collect();
+    match parts.as_slice() {
+        [] => dash(),
+        parts => parts.join(", "),
+    }
+}
+
+/// A time in a table: with a space, at which it can be wrapped.
+fn time(at: &Timestamp) -> String {
+    at.to_string().replace('T', " ")
+}
+
+fn dash() -> String {
+    "-".to_owned()
 }
 
 /// Writes to standard output.
@@ -373,14 +400,6 @@ fn finish(written: io::Result<()>) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table
 }
 
 fn shown(value: &Value) -> String {
@@ -421,7 +440,13 @@ fn listed(values: &[impl Display]) -> String {
 }
 
 fn or_dash(value: Option<&impl Display>) -> String {
-    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+    value.map_or_else(dash, ToString::to_string)
+}
+
+/// [`harmless`] for a text of several lines.
+fn harmless_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(harmless).collect();
+    lines.join("\n")
 }
 
 /// The text without characters that move the cursor, change the direction of writing or are invisible. So no name changes

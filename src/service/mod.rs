@@ -52,7 +52,7 @@ pub use sign_up::registration::{Registered, WaitingRegistration};
 pub use sign_up::set_up::SetupLink;
 pub use token::access::Claims;
 pub use token::grant::SignIn;
-pub use token::key_ring::{SigningKeyInfo, replace_all as replace_signing_keys};
+pub use token::key_ring::{JWKS_MAX_AGE, SigningKeyInfo, replace_all as replace_signing_keys};
 pub use token::refresh::FoundToken;
 pub use token::signing_key::JwkSet;
 

@@ -27,7 +27,7 @@ use crate::service::{Authd, Error, OpenError};
 use crate::store::{Broken, ReadTx, Store, Tx, params};
 
 /// How long verifiers may keep the JWKS.
-const JWKS_MAX_AGE: Duration = Duration::from_secs(15 * 60);
+pub const JWKS_MAX_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// How long a new key is published before it signs: a few times the age of any verifier's copy.
 const OVERLAP: Duration = Duration::from_secs(60 * 60);

@@ -17,13 +17,13 @@ pub(super) struct Invite {
     /// Add the new account to this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Let the running server mail the link to that address instead of printing it; using the link proves the address
+    /// Let the server mail the link to that address instead of printing it
     #[arg(long, requires = "email")]
     send: bool,
     /// How long the link works, from 1h to 90d
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
     expires: Duration,
-    /// List open invitations, and those of the last 30 days with the accounts that used them; create none
+    /// List open invitations, and those of the last 30 days; create none
     #[arg(long, conflicts_with_all = ["email", "group", "send", "expires", "revoke"])]
     list: bool,
     /// Withdraw the open invitation with this id; create none

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLevel};
 use crate::entropy::Entropy;
 use crate::password::{Hasher, Params};
-use crate::service::{self, Authd};
+use crate::service::{self, Authd, Code};
 use crate::store::{self, Options, Role, Store};
 use output::Output;
 
@@ -42,10 +42,10 @@ use output::Output;
     version,
     about,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = output::COLUMNS
 )]
 struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every command")]
     common: Common,
     #[command(subcommand)]
     command: Command,
@@ -75,7 +75,7 @@ enum Command {
     /// Manage groups of accounts; apps can read who is in them
     #[command(subcommand)]
     Group(group::Group),
-    /// Print an invitation link, with which one account can be created; list or withdraw invitations
+    /// Print a link with which one account can be created
     Invite(invite::Invite),
     /// List and end sessions
     #[command(subcommand)]
@@ -92,9 +92,9 @@ enum Command {
     Backup(backup::Backup),
     /// Replace the database with a backup; all users have to sign in again
     Restore(backup::Restore),
-    /// Check file, disk, clock, mail and settings, and say how to fix problems; changes nothing
+    /// Check file, disk, clock, mail and settings; changes nothing
     Doctor(doctor::Doctor),
-    /// Check whether the server is ready; exits with 0 if it is, else with 1
+    /// Exit with 0 if the server is ready, else with 1
     Health(health::Health),
     /// Print the value of every setting, and where it came from
     Config,
@@ -104,7 +104,11 @@ enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    Man,
+    Man {
+        /// Write a page for each command into this directory, which must exist
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -164,11 +168,39 @@ impl From<service::OpenError> for Failure {
 
 impl From<service::Error> for Failure {
     fn from(error: service::Error) -> Failure {
-        let text = error.to_string();
         match error {
-            service::Error::Broken(_) => Failure::Internal(text),
-            _ => Failure::Refused(text),
+            service::Error::Broken(text) => Failure::Internal(text),
+            service::Error::No(Code::NotFound, text) => Failure::Refused(with_where_to_look(text)),
+            other => Failure::Refused(other.to_string()),
         }
+    }
+}
+
+/// Adds to "There is no such …" the command that lists what there is.
+fn with_where_to_look(text: String) -> String {
+    let lists = [
+        (
+            "such registration",
+            "`authd user list --waiting` lists registrations that are not confirmed.",
+        ),
+        ("such account", "`authd user list` lists the accounts."),
+        (
+            "such session",
+            "`authd session list USER` lists the open sessions of an account.",
+        ),
+        (
+            "such open invitation",
+            "`authd invite --list` lists the invitations.",
+        ),
+        (
+            "such refresh token",
+            "Check that the whole token was passed.",
+        ),
+    ];
+    let advice = lists.iter().find(|(what, _)| text.contains(what));
+    match advice {
+        Some((_, advice)) => format!("{text} {advice}"),
+        None => text,
     }
 }
 
@@ -184,7 +216,12 @@ pub fn run() -> ExitCode {
     let (code, text) = match cli.execute() {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Refused(text)) => (1, text),
-        Err(Failure::Internal(text)) => (70, text),
+        Err(Failure::Internal(text)) if text.contains("`authd ") => (70, text),
+        Err(Failure::Internal(text)) => {
+            let text = text.trim_end_matches('.');
+            let advice = "Run `authd doctor` to find the cause.";
+            (70, format!("{text}. {advice}"))
+        }
         Err(Failure::Configuration(text)) => (78, text),
     };
     // If standard error is closed, the exit code still says what happened.
@@ -215,10 +252,20 @@ impl Cli {
                 clap_complete::generate(shell, &mut Cli::command(), "authd", &mut text);
                 output::print(&text)
             }
-            Command::Man => {
+            Command::Man { dir: None } => {
                 let mut text = Vec::new();
                 clap_mangen::Man::new(Cli::command()).render(&mut text)?;
                 output::print(&text)
+            }
+            Command::Man { dir: Some(dir) } => {
+                clap_mangen::generate_to(Cli::command(), &dir).map_err(|error| {
+                    let dir = dir.display();
+                    Failure::Refused(format!(
+                        "the manual pages can't be written to {dir}: {error}. Name a directory in which you can create \
+                         files."
+                    ))
+                })?;
+                out.record(&json!({ "manual_pages": dir }))
             }
         }
     }
@@ -337,4 +384,51 @@ fn log_to_stderr(format: LogFormat, level: LogLevel) {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command of the tree, with the help that it prints.
+    fn helps(command: &mut clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+        let path = format!("{path} {}", command.get_name());
+        found.push((path.clone(), command.render_help().to_string()));
+        found.push((path.clone(), command.render_long_help().to_string()));
+        for subcommand in command.get_subcommands_mut() {
+            helps(subcommand, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_help_text_fits_into_80_columns() {
+        let mut root = Cli::command().term_width(output::COLUMNS);
+        root.build();
+        let mut found = Vec::new();
+        helps(&mut root, "", &mut found);
+        assert!(found.len() > 100, "the commands were found");
+        for (path, help) in found {
+            for line in help.lines() {
+                let width = line.chars().count();
+                assert!(width <= output::COLUMNS, "{path}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_and_option_is_described() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{name}: {}",
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
 }

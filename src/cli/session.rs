@@ -19,7 +19,7 @@ pub(super) enum Session {
         /// E-mail address, username or id
         user: String,
     },
-    /// End one or all sessions of an account, or the session of a leaked refresh token
+    /// End one session, all of an account, or that of a refresh token
     #[command(
         override_usage = "authd session revoke <USER> <SESSION>\n       authd session revoke <USER> --all\n       authd session revoke --token-stdin"
     )]

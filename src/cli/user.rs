@@ -25,20 +25,20 @@ pub(super) enum User {
         /// Only accounts in this group
         #[arg(long, value_name = "GROUP")]
         group: Option<String>,
-        /// Only accounts that are locked after too many wrong passwords, with the addresses that sent them
+        /// Only accounts that are locked after too many wrong passwords
         #[arg(long, conflicts_with_all = ["after", "group"])]
         locked: bool,
-        /// Registrations that wait for proof of their e-mail address; they are not accounts yet
+        /// Registrations whose e-mail address is not confirmed; they are not accounts yet
         #[arg(long, conflicts_with_all = ["after", "group", "locked"])]
         waiting: bool,
     },
     /// Show an account
     Show(Which),
-    /// Disable an account: its owner cannot sign in, and all its sessions end
+    /// End the sessions of an account and refuse its sign-ins
     Disable(Which),
-    /// Enable a disabled account: its owner can sign in again
+    /// Allow the sign-ins of a disabled account again
     Enable(Which),
-    /// Reset the failed sign-ins of an account, so that its owner can sign in at once
+    /// End the wait after too many wrong passwords
     Unlock(Which),
     /// Delete an account and everything that belongs to it
     Delete(Which),
@@ -52,7 +52,9 @@ pub(super) enum User {
         #[arg(long)]
         temporary: bool,
     },
-    /// Print a link to choose a new password; it works once, for 15 minutes, and replaces an earlier link
+    /// Print a link to choose a new password
+    ///
+    /// It works once, for 15 minutes, and replaces an earlier link.
     ResetLink {
         #[command(flatten)]
         which: Which,
@@ -60,12 +62,16 @@ pub(super) enum User {
         #[arg(long)]
         list: bool,
     },
-    /// Print the links that confirm an e-mail address; they work once, for 24 hours, and replace earlier links
+    /// Print the links that confirm an e-mail address
+    ///
+    /// They work once, for 24 hours, and replace earlier links.
     VerifyLink {
         /// E-mail address, username or id of an account, or the e-mail address of a waiting registration
         user: String,
     },
-    /// Print a link to create the first administrator; it replaces an earlier link
+    /// Print a link to create the first administrator
+    ///
+    /// It works once, and replaces an earlier link.
     SetupLink,
 }
 

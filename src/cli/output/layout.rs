@@ -7,8 +7,8 @@
 use textwrap::core::display_width;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// The width of a terminal that nobody changed.
-pub(super) const COLUMNS: usize = 80;
+/// The width of a terminal window as most systems open it.
+pub(in crate::cli) const COLUMNS: usize = 80;
 
 /// Spaces between two columns of a table.
 const GAP: usize = 2;

@@ -5,6 +5,8 @@
 
 mod layout;
 
+pub(super) use layout::COLUMNS;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 

@@ -16,4 +16,5 @@ mod proxy;
 mod retries;
 mod secrets;
 mod supervised;
+mod terminal;
 mod untrusted_files;

@@ -17,7 +17,7 @@
 //! | settings | [`config`] |
 //! | the logic | [`service`] |
 //! | the database | [`store`] |
-//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`] |
+//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`], [`trust`] |
 //!
 //! `cli` stands on `http`, `service`, `config` and (to open it) `store`; `http` on `service` and never on `store`; `service` on
 //! `store` and the leaves; leaves on leaves. Only [`store`] names SQLite, only `http::server` names the HTTP engine,
@@ -55,3 +55,4 @@ pub mod policy;
 pub mod secret;
 pub mod service;
 pub mod store;
+pub mod trust;

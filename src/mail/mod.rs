@@ -17,7 +17,6 @@ mod reply;
 mod route;
 mod smtp;
 mod stream;
-mod trust;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -31,6 +30,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 
 use crate::clock::Timestamp;
+use crate::trust::CertificateFault;
 
 pub use route::{Author, MailServer, Route, without_password};
 
@@ -73,14 +73,8 @@ pub enum Cause {
     UnknownName,
     /// No server listens there, or it did not answer in time.
     Unreachable,
-    /// No authority that this system trusts has signed the certificate.
-    UnknownAuthority,
-    /// The certificate is for another name, or not valid today.
-    WrongCertificate,
-    /// The certificate is marked as one of an authority, and not trusted itself.
-    AuthorityCertificate,
-    /// The certificate can't be used at all: its version, its algorithm or its extensions.
-    UnusableCertificate,
+    /// The certificate of the server was refused.
+    Certificate(CertificateFault),
     /// The server expects TLS from the first byte, and got plain text.
     TlsPort,
     /// The server does not speak SMTP, or not TLS where that was expected.

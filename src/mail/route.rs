@@ -80,6 +80,11 @@ impl Route {
 }
 
 impl MailServer {
+    /// Its name or address; an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Stricter than a URL parser, which would accept a path and repair typing errors.
     fn parse(text: &str) -> Result<MailServer, String> {
         let (scheme, rest) = text.split_once("://").ok_or(

@@ -20,7 +20,8 @@ use rustls::pki_types::ServerName;
 use super::reply::{Extensions, NoReply, Reply};
 use super::route::{Credentials, Encryption, MailServer};
 use super::stream::{self, Stream};
-use super::{Cause, PATIENCE, Undelivered, told, trust};
+use super::{Cause, PATIENCE, Undelivered, told};
+use crate::trust;
 
 /// How long a server may be silent before it is tried whether it waits for TLS: such a server says nothing first. Servers
 /// that delay their greeting, to tell clients that do not wait, do so for up to 5 seconds.
@@ -348,7 +349,9 @@ fn no_reply(step: &str, error: NoReply) -> Undelivered {
 fn broken(step: &str, error: &io::Error) -> Undelivered {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     let (cause, why) = match tls {
-        Some(rustls::Error::InvalidCertificate(why)) => (trust::cause_of(why), told(error)),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            (Cause::Certificate(trust::fault_of(why)), told(error))
+        }
         Some(rustls::Error::InvalidMessage(_)) => (
             Cause::OtherProtocol,
             "the server does not answer in TLS".to_owned(),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::trust;
 use crate::clock::monotonic;
+use crate::trust;
 
 /// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 8;

@@ -347,6 +347,25 @@ pub(super) fn latest(tx: &ReadTx<'_>, kind: Kind) -> Result<Option<Timestamp>, B
     )
 }
 
+/// How many events of `kind` there are since `since`, and the time of the latest; `None` if there is none. Reads all
+/// events: for commands.
+pub(super) fn count_since(
+    tx: &ReadTx<'_>,
+    kind: Kind,
+    since: Timestamp,
+) -> Result<Option<(u64, Timestamp)>, Broken> {
+    let found = tx.row(
+        "SELECT count(*), max(at) FROM event WHERE kind = ?1 AND at > ?2",
+        params![kind.as_str(), since],
+        |row| {
+            let last: Option<Timestamp> = row.get(1)?;
+            let count = row.get::<i64>(0)?.unsigned_abs();
+            Ok(last.map(|last| (count, last)))
+        },
+    )?;
+    Ok(found.flatten())
+}
+
 /// When the latest event of `kind` about no account was.
 pub(super) fn latest_of_nobody(tx: &ReadTx<'_>, kind: Kind) -> Result<Option<Timestamp>, Broken> {
     tx.row(

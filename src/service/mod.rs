@@ -40,7 +40,7 @@ pub use event::Event;
 pub use operations::accounts::{AccountQuery, Failures};
 pub use operations::doctor_pass::issue as issue_doctors_pass;
 pub use operations::events::EventQuery;
-pub use operations::health::{Examination, Waiting, examine};
+pub use operations::health::{Examination, MailLimited, Waiting, examine};
 pub use operations::restore::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use operations::sweep::Swept;
 pub use owner::Profile;

@@ -4,32 +4,34 @@
 //! the head and the body are bounded, and no redirect is followed. The proxy settings of the environment are not used,
 //! because clients do not have them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls_native_certs::load_native_certs;
+use rustls::Error as TlsError;
 use ureq::Agent;
 use ureq::config::AutoHeaderValue;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 
-/// How long one request of the doctor may take, from the look-up of the name to the last byte.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+use super::tls::TlsConnector;
+use crate::trust::{self, CertificateFault};
 
-/// The largest head of an answer that is read.
-const LARGEST_HEAD: usize = 32 * 1024;
+/// Longest time of one request of the doctor, from the look-up of the host name to the last byte.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The largest body that is read: ours have less than one KiB, with all that we send in it.
-const LARGEST_BODY: u64 = 64 * 1024;
+/// Largest head of an answer that is read, in bytes.
+const MAX_HEAD: usize = 32 * 1024;
 
-/// A client that trusts the certificate authorities of the system.
+/// Largest body that is read, in bytes. An answer of authd has less than 1 KiB and what the request contained.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// A client with the same rules for certificates as the mail client.
 pub(in crate::cli) struct Client(Agent);
 
 /// An answer, perhaps of another server.
 #[derive(Debug)]
 pub(in crate::cli) struct Reply {
     pub status: u16,
-    /// Where it redirects to.
+    /// The URL that it redirects to.
     pub location: Option<String>,
     /// The authentication that the server asks for (RFC 9110 §11.6.1).
     pub challenge: Option<String>,
@@ -41,10 +43,10 @@ pub(in crate::cli) struct Reply {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(in crate::cli) struct NoAnswer {
-    /// For people.
+    /// For operators.
     pub why: String,
-    /// The certificate is not one that this machine accepts.
-    pub is_of_certificate: bool,
+    /// What is wrong with the certificate, if that is the reason.
+    pub certificate: Option<CertificateFault>,
 }
 
 impl NoAnswer {
@@ -56,22 +58,34 @@ impl NoAnswer {
         };
         NoAnswer {
             why: error.to_string(),
-            is_of_certificate: matches!(tls, Some(rustls::Error::InvalidCertificate(_))),
+            certificate: match tls {
+                Some(TlsError::InvalidCertificate(why)) => Some(trust::fault_of(why)),
+                _ => None,
+            },
         }
     }
 }
 
-/// What to do about a certificate that no trusted authority signed.
-pub(super) fn how_to_trust() -> String {
-    let found = load_native_certs();
-    match found.errors.first() {
-        Some(error) if found.certs.is_empty() => {
-            format!(
-                "No authority is trusted, since the store can't be read: {error}. See SSL_CERT_FILE."
-            )
+/// What to do about a certificate that was refused. `host` is the name that it must have.
+pub(super) fn certificate_advice(fault: CertificateFault, host: &str) -> String {
+    match fault {
+        CertificateFault::UnknownAuthority => match trust::system_certificates() {
+            Ok(_) => "Add the certificate of its authority to the system's store, or name its file in SSL_CERT_FILE."
+                .to_owned(),
+            Err(why) => format!("No authority is trusted: {why}."),
+        },
+        CertificateFault::WrongNameOrDate => format!(
+            "Use a certificate that has {host} as a subjectAltName and is valid today. Check the clock of this machine."
+        ),
+        CertificateFault::IsAuthority => {
+            "The certificate is marked as one of an authority. Name a file with exactly this certificate in \
+             SSL_CERT_FILE. Or make another with openssl req -x509 and -addext basicConstraints=critical,CA:FALSE."
+                .to_owned()
         }
-        _ => "Put its authority into the system's store, or name its file in SSL_CERT_FILE."
-            .to_owned(),
+        CertificateFault::Unusable => format!(
+            "No client can use this certificate. Make another with openssl req -x509, -addext subjectAltName=DNS:{host} \
+             and -addext basicConstraints=critical,CA:FALSE."
+        ),
     }
 }
 
@@ -79,41 +93,37 @@ impl Client {
     /// `name` is in the user agent. Each request ends after `timeout`, from the look-up of the host's name to the last
     /// byte.
     pub fn new(name: &str, timeout: Duration) -> Client {
-        let trusted = load_native_certs().certs;
-        let trusted = trusted
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned());
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
-            .root_certs(RootCerts::from(trusted))
-            .build();
         let config = Agent::config_builder()
-            .tls_config(tls)
             .proxy(None)
             .timeout_global(Some(timeout))
             .max_redirects(0)
             .http_status_as_error(false)
-            .max_response_header_size(LARGEST_HEAD)
-            // A connection each, as separate clients have: a proxy may close one after an answer.
+            .max_response_header_size(MAX_HEAD)
+            // A connection for each request, as separate clients have: a proxy may close it after an answer.
             .max_idle_connections(0)
             .user_agent(AutoHeaderValue::Provided(
                 format!("{name}/{}", env!("CARGO_PKG_VERSION")).into(),
             ))
             .build();
-        Client(config.into())
+        let connector = TcpConnector::default().chain(TlsConnector::default());
+        Client(Agent::with_parts(
+            config,
+            connector,
+            DefaultResolver::default(),
+        ))
     }
 
     /// GETs `url` with these headers.
     ///
     /// # Errors
-    /// [`NoAnswer`], or none that could be read.
+    /// [`NoAnswer`] if there is no answer, or one that is too large or not HTTP.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, NoAnswer> {
         let mut request = self.0.get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut answer = request.call().map_err(|error| NoAnswer::of(&error))?;
-        let body = answer.body_mut().with_config().limit(LARGEST_BODY);
+        let body = answer.body_mut().with_config().limit(MAX_BODY);
         let body = body.read_to_vec().map_err(|error| NoAnswer::of(&error))?;
         let text = |value: &ureq::http::HeaderValue| value.to_str().ok().map(str::to_owned);
         let headers = answer.headers();

@@ -1,4 +1,4 @@
-//! The database: whether it is one, who can read it, what it lies on, and what it says of keys and time.
+//! Checks of the database: whether it is sound, who can read it, its disk, its signing keys, and the clock.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::config::Config;
 use crate::service::{self, Examination, SigningKeyInfo};
 use crate::store::{FileInfo, Filesystem, Inspection, OpenError, ReadOnlyDatabase};
 
-/// With less room than this, writes are about to be refused: a WAL at rest is smaller, one under load is not.
-const NO_ROOM: u64 = 16 << 20;
+/// With less free space than this, in bytes, writes may be refused soon: the WAL of a busy server can grow by as much.
+const NO_SPACE: u64 = 16 << 20;
 
-/// With less room than this, somebody should look before long.
-const LITTLE_ROOM: u64 = 256 << 20;
+/// With less free space than this, in bytes, an operator should act before long.
+const LITTLE_SPACE: u64 = 256 << 20;
 
-/// A time service at work may put the clock back by this much.
+/// A time service that adjusts the clock may set it back by this much.
 const SLEW: Duration = Duration::from_secs(5);
 
-/// No clock that is set shows an earlier time: 2025-01-01. Boards without a battery begin at 1970 or at the date of their
-/// system's making.
+/// A clock that shows an earlier time than 2025-01-01 was not set. A board without a battery starts at 1970 or at the date of
+/// its system image.
 const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 
-/// How late the successor of a signing key may be, before it shows that no server makes one.
+/// If the successor of a signing key is late by more than this, no running server creates it.
 const LATE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
-/// A database that can be read, and what is inside.
+/// A database that can be read, and what was found in it.
 pub(super) struct Inside {
     pub database: ReadOnlyDatabase,
     pub examination: Examination,
@@ -45,7 +45,7 @@ pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) 
             return None;
         }
     };
-    let (database, inside) = examine(&inspection, clock);
+    let (database, inside) = database(&inspection, clock);
     findings.push(database);
     findings.push(permissions(&inspection));
     findings.push(file_system(&inspection, config.accept_network_filesystem));
@@ -66,13 +66,13 @@ pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) 
     inside
 }
 
-/// The file itself.
-fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) {
+/// Whether the database is sound and of this release.
+fn database(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) {
     const CHECK: &str = "database";
     let path = inspection.path.display();
     let refused = |why: OpenError| (Finding::refusal(CHECK, why.to_string()), None);
     let Some(database) = inspection.database() else {
-        let found = format!("{path} is not there yet; `authd serve` makes it");
+        let found = format!("{path} does not exist yet; `authd serve` creates it");
         return (Finding::ok(CHECK, found), None);
     };
     let opened = match ReadOnlyDatabase::open(inspection) {
@@ -83,25 +83,29 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
         return refused(why);
     }
     let served = match inspection.server {
-        None => "no server runs on it".to_owned(),
+        None => "no server uses it".to_owned(),
         Some(server) => match server.process {
-            Some(process) => format!("process {process} serves it"),
-            None => "a server runs on it".to_owned(),
+            Some(process) => format!("the server with process id {process} uses it"),
+            None => "a server uses it".to_owned(),
         },
     };
     let size = ByteSize(database.size);
-    let sound = format!("{path}, {size}, every page is sound; {served}");
+    let sound = format!("{path}, {size}, all pages are sound; {served}");
     let (version, today) = opened.versions();
     if version < today {
         return (
             Finding::warning(
                 CHECK,
-                format!("{sound}. It is of an older release (schema {version} of {today})"),
+                format!(
+                    "{sound}. It is of an older release (schema {version}, today {today}), so its content was not checked"
+                ),
                 match inspection.server {
                     Some(_) => {
-                        "Restart the server with this release; what is inside is looked at then."
+                        "Restart the server with this release, then run `authd doctor` again."
                     }
-                    None => "`authd serve` brings it up to date; what is inside is looked at then.",
+                    None => {
+                        "Start `authd serve`, which migrates it, then run `authd doctor` again."
+                    }
                 },
             ),
             None,
@@ -121,20 +125,24 @@ fn examine(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>) 
             (Finding::ok(CHECK, found), Some(inside))
         }
         Ok(None) => (
-            Finding::ok(CHECK, format!("{sound}; it was never served")),
+            Finding::ok(CHECK, format!("{sound}; no server has used it yet")),
             None,
         ),
         Err(why) => (
-            Finding::refusal(CHECK, format!("{path} can't be read: {why}")),
+            Finding::problem(
+                CHECK,
+                format!("{path} can't be read: {why}"),
+                "Check the disk, for example with `dmesg`. If the file is damaged, restore a backup.",
+            ),
             None,
         ),
     }
 }
 
-/// Who can read and replace it.
+/// Whether only its owner can read and replace the database.
 fn permissions(inspection: &Inspection) -> Finding {
     const CHECK: &str = "permissions";
-    /// Anybody may make files in such a directory, and nobody remove another's: /tmp.
+    /// In such a directory, like /tmp, all users may create files, but not replace those of another user.
     const STICKY: u32 = 0o1000;
     let directory = &inspection.directory;
     let place = directory.path.display();
@@ -152,19 +160,22 @@ fn permissions(inspection: &Inspection) -> Finding {
         return Finding::problem(
             CHECK,
             format!(
-                "others than the owner may open {names}: whoever reads the database can sign tokens"
+                "other users may open {names}, and a user who reads the database can sign tokens"
             ),
-            format!("chmod 600 {names}\nIf somebody may have read it: authd key rotate --now"),
+            format!(
+                "Run:\n    chmod 600 {names}\nIf another user may have read the database, then also run:\n    authd key \
+                 rotate --now"
+            ),
         );
     }
     if directory.mode & 0o002 != 0 && directory.mode & STICKY == 0 {
         return Finding::problem(
             CHECK,
             format!(
-                "everybody may replace files in {place} (mode {:o})",
+                "all users may replace files in {place} (mode {:o})",
                 directory.mode
             ),
-            format!("chmod 700 {place}"),
+            format!("Run:\n    chmod 700 {place}"),
         );
     }
     if let Some(database) = inspection.files.first() {
@@ -198,10 +209,10 @@ fn permissions(inspection: &Inspection) -> Finding {
         return Finding::warning(
             CHECK,
             format!(
-                "others than the owner may make files in {place} (mode {:o})",
+                "other users may create files in {place} (mode {:o})",
                 directory.mode
             ),
-            format!("Give the database a directory of its own, or: chmod go-w {place}"),
+            format!("Give the database a directory of its own, or run:\n    chmod go-w {place}"),
         );
     }
     match inspection.files.first() {
@@ -209,11 +220,11 @@ fn permissions(inspection: &Inspection) -> Finding {
             CHECK,
             format!("only user {} may open the database", database.owner),
         ),
-        None => Finding::ok(CHECK, format!("only its owner may make files in {place}")),
+        None => Finding::ok(CHECK, format!("only its owner may create files in {place}")),
     }
 }
 
-/// What it lies on.
+/// Whether the database is on a local disk that can be written.
 fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
     const CHECK: &str = "file system";
     let place = inspection.directory.path.display();
@@ -228,25 +239,25 @@ fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
         Filesystem::Local => Finding::ok(CHECK, format!("{place} is on this machine")),
         Filesystem::Network(kind) if is_accepted => Finding::warning(
             CHECK,
-            format!("{place} is on {kind}, which accept_network_filesystem lets pass"),
-            "Put the database on a local disk: where the locks don't hold, it gets damaged.",
+            format!("{place} is on {kind}, which accept_network_filesystem allows"),
+            "Move the database to a local disk: without reliable file locks it gets damaged.",
         ),
         Filesystem::Network(kind) => Finding::problem(
             CHECK,
             format!(
-                "{place} is on {kind}, where SQLite's locks don't hold: `authd serve` refuses it"
+                "{place} is on {kind}, where file locks are unreliable: `authd serve` refuses it"
             ),
-            "Put the database on a local disk.",
+            "Move the database to a local disk.",
         ),
         Filesystem::Unknown(kind) => Finding::warning(
             CHECK,
-            format!("{place} is on {kind}: what is behind it can't be told from here"),
-            "See that it is a local disk, with locks that hold, and that only one machine uses it.",
+            format!("{place} is on {kind}, which may be on another machine"),
+            "Check that it is on a local disk with reliable file locks, and that only one machine uses it.",
         ),
     }
 }
 
-/// What room is left, on the disk and within the bound that was set.
+/// The space that is left on the disk and up to `max_db_size`.
 fn space(inspection: &Inspection, config: &Config) -> Finding {
     const CHECK: &str = "space";
     let size = inspection.database().map_or(0, |database| database.size);
@@ -254,31 +265,31 @@ fn space(inspection: &Inspection, config: &Config) -> Finding {
     if let Some(bound) = config.max_db_size
         && size >= bound.as_u64() / 10 * 9
     {
-        let (size, found) = (ByteSize(size), "max_db_size");
+        let size = ByteSize(size);
         return Finding::warning(
             CHECK,
-            format!("the database has {size}, and {found} is {bound}: then writes are refused"),
-            "Raise it, or shorten event_retention and run `authd sweep`.",
+            format!("the database has {size}; at max_db_size = {bound} authd refuses writes"),
+            "Raise max_db_size, or shorten event_retention and run `authd sweep`.",
         );
     }
-    if inspection.available < NO_ROOM {
+    if inspection.available < NO_SPACE {
         return Finding::problem(
             CHECK,
-            format!("{free} are free: soon nobody can sign in"),
-            "Make room on the disk. The server goes on by itself then.",
+            format!("{free} are free: if the disk is full, users can't sign in"),
+            "Free space on the disk. The server then continues without a restart.",
         );
     }
-    if inspection.available < LITTLE_ROOM.max(size) {
+    if inspection.available < LITTLE_SPACE.max(size) {
         return Finding::warning(
             CHECK,
             format!("{free} are free"),
-            "Make room on the disk: a backup and a restore each need as much as the database has.",
+            "Free space on the disk: a backup and a restore each need as much as the database has.",
         );
     }
     Finding::ok(CHECK, format!("{free} are free"))
 }
 
-/// Whether it went back in time.
+/// Whether an older copy of the database was put in its place.
 fn history(examination: &Examination) -> Finding {
     const CHECK: &str = "history";
     let epoch = examination.epoch;
@@ -286,19 +297,19 @@ fn history(examination: &Examination) -> Finding {
         Some(at) => Finding::problem(
             CHECK,
             format!(
-                "a token that was newer than the file came at {at}: an old copy was put in place, in which ended sessions \
-                 are open again"
+                "at {at} a client sent a token that is newer than the database: an old copy was put in its place, in which \
+                 ended sessions are open again"
             ),
-            "Stop the server, then: authd restore --here",
+            "Stop the server, then run:\n    authd restore --here",
         ),
         None => Finding::ok(
             CHECK,
-            format!("epoch {epoch}; no sign that an old copy was put in place"),
+            format!("epoch {epoch}; no sign that an old copy was put in its place"),
         ),
     }
 }
 
-/// The keys that sign tokens.
+/// Whether the keys that sign tokens can be used, and are replaced in time.
 fn keys(keys: &Result<Vec<SigningKeyInfo>, String>, lifetime: Duration, now: Timestamp) -> Finding {
     const CHECK: &str = "signing keys";
     let keys = match keys {
@@ -307,12 +318,16 @@ fn keys(keys: &Result<Vec<SigningKeyInfo>, String>, lifetime: Duration, now: Tim
             return Finding::problem(
                 CHECK,
                 format!("they can't be used: {why}"),
-                "Restore a backup; or, if they are lost for good: authd key rotate --now",
+                "Restore a backup. If the keys are lost for good, run:\n    authd key rotate --now",
             );
         }
     };
     let Some(signing) = keys.iter().find(|key| key.state == "signing") else {
-        return Finding::problem(CHECK, "none signs", "authd key rotate --now");
+        return Finding::problem(
+            CHECK,
+            "there is no key that signs",
+            "Run:\n    authd key rotate --now",
+        );
     };
     let age = now.since(signing.signs_from);
     let days = age.as_secs() / SECONDS_OF_A_DAY;
@@ -321,68 +336,69 @@ fn keys(keys: &Result<Vec<SigningKeyInfo>, String>, lifetime: Duration, now: Tim
         Some(next) => Finding::ok(
             CHECK,
             format!(
-                "one signs since {days} days, the next from {}",
+                "the current key is {days} days old; the next one signs from {}",
                 next.signs_from
             ),
         ),
         None if age > lifetime + LATE => Finding::warning(
             CHECK,
-            format!("one signs since {days} days, and no next one was made in time"),
-            "A server that runs makes it by itself. If one does: authd key rotate",
+            format!("the current key is {days} days old, and the next one was not created in time"),
+            "A running server creates it. If a server is running, run:\n    authd key rotate",
         ),
         None => Finding::ok(
             CHECK,
             format!(
-                "one signs since {days} days; the next is made at {}",
+                "the current key is {days} days old; the next one is due at {}",
                 signing.signs_from.plus(lifetime)
             ),
         ),
     }
 }
 
-/// The clock, against the time that the file knows.
+/// Whether the clock agrees with the latest time in the database.
 fn time(wall: Timestamp, standing: Option<Standing>, is_served: bool) -> Finding {
     const CHECK: &str = "clock";
     if wall < EARLIEST {
         return Finding::problem(
             CHECK,
-            format!("it says {wall}: it is not set"),
-            "Let a time service set it (timedatectl set-ntp true): verifiers compare it with theirs.",
+            format!("it shows {wall}: it is not set"),
+            "Tokens have times that other machines check. Let a time service set the clock, for example:\n    timedatectl \
+             set-ntp true",
         );
     }
     match standing {
-        None | Some(Standing::Steady) => Finding::ok(CHECK, format!("it says {wall}")),
-        Some(Standing::Behind(by)) if by <= SLEW => Finding::ok(CHECK, format!("it says {wall}")),
+        None | Some(Standing::Steady) => Finding::ok(CHECK, format!("it shows {wall}")),
+        Some(Standing::Behind(by)) if by <= SLEW => Finding::ok(CHECK, format!("it shows {wall}")),
         Some(Standing::Behind(by)) => Finding::problem(
             CHECK,
             format!(
-                "it says {wall}, {} less than the file has seen: tokens are dated in the past, and verifiers may refuse \
-                 them",
+                "it shows {wall}, {} before the latest time in the database: tokens get times in the past, and other \
+                 machines may refuse them",
                 span(by)
             ),
-            "Let a time service set it (timedatectl set-ntp true). If it was ahead before and is right now, there is \
-             nothing to do.",
+            "If the clock was wrong before and is right now, nothing needs to be done. Otherwise let a time service set it, \
+             for example:\n    timedatectl set-ntp true",
         ),
         Some(Standing::Unconfirmed(by)) if is_served => Finding::warning(
             CHECK,
             format!(
-                "it says {wall}, {} ahead of what the file has seen: nothing expires or is swept until it has kept step \
-                 for an hour",
+                "it shows {wall}, {} after the latest time in the database: nothing expires or is deleted until the clock \
+                 has run evenly for an hour",
                 span(by)
             ),
-            "If it is right: authd sweep --accept-clock",
+            "If the clock is right, run:\n    authd sweep --accept-clock",
         ),
         Some(Standing::Unconfirmed(by)) => Finding::ok(
             CHECK,
             format!(
-                "it says {wall}; the last server stopped {} before",
+                "it shows {wall}; the last server stopped {} before",
                 span(by)
             ),
         ),
     }
 }
 
-/// In the two largest units, which is enough to see how wrong a clock is.
+/// A duration in its two largest units, which is enough to see how wrong a clock is.
 fn span(time: Duration) -> String {
     let text = humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
@@ -431,16 +447,16 @@ mod tests {
         assert_eq!(finding.state == State::Ok, finding.next.is_none());
     }
 
-    #[test] // req 64's other side: the file is the keys
-    fn who_may_open_the_file() {
+    #[test] // req 64: a user who reads the file has the keys
+    fn files_that_other_users_may_open_are_found() {
         use State::{Ok, Problem, Warning};
         #[rustfmt::skip]
         let rows: [(u32, u32, u32, u32, u32, State, &str); 9] = [
             // directory, its owner, database, WAL, WAL's owner
             (0o700, 7, 0o600, 0o600, 7, Ok, "only user 7"),
             (0o755, 7, 0o400, 0o600, 7, Ok, "only user 7"),
-            (0o755, 7, 0o640, 0o600, 7, Problem, "chmod 600 /d/authd.db\n"),
-            (0o755, 7, 0o600, 0o604, 7, Problem, "chmod 600 /d/authd.db-wal\n"),
+            (0o755, 7, 0o640, 0o600, 7, Problem, "    chmod 600 /d/authd.db\n"),
+            (0o755, 7, 0o600, 0o604, 7, Problem, "    chmod 600 /d/authd.db-wal\n"),
             (0o777, 7, 0o600, 0o600, 7, Problem, "chmod 700 /d"),
             (0o1777, 0, 0o600, 0o600, 7, Warning, "directory of its own"),
             (0o775, 7, 0o600, 0o600, 7, Warning, "go-w"),
@@ -466,7 +482,7 @@ mod tests {
     }
 
     #[test] // fault 5
-    fn what_the_file_lies_on() {
+    fn file_systems_without_reliable_locks_are_found() {
         let on = |file_system| Inspection {
             file_system,
             ..inspection()
@@ -489,7 +505,7 @@ mod tests {
     }
 
     #[test] // fault 18, fault 19
-    fn a_clock_that_lies() {
+    fn a_clock_that_is_wrong_is_found() {
         let now = Timestamp::from_unix(1_800_000_000);
         let hours = |n: u64| Duration::from_secs(n * 3600);
         is(&time(now, None, false), State::Ok, "2027-01-15");
@@ -500,7 +516,7 @@ mod tests {
         is(
             &time(now, Some(behind), false),
             State::Problem,
-            "1day 6h less",
+            "1day 6h before",
         );
         let ahead = Standing::Unconfirmed(hours(50));
         is(
@@ -514,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_grow_old() {
+    fn keys_that_are_not_replaced_in_time_are_found() {
         let now = Timestamp::from_unix(1_800_000_000);
         let days = |n: u64| Duration::from_secs(n * SECONDS_OF_A_DAY);
         let key = |state, signs_from| SigningKeyInfo {
@@ -532,7 +548,7 @@ mod tests {
         is(
             &judged(Ok(vec![signing(92), next])),
             State::Ok,
-            "the next from",
+            "the next one signs from",
         );
         is(&judged(Ok(vec![])), State::Problem, "--now");
         is(&judged(Err("garbled".into())), State::Problem, "garbled");

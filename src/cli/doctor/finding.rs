@@ -1,26 +1,27 @@
-//! What `authd doctor` finds, and how bad that is.
+//! What `authd doctor` finds.
 
 use serde::Serialize;
 
-/// What one look found.
+/// The result of one check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at: `database`, `clock`.
+    /// What was checked: `database`, `clock`.
     pub check: &'static str,
     pub state: State,
     /// What was found, in a sentence.
     pub found: String,
-    /// What to do next; nothing where all is well. Lines to copy stand on lines of their own.
+    /// What to do; `None` if nothing needs to be done. Commands and settings to copy are on lines of their own, which begin
+    /// with four spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// How it is, from well to ill.
+/// How serious it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Ok,
-    /// It works, and may not for long, or not for everybody.
+    /// It works, but may stop working, or does not work for every client.
     Warning,
     /// It does not work, or is not safe.
     Problem,
@@ -69,7 +70,7 @@ impl Finding {
         }
     }
 
-    /// A problem whose text says already what to do.
+    /// A problem whose text already says what to do.
     pub fn refusal(check: &'static str, found: impl Into<String>) -> Finding {
         Finding {
             state: State::Problem,

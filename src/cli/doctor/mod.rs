@@ -1,17 +1,18 @@
-//! `authd doctor`: looks at what an installation depends on, and says what to do about what it finds.
+//! `authd doctor`: checks what an installation depends on, and says what to do about each problem.
 //!
-//! It works beside a running server, on a file at rest, and where there is no file yet, and changes nothing: neither the
-//! database, which is opened for looking only, nor a setting. What it does is what it is asked for: to send a letter, and
-//! to send requests through the proxy.
+//! It works next to a running server, on a file that no server uses, and before there is a file. It opens the database
+//! read-only and changes nothing. It sends a message or requests only if an option asks for that.
 //!
-//! Facts are gathered by the floors below; here they are judged, by pure functions of what was found, each a [`Finding`].
-//! Where one look shows that another makes no sense (no file, none that can be read), the other is left out.
+//! `store`, `service` and `http` gather facts. Pure functions in this folder judge them; each result is a [`Finding`]. A
+//! check that makes no sense after another has failed, such as without a readable file, is left out.
 
 pub(super) mod client;
 mod file;
 pub(super) mod finding;
+mod mail;
 mod proxy;
 mod settings;
+mod tls;
 
 use clap::Args;
 
@@ -34,17 +35,21 @@ pub(super) struct Doctor {
 impl Doctor {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         log_to_stderr(LogFormat::Text, LogLevel::Error);
-        let findings = self.look(common);
+        let findings = self.examine(common);
         out.findings(&findings)?;
         let problems = count(&findings, State::Problem);
         match problems {
             0 => Ok(()),
-            1 => Err(Failure::Refused("1 problem was found.".into())),
-            _ => Err(Failure::Refused(format!("{problems} problems were found."))),
+            1 => Err(Failure::Refused(
+                "1 problem was found. Solve it, then run `authd doctor` again.".into(),
+            )),
+            _ => Err(Failure::Refused(format!(
+                "{problems} problems were found. Solve them, then run `authd doctor` again."
+            ))),
         }
     }
 
-    fn look(&self, common: &Common) -> Vec<Finding> {
+    fn examine(&self, common: &Common) -> Vec<Finding> {
         let loaded = match common.load(Vec::new()) {
             Ok(loaded) => loaded,
             Err(Failure::Configuration(why) | Failure::Refused(why) | Failure::Internal(why)) => {
@@ -55,21 +60,27 @@ impl Doctor {
         let mut findings = settings::sources(&loaded);
         let inside = file::look(&loaded.config, &clock, &mut findings);
         findings.push(settings::memory(&loaded.config, loaded.memory));
-        let asked = self.url.as_ref().map(|url| match &inside {
-            Some(inside) => proxy::look(&loaded.config, url, &inside.database, &clock),
-            None => proxy::Asked::without_a_database(),
+        let through_proxy = self.url.as_ref().map(|url| match &inside {
+            Some(inside) => proxy::examine(&loaded.config, url, &inside.database, &clock),
+            None => proxy::Examined::without_a_database(),
         });
-        let served = asked.as_ref().and_then(|asked| asked.served.as_ref());
-        findings.extend(match served {
-            Some(served) => settings::served_url(served, &loaded.config),
+        let server = through_proxy
+            .as_ref()
+            .and_then(|examined| examined.server.as_ref());
+        findings.extend(match server {
+            Some(server) => settings::public_url_of_server(server, &loaded.config),
             None => settings::public_url(&loaded.config),
         });
         let examination = inside.as_ref().map(|inside| &inside.examination);
-        findings.extend(settings::mail(&loaded.config, examination, clock.now()));
+        findings.extend(mail::route(&loaded.config, examination, clock.now()));
         if let Some(to) = &self.mail_to {
-            findings.push(settings::trial(&loaded.config, to, &clock));
+            findings.push(mail::send_test_message(&loaded.config, to, &clock));
         }
-        findings.extend(asked.into_iter().flat_map(|asked| asked.findings));
+        findings.extend(
+            through_proxy
+                .into_iter()
+                .flat_map(|examined| examined.findings),
+        );
         findings
     }
 }

@@ -1,14 +1,14 @@
-//! What arrives through the proxy: requests are sent to the public address, some with headers that lie, and the running
-//! server tells what it saw of them.
+//! Checks of the proxy in front of authd: requests are sent to the public URL, some with forged headers, and the running
+//! server answers what it received.
 //!
-//! Only the server's own eyes count. A header that is missing, or one that a client's word gets into, is found here
-//! before it is found by whoever shares an address with everybody else, or gets past the limit on guesses.
+//! Only what the server received counts. A proxy that drops a header, or passes on one that a client has forged, is found
+//! here, before all clients have one address or an attacker gets past the limit on wrong passwords.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::client::{Client, PATIENCE, Reply, how_to_trust};
+use super::client::{Client, NoAnswer, Reply, TIMEOUT, certificate_advice};
 use super::finding::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, PublicUrl};
@@ -16,143 +16,119 @@ use crate::http::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen, read_hop};
 use crate::service;
 use crate::store::ReadOnlyDatabase;
 
-/// Whether the address leads to this server at all.
+/// The check whether the URL leads to this server.
 const WAY_IN: &str = "way in";
 
-/// An address that no client has (RFC 5737, TEST-NET-1): whoever comes from it has lied.
-const LIE: &str = "192.0.2.77";
+/// An address that no client has (RFC 5737, TEST-NET-1).
+const FORGED_ADDRESS: &str = "192.0.2.77";
 
-/// Longer than the 16 KiB that authd reads of a head.
+/// Size of a header that makes a head longer than the 16 KiB that authd reads, in bytes.
 const TOO_LONG: usize = 20 * 1024;
 
-/// What nginx, Caddy and Traefik need to be told, so that the client's address and the host arrive.
-fn lines(upstream: SocketAddr, public_url: &PublicUrl) -> String {
+/// Longest part of another server's text that is repeated, in characters.
+const MAX_ECHO_CHARS: usize = 200;
+
+/// The settings with which nginx, Caddy and Traefik pass on the client's address and the host.
+fn proxy_settings(upstream: SocketAddr, public_url: &PublicUrl) -> String {
     let host = public_url.host();
     format!(
-        "nginx, in the `location` that has `proxy_pass http://{upstream};`:\n\
+        "nginx, in the `location` with `proxy_pass http://{upstream};`:\n\
          \x20   proxy_set_header Host $host;\n\
          \x20   proxy_set_header X-Forwarded-For $remote_addr;\n\
          \x20   proxy_set_header X-Forwarded-Proto $scheme;\n\
-         Caddy, which does so by itself; without `header_up` and `trusted_proxies` of your own:\n\
+         Caddy does this without settings. Remove `header_up` and `trusted_proxies`:\n\
          \x20   {host} {{\n\
          \x20       reverse_proxy {upstream}\n\
          \x20   }}\n\
-         Traefik, which does so by itself; in its static and dynamic configuration:\n\
+         Traefik does this without settings. In its static and its dynamic configuration:\n\
          \x20   entryPoints: {{ websecure: {{ forwardedHeaders: {{ insecure: false }} }} }}\n\
-         \x20   http: {{ services: {{ authd: {{ loadBalancer: {{ passHostHeader: true }} }} }} }}"
+         \x20   http:\n\
+         \x20     services: {{ authd: {{ loadBalancer: {{ passHostHeader: true }} }} }}"
     )
 }
 
-/// What was found, and what the server says that its settings are, if it is the one that answered.
-pub(super) struct Asked {
+/// What was found, and the settings of the server, if this server answered.
+pub(super) struct Examined {
     pub findings: Vec<Finding>,
-    pub served: Option<Served>,
+    pub server: Option<ServerSettings>,
 }
 
-impl Asked {
-    /// Where there is none to make a pass of.
-    pub fn without_a_database() -> Asked {
-        Asked::nobody(Finding::problem(
+impl Examined {
+    /// There is no database, which holds the key for the requests.
+    pub fn without_a_database() -> Examined {
+        Examined::no_answer(Finding::problem(
             WAY_IN,
-            "without the server's database nothing can be asked of it",
-            "Run it where the server's file is, with the server's settings.",
+            "the server answers these requests only to a user who can read its database, and no database was read",
+            "Run this command where the server's database is, with the server's settings.",
         ))
     }
 
-    /// No server of this file has answered.
-    fn nobody(why: Finding) -> Asked {
-        Asked {
+    fn no_answer(why: Finding) -> Examined {
+        Examined {
             findings: vec![why],
-            served: None,
+            server: None,
         }
     }
 }
 
-/// The settings of a server that runs: its environment and its command line may say other things than those of whoever
-/// looks at it.
+/// The settings of the running server. They may differ from those of this command, because the server has another
+/// environment and command line.
 #[derive(Debug)]
-pub(super) struct Served {
+pub(super) struct ServerSettings {
     pub public_url: PublicUrl,
     pub trusted_proxies: Vec<IpNet>,
 }
 
-impl Served {
-    fn of(seen: &Seen) -> Result<Served, String> {
+impl ServerSettings {
+    fn of(seen: &Seen) -> Result<ServerSettings, String> {
         let networks = seen.trusted_proxies.iter();
-        Ok(Served {
+        Ok(ServerSettings {
             public_url: PublicUrl::parse(&seen.public_url)?,
             trusted_proxies: networks.filter_map(|text| text.parse().ok()).collect(),
         })
     }
 }
 
-/// Sends the requests and judges what is said of them.
-pub(super) fn look(
+/// Sends the requests to `url` and judges the answers.
+pub(super) fn examine(
     config: &Config,
     url: &PublicUrl,
     database: &ReadOnlyDatabase,
     clock: &Clock,
-) -> Asked {
-    ask_and_judge(config, url, database, clock).unwrap_or_else(Asked::nobody)
+) -> Examined {
+    ask_and_judge(config, url, database, clock).unwrap_or_else(Examined::no_answer)
 }
 
-/// The same, or why there is no answer to judge.
+/// [`examine`]; the error is the finding that there is no answer of this server.
 fn ask_and_judge(
     config: &Config,
     url: &PublicUrl,
     database: &ReadOnlyDatabase,
     clock: &Clock,
-) -> Result<Asked, Finding> {
-    let pass = match service::issue_doctors_pass(database, clock) {
-        Ok(Some(pass)) => pass,
-        Ok(None) => {
-            let found = "the database was never served, so no server can answer";
-            return Err(Finding::problem(
-                WAY_IN,
-                found,
-                "Start `authd serve`, then try again.",
-            ));
-        }
-        Err(why) => return Err(Finding::refusal(WAY_IN, why.to_string())),
-    };
-    let target = format!("{url}{DOCTOR_PATH}");
-    let bearer = format!("Bearer {pass}");
-    let client = Client::new("authd-doctor", PATIENCE);
-    let ask = |more: &[(&str, &str)]| {
-        let headers = [&[("Authorization", bearer.as_str())], more].concat();
-        client.get(&target, &headers)
-    };
-
-    // Which of them the server would set is not known before it has answered.
+) -> Result<Examined, Finding> {
+    let requests = Requests::new(url, database, clock)?;
+    // Both cookies: which one the server sets is known only from its answer.
     let both = format!("{}; {}", pair(SECURE_COOKIE), pair(COOKIE));
-    let plain = ask(&[("Cookie", &both)]).map_err(|none| {
-        let next = match none.is_of_certificate {
-            true => format!("See that the certificate is for this name and not out of date. {}", how_to_trust()),
-            false => "See that its name leads here, and that the proxy runs. Where a network does not let a machine reach \
-                      its own public address, an entry in /etc/hosts helps."
-                .to_owned(),
-        };
-        let found = format!("{url} can't be reached from here: {}", none.why);
-        Finding::problem(WAY_IN, found, next)
-    })?;
-    let (seen, served) = read(&plain, url)?;
+    let plain = requests.send(&[("Cookie", &both)]);
+    let plain = plain.map_err(|none| not_reached(url, &none))?;
+    let (seen, server) = read(&plain, url)?;
     let mut findings = vec![Finding::ok(WAY_IN, format!("{url} leads to this server"))];
-    if *url != served.public_url {
+    if *url != server.public_url {
         findings.push(Finding::warning(
             WAY_IN,
-            format!("links and tokens say {}, and not {url}", served.public_url),
-            format!("public_url = \"{url}\""),
+            format!("links and tokens contain {}, not {url}", server.public_url),
+            format!("If clients use {url}, set:\n    public_url = \"{url}\""),
         ));
     }
-    let lines = lines(config.listen, &served.public_url);
-    findings.push(client_address(&seen, url, &lines));
-    let lie = ask(&[
-        ("X-Forwarded-For", LIE),
-        ("X-Real-IP", LIE),
-        ("Forwarded", "for=192.0.2.77;host=liar.invalid;proto=http"),
+    let settings = proxy_settings(config.listen, &server.public_url);
+    findings.push(client_address(&seen, url, &settings));
+    let forged = requests.send(&[
+        ("X-Forwarded-For", FORGED_ADDRESS),
+        ("X-Real-IP", FORGED_ADDRESS),
+        ("Forwarded", "for=192.0.2.77;host=forged.invalid;proto=http"),
     ]);
-    findings.push(match lie.map(|reply| read(&reply, url)) {
-        Ok(Ok((lied, _))) => spoofing(&lied, &lines),
+    findings.push(match forged.map(|reply| read(&reply, url)) {
+        Ok(Ok((seen, _))) => spoofing(&seen, &settings),
         Ok(Err(finding)) => Finding {
             check: "spoofing",
             ..finding
@@ -160,26 +136,74 @@ fn ask_and_judge(
         Err(none) => Finding::warning(
             "spoofing",
             format!("a request with forged headers got no answer: {}", none.why),
-            "The proxy may refuse it, which is as well; see its log.",
+            "Check in the proxy's log that it refuses such requests.",
         ),
     });
-    findings.push(host(&seen, url, &lines));
-    findings.push(cookies(&plain, &seen, cookie(&served.public_url)));
+    findings.push(host(&seen, url, &settings));
+    findings.push(cookies(&plain, &seen, cookie(&server.public_url)));
     let padding = "x".repeat(TOO_LONG);
     findings.push(long_head(
-        ask(&[("X-Padding", &padding)])
+        requests
+            .send(&[("X-Padding", &padding)])
             .map(|reply| reply.status)
             .map_err(|none| none.why),
     ));
-    say_once(&mut findings);
-    Ok(Asked {
+    print_settings_once(&mut findings);
+    Ok(Examined {
         findings,
-        served: Some(served),
+        server: Some(server),
     })
 }
 
-/// The lines for a proxy are many, and the same whatever it does wrong.
-fn say_once(findings: &mut [Finding]) {
+/// Requests to the route of the server that answers what it received.
+struct Requests {
+    client: Client,
+    target: String,
+    authorization: String,
+}
+
+impl Requests {
+    fn new(
+        url: &PublicUrl,
+        database: &ReadOnlyDatabase,
+        clock: &Clock,
+    ) -> Result<Requests, Finding> {
+        match service::issue_doctors_pass(database, clock) {
+            Ok(Some(pass)) => Ok(Requests {
+                client: Client::new("authd-doctor", TIMEOUT),
+                target: format!("{url}{DOCTOR_PATH}"),
+                authorization: format!("Bearer {pass}"),
+            }),
+            Ok(None) => Err(Finding::problem(
+                WAY_IN,
+                "no server has used this database yet, so none can answer",
+                "Start `authd serve`, then run this command again.",
+            )),
+            Err(why) => Err(Finding::refusal(WAY_IN, why.to_string())),
+        }
+    }
+
+    fn send(&self, headers: &[(&str, &str)]) -> Result<Reply, NoAnswer> {
+        let authorization = ("Authorization", self.authorization.as_str());
+        let headers = [&[authorization], headers].concat();
+        self.client.get(&self.target, &headers)
+    }
+}
+
+/// There is no answer to the first request.
+fn not_reached(url: &PublicUrl, none: &NoAnswer) -> Finding {
+    let next = match none.certificate {
+        Some(fault) => certificate_advice(fault, url.host()),
+        None => "Check that its name leads to the proxy, and that the proxy runs. If the network does not let a machine \
+                 reach its own public address, add the name to /etc/hosts."
+            .to_owned(),
+    };
+    let found = format!("{url} can't be reached from here: {}", none.why);
+    Finding::problem(WAY_IN, found, next)
+}
+
+/// Prints long advice once: the settings for the proxies are the same for each problem.
+fn print_settings_once(findings: &mut [Finding]) {
     for at in 1..findings.len() {
         let (before, rest) = findings.split_at_mut(at);
         let next = &mut rest[0].next;
@@ -187,55 +211,55 @@ fn say_once(findings: &mut [Finding]) {
             .iter()
             .find(|found| next.is_some() && found.next == *next)
         {
-            *next = Some(format!("As for \"{}\".", same.check));
+            *next = Some(format!("Do what \"{}\" says.", same.check));
         }
     }
 }
 
-/// What the server said, if it was this one.
-fn read(reply: &Reply, url: &PublicUrl) -> Result<(Seen, Served), Finding> {
+/// What this server answered. The error is the finding that another server answered.
+fn read(reply: &Reply, url: &PublicUrl) -> Result<(Seen, ServerSettings), Finding> {
     let status = reply.status;
     if status == 200
         && let Ok(seen) = serde_json::from_slice(&reply.body)
-        && let Ok(served) = Served::of(&seen)
+        && let Ok(settings) = ServerSettings::of(&seen)
     {
-        return Ok((seen, served));
+        return Ok((seen, settings));
     }
     Err(match (status, &reply.location) {
         (300..=399, Some(location)) => Finding::problem(
             WAY_IN,
             format!("{url} redirects to {}", brief(location)),
-            "Name the address that it leads to, and let public_url be that one.",
+            "Pass the URL that it redirects to with --url, and set public_url to it.",
         ),
         (404, _) => Finding::problem(
             WAY_IN,
             format!(
-                "{url} answers 404: something else answers there, or an authd with another database"
+                "{url} answers 404: another program answers there, or an authd with another database"
             ),
-            "See which server the proxy leads to, and that `--db` names that server's file; or the proxy passes only some \
-             paths, or takes Authorization away.",
+            "Check to which server the proxy sends requests, that --db names that server's file, that the proxy passes all \
+             paths, and that it does not remove the Authorization header.",
         ),
         // authd itself answers this path 200 or 404.
         (401, _) if reply.challenge.is_some() => Finding::problem(
             WAY_IN,
             format!("{url} answers 401: the proxy asks for a password of its own"),
-            "Except this host from that: authd looks at passwords itself, and at Authorization, which has room for one.",
+            "Turn that off for this host: authd checks passwords itself, and needs the Authorization header for its tokens.",
         ),
         (502..=504, _) => Finding::problem(
             WAY_IN,
             format!("{url} answers {status}: the proxy does not reach authd"),
-            "See that `authd serve` runs, and that the proxy leads to the address where it listens.",
+            "Check that `authd serve` runs, and that the proxy sends requests to the address on which it listens.",
         ),
         _ => Finding::problem(
             WAY_IN,
-            format!("{url} answers {status}, and not as authd does"),
-            "See which server the proxy leads to.",
+            format!("{url} answers {status}, and the answer is not from authd"),
+            "Check to which server the proxy sends requests.",
         ),
     })
 }
 
-/// Whether the server learns who the client is.
-fn client_address(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
+/// Whether the server learns the address of the client.
+fn client_address(seen: &Seen, url: &PublicUrl, settings: &str) -> Finding {
     const CHECK: &str = "client address";
     let peer = seen.peer;
     let hops = seen.forwarding.get("x-forwarded-for");
@@ -248,18 +272,20 @@ fn client_address(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
             return Finding::problem(
                 CHECK,
                 format!(
-                    "the proxy at {peer} sends {}, and authd reads X-Forwarded-For",
+                    "the proxy at {peer} sends {}, but authd reads X-Forwarded-For only",
                     others.join(" and ")
                 ),
-                lines,
+                settings,
             );
         }
         // authd itself speaks no TLS.
         if url.is_https() || trusts(seen, peer) {
             return Finding::problem(
                 CHECK,
-                format!("no X-Forwarded-For arrives: everybody has the proxy's address, {peer}"),
-                lines,
+                format!(
+                    "no X-Forwarded-For arrives: all clients seem to have the proxy's address, {peer}"
+                ),
+                settings,
             );
         }
         return Finding::ok(CHECK, format!("{peer}, without a proxy"));
@@ -268,9 +294,9 @@ fn client_address(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
         return Finding::problem(
             CHECK,
             format!(
-                "X-Forwarded-For arrives from {peer}, which is not trusted: everybody has that address"
+                "X-Forwarded-For arrives from {peer}, which is not trusted: all clients seem to have that address"
             ),
-            format!("trusted_proxies = [\"{peer}\"]"),
+            format!("Set:\n    trusted_proxies = [\"{peer}\"]"),
         );
     }
     let hop = last(hops);
@@ -278,64 +304,64 @@ fn client_address(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
         return Finding::problem(
             CHECK,
             format!(
-                "X-Forwarded-For says {}, which is no address",
+                "X-Forwarded-For has {}, which is not an IP address",
                 brief(&hops.join(", "))
             ),
-            lines,
+            settings,
         );
     }
     Finding::ok(
         CHECK,
-        format!("{}, as the proxy at {peer} says", seen.client),
+        format!("{}, as the proxy at {peer} reports", seen.client),
     )
 }
 
-/// Whether a client's word on its own address gets through.
-fn spoofing(lied: &Seen, lines: &str) -> Finding {
+/// Whether a client can forge its address. `seen` is what the server received of a request with [`FORGED_ADDRESS`].
+fn spoofing(seen: &Seen, settings: &str) -> Finding {
     const CHECK: &str = "spoofing";
-    let lie: Option<IpAddr> = LIE.parse().ok();
-    let hops = lied.forwarding.get("x-forwarded-for");
-    let is_there = hops.is_some_and(|hops| hops.iter().any(|field| field.contains(LIE)));
-    if !is_there {
-        return Finding::ok(CHECK, "a forged X-Forwarded-For does not get through");
+    let forged: Option<IpAddr> = FORGED_ADDRESS.parse().ok();
+    let hops = seen.forwarding.get("x-forwarded-for");
+    let arrives = hops.is_some_and(|hops| hops.iter().any(|field| field.contains(FORGED_ADDRESS)));
+    if !arrives {
+        return Finding::ok(CHECK, "a forged X-Forwarded-For does not arrive");
     }
     let last = hops.and_then(|hops| last(hops));
-    if last == lie && !trusts(lied, lied.peer) {
+    if last == forged && !trusts(seen, seen.peer) {
         return Finding::warning(
             CHECK,
-            "a forged X-Forwarded-For gets through, and is not believed, since the proxy is not trusted",
-            lines,
+            "a forged X-Forwarded-For arrives; authd ignores it, because the proxy is not trusted",
+            settings,
         );
     }
-    if last == lie {
+    if last == forged {
         return Finding::problem(
             CHECK,
-            "a forged X-Forwarded-For is believed: whoever sends one has any address, and no limit by address",
-            lines,
+            "a forged X-Forwarded-For is used: a client can choose its address and avoid all limits by address",
+            settings,
         );
     }
-    // The proxy has put the true one behind it, and authd reads from the right. If that one is trusted itself, it is a
-    // proxy's or, as here, this machine's, which may say anything.
+    // The proxy has added the true address at the right, where authd reads first. If that address is trusted itself, as
+    // that of this machine may be, authd reads on, to the forged one.
     match last {
-        Some(true_one) if Some(lied.client) == lie => Finding::ok(
+        Some(true_address) if Some(seen.client) == forged => Finding::ok(
             CHECK,
             format!(
-                "{true_one} stands behind a forged X-Forwarded-For, which gets through only since that address is \
-                 trusted itself"
+                "the proxy adds {true_address} to a forged X-Forwarded-For; the forged one is used only because {true_address} is \
+                 a trusted proxy itself"
             ),
         ),
         _ => Finding::ok(
             CHECK,
             format!(
-                "{} stands behind a forged X-Forwarded-For, and is what counts",
-                lied.client
+                "the proxy adds the true address to a forged X-Forwarded-For, and authd uses {}",
+                seen.client
             ),
         ),
     }
 }
 
-/// Whether the host that was asked for arrives.
-fn host(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
+/// Whether the host of the request arrives unchanged.
+fn host(seen: &Seen, url: &PublicUrl, settings: &str) -> Finding {
     const CHECK: &str = "host";
     let authority = url.as_str().split_once("://").map_or("", |(_, rest)| rest);
     match seen.host.as_deref() {
@@ -344,26 +370,26 @@ fn host(seen: &Seen, url: &PublicUrl, lines: &str) -> Finding {
         host => Finding::warning(
             CHECK,
             format!(
-                "{} arrives instead of {authority}; links are right all the same, since they are made of public_url",
-                brief(host.unwrap_or("nothing"))
+                "{} arrives instead of {authority}; links are right, because they are made from public_url",
+                brief(host.unwrap_or("no host"))
             ),
-            lines,
+            settings,
         ),
     }
 }
 
-/// Whether cookies go to the client and back unchanged.
+/// Whether cookies arrive unchanged in both directions. `set` is the cookie that the server sets.
 fn cookies(reply: &Reply, seen: &Seen, set: &str) -> Finding {
     const CHECK: &str = "cookies";
     let pair = pair(set);
     let name = pair.split('=').next().unwrap_or_default();
-    let advice = "Take out what changes cookies: proxy_cookie_path, proxy_cookie_domain and proxy_cookie_flags of nginx, \
-                  header_down of Caddy, customResponseHeaders of Traefik.";
+    let advice = "Remove the settings that change cookies: proxy_cookie_path, proxy_cookie_domain and proxy_cookie_flags \
+                  in nginx, header_down in Caddy, customResponseHeaders in Traefik.";
     let given = reply.cookies.iter().find(|given| given.contains(name));
     match given {
         None => Finding::problem(
             CHECK,
-            "what the server sets does not arrive at the client",
+            "a cookie that the server sets does not arrive at the client",
             advice,
         ),
         Some(given) if !is_same_cookie(given, set) => Finding::problem(
@@ -373,23 +399,23 @@ fn cookies(reply: &Reply, seen: &Seen, set: &str) -> Finding {
         ),
         Some(_) if !arrives(pair, seen) => Finding::problem(
             CHECK,
-            "what the client sends does not arrive at the server",
+            "a cookie that the client sends does not arrive at the server",
             advice,
         ),
         Some(_) => Finding::ok(
             CHECK,
-            format!("arrive both ways as they are: {}", attributes(set)),
+            format!("arrive unchanged in both directions: {}", attributes(set)),
         ),
     }
 }
 
-/// Whether this name and value came, among others (RFC 6265 §4.2.1).
+/// Whether the server received this name and value (RFC 6265 §4.2.1).
 fn arrives(pair: &str, seen: &Seen) -> bool {
     let mut pairs = seen.cookies.iter().flat_map(|field| field.split(';'));
     pairs.any(|given| given.trim() == pair)
 }
 
-/// Attributes have no order and no case (RFC 6265 §5.2).
+/// Whether two cookies are the same. The order and case of attributes do not matter (RFC 6265 §5.2).
 fn is_same_cookie(given: &str, set: &str) -> bool {
     let sorted = |cookie: &str| {
         let mut parts: Vec<String> = cookie
@@ -406,7 +432,7 @@ fn is_same_cookie(given: &str, set: &str) -> bool {
     sorted(given) == sorted(set)
 }
 
-/// Name and value.
+/// The name and value of a `Set-Cookie` field.
 fn pair(cookie: &str) -> &str {
     cookie.split(';').next().unwrap_or_default()
 }
@@ -417,7 +443,7 @@ fn attributes(cookie: &str) -> &str {
         .map_or("", |(_, attributes)| attributes)
 }
 
-/// The cookie that a server sets, as its public URL lets it.
+/// The cookie that a server with this public URL sets.
 fn cookie(public_url: &PublicUrl) -> &'static str {
     match public_url.is_https() {
         true => SECURE_COOKIE,
@@ -425,20 +451,19 @@ fn cookie(public_url: &PublicUrl) -> &'static str {
     }
 }
 
-/// Whether a head that is too long is refused in words.
+/// Whether a head that is too long is refused.
 fn long_head(status: Result<u16, String>) -> Finding {
     const CHECK: &str = "long head";
     match status {
-        Ok(status @ 400..=499) => Finding::ok(CHECK, format!("20 KiB are refused with {status}")),
+        Ok(status @ 400..=499) => {
+            Finding::ok(CHECK, format!("a head of 20 KiB is refused with {status}"))
+        }
         Ok(status) => Finding::warning(
             CHECK,
-            format!("20 KiB are answered {status}: the proxy takes headers away"),
-            "See that it passes Authorization, Content-Type, Idempotency-Key and Cookie.",
+            format!("a head of 20 KiB is answered with {status}: the proxy removes headers"),
+            "Check that it passes Authorization, Content-Type, Idempotency-Key and Cookie.",
         ),
-        Err(why) => Finding::ok(
-            CHECK,
-            format!("20 KiB are refused without an answer ({why})"),
-        ),
+        Err(why) => Finding::ok(CHECK, format!("a head of 20 KiB gets no answer ({why})")),
     }
 }
 
@@ -451,15 +476,14 @@ fn trusts(seen: &Seen, ip: IpAddr) -> bool {
     })
 }
 
-/// The hop that was written last.
+/// The address that was added last.
 fn last(fields: &[String]) -> Option<IpAddr> {
     read_hop(fields.last()?.rsplit(',').next()?.as_bytes())
 }
 
-/// The beginning of what somebody else wrote.
+/// The beginning of a text from another server.
 fn brief(text: &str) -> String {
-    const MOST: usize = 200;
-    text.chars().take(MOST).collect()
+    text.chars().take(MAX_ECHO_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -469,9 +493,9 @@ mod tests {
 
     const URL: &str = "https://auth.example.com";
 
-    const LINES: &str = "the lines for nginx";
+    const SETTINGS: &str = "the settings for nginx";
 
-    /// What a server saw that trusts 10.0.0.0/8.
+    /// What a server that trusts 10.0.0.0/8 received.
     fn seen(peer: &str, client: &str, forwarding: &[(&str, &str)]) -> Seen {
         Seen {
             public_url: URL.to_owned(),
@@ -499,11 +523,11 @@ mod tests {
     }
 
     #[test] // req 62
-    fn where_the_clients_address_gets_lost() {
+    fn a_proxy_that_loses_the_clients_address_is_found() {
         const FOR: &str = "x-forwarded-for";
         let judged = |peer, client, forwarding: &[(&str, &str)]| {
             let url = PublicUrl::parse(URL).unwrap();
-            client_address(&seen(peer, client, forwarding), &url, LINES)
+            client_address(&seen(peer, client, forwarding), &url, SETTINGS)
         };
         let (proxy, client) = ("10.0.0.7", "203.0.113.9");
         is(&judged(proxy, client, &[(FOR, client)]), State::Ok, client);
@@ -515,7 +539,7 @@ mod tests {
         is(
             &judged(proxy, proxy, &[(FOR, "unknown")]),
             State::Problem,
-            "no address",
+            "not an IP address",
         );
         let untrusted = judged("172.16.0.2", "172.16.0.2", &[(FOR, client)]);
         is(
@@ -523,36 +547,32 @@ mod tests {
             State::Problem,
             "trusted_proxies = [\"172.16.0.2\"]",
         );
-        is(
-            &judged(client, client, &[]),
-            State::Problem,
-            "everybody has",
-        );
+        is(&judged(client, client, &[]), State::Problem, "all clients");
     }
 
     #[test] // req 62, CVE-2024-21500
-    fn whose_word_gets_through() {
+    fn a_proxy_that_passes_on_a_forged_address_is_found() {
         const FOR: &str = "x-forwarded-for";
         let judged =
-            |peer, client, hops: &str| spoofing(&seen(peer, client, &[(FOR, hops)]), LINES);
+            |peer, client, hops: &str| spoofing(&seen(peer, client, &[(FOR, hops)]), SETTINGS);
         let (proxy, client) = ("10.0.0.7", "203.0.113.9");
-        is(
-            &judged(proxy, client, client),
-            State::Ok,
-            "does not get through",
-        );
+        is(&judged(proxy, client, client), State::Ok, "does not arrive");
         let added = judged(proxy, client, "192.0.2.77, 203.0.113.9");
-        is(&added, State::Ok, "is what counts");
+        is(&added, State::Ok, "authd uses 203.0.113.9");
         is(
-            &judged(proxy, LIE, "192.0.2.77, 10.0.0.9"),
+            &judged(proxy, FORGED_ADDRESS, "192.0.2.77, 10.0.0.9"),
             State::Ok,
-            "trusted itself",
+            "trusted proxy itself",
         );
-        is(&judged(proxy, LIE, LIE), State::Problem, "is believed");
         is(
-            &judged("172.16.0.2", "172.16.0.2", LIE),
+            &judged(proxy, FORGED_ADDRESS, FORGED_ADDRESS),
+            State::Problem,
+            "is used",
+        );
+        is(
+            &judged("172.16.0.2", "172.16.0.2", FORGED_ADDRESS),
             State::Warning,
-            "not believed",
+            "ignores it",
         );
     }
 
@@ -570,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_somebody_else_is_not_taken_for_ours() {
+    fn the_answer_of_another_server_is_recognized() {
         let url = PublicUrl::parse(URL).unwrap();
         let reply = |status, body: &str| Reply {
             status,

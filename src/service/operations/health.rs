@@ -14,6 +14,8 @@ use crate::store::{Broken, ReadOnlyDatabase, ReadTx, params};
 /// Letters that failed longer ago than this are history.
 const RECENT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What was found in a database.
 #[derive(Debug)]
 pub struct Examination {
@@ -31,6 +33,17 @@ pub struct Examination {
     pub letters: Option<Waiting>,
     /// When a letter was last given up, if that was within a week.
     pub letter_failed_at: Option<Timestamp>,
+    /// The limit on messages to unproven addresses, if it was reached within a day.
+    pub mail_limited: Option<MailLimited>,
+}
+
+/// The limit on messages to unproven addresses was reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MailLimited {
+    /// In how many hours: there is one event an hour at most.
+    pub count: u64,
+    /// The time of the latest event.
+    pub last_at: Timestamp,
 }
 
 /// Letters that wait to leave.
@@ -73,6 +86,7 @@ fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {
     let rolled_back_at = event::latest(tx, Kind::FileRolledBack)?;
     let letter_failed_at = event::latest(tx, Kind::MailFailed)?;
     let is_recent = |at: &Timestamp| *at > tx.now.minus(RECENT);
+    let mail_limited = event::count_since(tx, Kind::MailLimited, tx.now.minus(DAY))?;
     let signing_keys = key_ring::list(tx)?;
     let letters = waiting(tx)?;
     tx.row(
@@ -88,6 +102,7 @@ fn look(tx: &ReadTx<'_>, mark: Mark) -> Result<Option<Examination>, Broken> {
                 signing_keys,
                 letters,
                 letter_failed_at: letter_failed_at.filter(is_recent),
+                mail_limited: mail_limited.map(|(count, last_at)| MailLimited { count, last_at }),
             })
         },
     )

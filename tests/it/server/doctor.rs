@@ -40,7 +40,7 @@ fn says(home: &Home, check: &str, state: &str, words: &str) {
 fn where_nothing_is_yet_all_is_well_and_stays_so() {
     let home = Home::new();
     let before = files_of(&home.path(""));
-    says(&home, "database", "ok", "`authd serve` makes it");
+    says(&home, "database", "ok", "`authd serve` creates it");
     assert!(files_of(&home.path("")) == before);
 }
 
@@ -50,17 +50,22 @@ fn it_looks_beside_a_server_and_at_a_file_at_rest_and_changes_nothing() {
     let server = home.serve();
     server.set_up("ann@example.org");
     let pid = server.pid().as_raw_pid();
-    says(&home, "database", "ok", &format!("process {pid} serves it"));
+    says(
+        &home,
+        "database",
+        "ok",
+        &format!("the server with process id {pid} uses it"),
+    );
     let table = home.authd(&["doctor"]).done().stdout;
     assert!(
-        table.contains("every page is sound") && table.contains("CHECK"),
+        table.contains("all pages are sound") && table.contains("CHECK"),
         "{table}"
     );
     server.stop();
 
     let before = files_of(&home.path(""));
-    says(&home, "database", "ok", "no server runs on it; 1 account");
-    says(&home, "signing keys", "ok", "one signs since 0 days");
+    says(&home, "database", "ok", "no server uses it; 1 account");
+    says(&home, "signing keys", "ok", "the current key is 0 days old");
     says(&home, "history", "ok", "epoch 1");
     assert!(files_of(&home.path("")) == before, "something was written");
 
@@ -75,7 +80,7 @@ fn it_looks_beside_a_server_and_at_a_file_at_rest_and_changes_nothing() {
         files
     };
     let before = kept();
-    says(&home, "database", "ok", "no server runs on it; 1 account");
+    says(&home, "database", "ok", "no server uses it; 1 account");
     assert!(kept() == before, "something was written");
     home.serve().stop();
 }
@@ -97,7 +102,7 @@ fn a_file_of_an_older_release_is_not_brought_up_to_date_by_a_look() {
         .expect("its version");
     drop(older);
     let before = files_of(&home.path(""));
-    says(&home, "database", "warning", "schema 2 of");
+    says(&home, "database", "warning", "schema 2, today");
     assert!(files_of(&home.path("")) == before);
 }
 
@@ -137,7 +142,12 @@ fn what_is_wrong_with_a_file_is_told_with_what_to_do() {
     let ahead =
         "UPDATE server SET clock_latest = clock_latest + 86400, clock_confirmed = clock_latest";
     spoiled(&sql(ahead));
-    says(&home, "clock", "problem", "less than the file has seen");
+    says(
+        &home,
+        "clock",
+        "problem",
+        "before the latest time in the database",
+    );
 
     // Nobody ever writes into that one.
     let lock = home.path("authd.db.lock");
@@ -186,11 +196,33 @@ fn a_letter_that_could_not_be_sent_is_told_from_its_first_try() {
     waits(1, "clock_latest + 600");
     says(&home, "mail", "ok", "dir:letters");
     waits(1, "clock_latest");
-    says(&home, "mail", "warning", "1 letter waits since");
+    says(&home, "mail", "warning", "1 message waits since");
     says(&home, "mail", "warning", "was tried once");
     waits(3, "clock_latest + 600");
     says(&home, "mail", "warning", "was tried 3 times");
     says(&home, "mail", "warning", "--mail-to");
+}
+
+#[test]
+fn a_limit_on_mail_that_was_reached_is_reported_for_a_day() {
+    let home = Home::new();
+    home.serve().stop();
+    let reached = |hours_ago: &[u32]| {
+        let mut sql = "DELETE FROM event;".to_owned();
+        for hours in hours_ago {
+            sql += &format!(
+                "INSERT INTO event (at, kind) SELECT clock_latest - {hours} * 3600, 'mail_limited' FROM server;"
+            );
+        }
+        home.sql().execute_batch(&sql).expect("events");
+    };
+    reached(&[25]);
+    says(&home, "mail", "ok", "off");
+    reached(&[25, 2]);
+    says(&home, "mail", "warning", "was reached at");
+    reached(&[25, 3, 2]);
+    says(&home, "mail", "warning", "was reached in 2 hours");
+    says(&home, "mail", "warning", "    authd user list --waiting\n");
 }
 
 #[test]

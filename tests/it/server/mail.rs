@@ -337,21 +337,21 @@ fn the_doctor_says_what_to_do_by_what_went_wrong() {
         let (_, told) = look(Ran::of(command, ""), "test message");
         assert!(told.contains(words), "{url}: {told}");
     };
-    says(&relay(&mail), &authority, "took it");
+    says(&relay(&mail), &authority, "accepted it");
     let missing = home.path("missing.pem");
     says(&relay(&mail), &missing, "missing.pem");
     let tls = "?tls=required";
     let wrong = format!("smtp://authd:wrong@localhost:{port}{tls}");
-    says(&wrong, &authority, "(an @ in them is written %40)");
+    says(&wrong, &authority, "An @ in them is written as %40");
     let nobody = format!("smtp://localhost:{port}{tls}");
-    says(&nobody, &authority, "The server wants a sign-in");
+    says(&nobody, &authority, "The mail server requires a sign-in");
     says(
         &format!("smtp://localhost:{port}"),
         &authority,
         "?tls=required",
     );
     let other = format!("smtp://authd:p%40ss%2Fword@127.0.0.1:{port}{tls}");
-    says(&other, &authority, "the host of `mail` as a subjectAltName");
+    says(&other, &authority, "has 127.0.0.1 as a subjectAltName");
     let at_once = format!("smtps://localhost:{port}");
     says(&at_once, &authority, "Use smtp:// for port 587");
     let plain = format!("smtp://authd:p%40ss%2Fword@localhost:{port}");

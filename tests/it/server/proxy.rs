@@ -81,7 +81,7 @@ fn behind(
     let url = format!("{scheme}://localhost:{}", port.number);
     let home = Home::with(&format!("public_url = \"{url}\"\n{settings}"));
     if scheme == "https" {
-        make_certificate(&home);
+        make_certificate(&home, "CA:FALSE");
     }
     let server = home.serve();
     let location = format!("proxy_pass http://{}; {location}", server.address);
@@ -119,7 +119,7 @@ fn all_is_well_behind_a_proxy_that_tells_the_truth() {
         (&0.into(), &0.into()),
         "{told}"
     );
-    says(&home, &url, "spoofing", "ok", &["does not get through"]);
+    says(&home, &url, "spoofing", "ok", &["does not arrive"]);
     says(
         &home,
         &url,
@@ -135,15 +135,21 @@ fn all_is_well_behind_a_proxy_that_tells_the_truth() {
 fn a_proxy_that_passes_on_what_clients_say_of_themselves_is_found_out() {
     let (home, _server, _proxy, url) = behind("http", TRUSTED, "", "");
     let lines = [
-        "everybody has the proxy's address",
+        "all clients seem to have the proxy's address",
         "proxy_set_header X-Forwarded-For $remote_addr;",
         "reverse_proxy 127.0.0.1:",
         "forwardedHeaders",
     ];
     says(&home, &url, "client address", "problem", &lines);
-    // The same lines help against all three, and are printed once.
-    let same = "As for \"client address\"";
-    says(&home, &url, "spoofing", "problem", &["any address", same]);
+    // The same settings solve all three problems, and are printed once.
+    let same = "Do what \"client address\" says";
+    says(
+        &home,
+        &url,
+        "spoofing",
+        "problem",
+        &["choose its address", same],
+    );
     says(&home, &url, "host", "warning", &["arrives instead", same]);
 }
 
@@ -151,7 +157,7 @@ fn a_proxy_that_passes_on_what_clients_say_of_themselves_is_found_out() {
 fn a_proxy_that_adds_the_true_address_is_believed_from_the_right() {
     let adds = "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
     let (home, _server, _proxy, url) = behind("http", TRUSTED, "", adds);
-    says(&home, &url, "spoofing", "ok", &["127.0.0.1 stands behind"]);
+    says(&home, &url, "spoofing", "ok", &["the proxy adds 127.0.0.1"]);
     says(&home, &url, "client address", "ok", &[]);
 }
 
@@ -179,6 +185,32 @@ fn over_tls_the_cookie_arrives_as_it_was_set() {
     );
 }
 
+#[test] // fault 17: openssl req -x509 marks its certificate so
+fn a_trusted_certificate_that_is_marked_as_an_authority_is_accepted() {
+    let port = Port::new();
+    let url = format!("https://localhost:{}", port.number);
+    let home = Home::with(&format!("public_url = \"{url}\"\n{TRUSTED}"));
+    make_certificate(&home, "critical,CA:TRUE");
+    let place = home.path("");
+    let place = place.to_str().expect("a path");
+    let tls =
+        format!("ssl; ssl_certificate {place}certificate.pem; ssl_certificate_key {place}key.pem");
+    let server = home.serve();
+    let location = format!("proxy_pass http://{}; {RIGHT}", server.address);
+    let _proxy = port.nginx(&home, &tls, &location);
+    says(&home, &url, "way in", "ok", &["leads to this server"]);
+    says(&home, &url, "cookies", "ok", &["Secure"]);
+
+    // It counts for its own name only.
+    let other_name = url.replace("localhost", "127.0.0.1");
+    let words = ["can't be reached", "subjectAltName"];
+    says(&home, &other_name, "way in", "problem", &words);
+    // Another certificate of this kind is trusted, and not the one that nginx has loaded.
+    make_certificate(&home, "critical,CA:TRUE");
+    let words = ["can't be reached", "SSL_CERT_FILE"];
+    says(&home, &url, "way in", "problem", &words);
+}
+
 #[test]
 fn a_server_with_settings_of_its_own_is_judged_by_them() {
     let tls = "ssl; ssl_certificate HOMEcertificate.pem; ssl_certificate_key HOMEkey.pem";
@@ -187,7 +219,7 @@ fn a_server_with_settings_of_its_own_is_judged_by_them() {
     home.set("");
     let differs = [
         &format!("the server has public_url = \"{url}\""),
-        "into authd.toml",
+        "to authd.toml",
     ];
     says(&home, &url, "settings", "warning", &differs);
     says(
@@ -235,17 +267,17 @@ fn a_way_that_leads_elsewhere_is_told() {
         (home, proxy, url)
     };
     for (location, words) in [
-        ("return 404;", "something else answers"),
-        ("return 404;", "takes Authorization away"),
+        ("return 404;", "another program answers"),
+        ("return 404;", "does not remove the Authorization header"),
         (
             "add_header WWW-Authenticate 'Basic realm=\"all\"' always; return 401;",
-            "Except this host from that",
+            "Turn that off for this host",
         ),
         (
             "return 301 https://elsewhere.example/;",
             "redirects to https://elsewhere.example/",
         ),
-        ("return 200 'welcome';", "not as authd does"),
+        ("return 200 'welcome';", "is not from authd"),
         ("return 502;", "does not reach authd"),
     ] {
         let (home, _proxy, url) = elsewhere(location);
@@ -263,7 +295,7 @@ fn a_way_that_leads_elsewhere_is_told() {
         &other_name,
         "way in",
         "warning",
-        &["links and tokens say"],
+        &["links and tokens contain"],
     );
     // Nobody at all; and no file to make a pass of.
     let nobody = Port::new();
@@ -276,15 +308,19 @@ fn a_way_that_leads_elsewhere_is_told() {
         &url,
         "way in",
         "problem",
-        &["where the server's file is"],
+        &["where the server's database is"],
     );
 }
 
-/// A certificate for localhost that vouches for itself.
-fn make_certificate(home: &Home) {
+/// A self-signed certificate for localhost with these basic constraints.
+fn make_certificate(home: &Home, constraints: &str) {
     let request = "[req]\ndistinguished_name = name\nx509_extensions = ext\nprompt = no\n\
-                   [name]\nCN = localhost\n[ext]\nsubjectAltName = DNS:localhost\nbasicConstraints = CA:FALSE\n";
-    fs::write(home.path("request.cnf"), request).expect("a file");
+                   [name]\nCN = localhost\n[ext]\nsubjectAltName = DNS:localhost\nbasicConstraints = ";
+    fs::write(
+        home.path("request.cnf"),
+        format!("{request}{constraints}\n"),
+    )
+    .expect("a file");
     let mut openssl: Command = home.command(
         "openssl",
         &[

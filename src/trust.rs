@@ -1,9 +1,9 @@
-//! Which mail servers are trusted: those with a certificate of an authority in the system's store, or in the file that
-//! `SSL_CERT_FILE` names.
+//! Which servers are trusted: those with a certificate of an authority in the system's store, or in the file that
+//! `SSL_CERT_FILE` names. The mail client and `authd doctor` use the same rules.
 //!
 //! `openssl req -x509` marks a self-signed certificate as one of an authority, and RFC 5280 does not allow such a
-//! certificate for a server. Other clients accept it where an operator trusts exactly this certificate, and so does this
-//! one: its name and its dates are checked as always.
+//! certificate for a server. Other clients accept it if exactly this certificate is trusted, and so does authd. Its name
+//! and its dates are checked in any case.
 
 use std::sync::Arc;
 
@@ -17,13 +17,11 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::Cause;
-
 /// Reads the system's certificates, or those of `SSL_CERT_FILE`.
 ///
 /// # Errors
 /// No certificate could be read; why.
-pub(super) fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
+pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     let found = rustls_native_certs::load_native_certs();
     match found.errors.first() {
         Some(error) if found.certs.is_empty() => Err(format!(
@@ -42,7 +40,7 @@ pub(super) fn system_certificates() -> Result<Vec<CertificateDer<'static>>, Stri
 ///
 /// # Errors
 /// None of them can be used.
-pub(super) fn client_config(
+pub fn client_config(
     certificates: Vec<CertificateDer<'static>>,
 ) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
@@ -62,7 +60,7 @@ pub(super) fn client_config(
 }
 
 /// A configuration that trusts no server: with it, a client can begin a handshake but never complete one.
-pub(super) fn trusting_none() -> Result<Arc<ClientConfig>, String> {
+pub fn trusting_none() -> Result<Arc<ClientConfig>, String> {
     let config = builder(Arc::new(default_provider()))?
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
@@ -77,7 +75,7 @@ fn builder(
         .map_err(|error| error.to_string())
 }
 
-/// The usual checks, with the exception for a trusted certificate that a server shows itself.
+/// The usual checks, with the exception for a trusted certificate that a server uses as its own.
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
@@ -143,18 +141,36 @@ fn is_authority(why: &CertificateError) -> bool {
     matches!(why, CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity")
 }
 
-/// What is wrong with a certificate.
-pub(super) fn cause_of(why: &CertificateError) -> Cause {
+/// What is wrong with the certificate of a server, as far as operators need different advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// No authority that this system trusts has signed it.
+    UnknownAuthority,
+    /// It is for another name, or not valid today.
+    WrongNameOrDate,
+    /// It is marked as one of an authority, and is not trusted itself.
+    IsAuthority,
+    /// It can't be used at all: its version, its algorithm or its extensions.
+    Unusable,
+}
+
+/// The fault for which a certificate was refused.
+pub fn fault_of(why: &CertificateError) -> CertificateFault {
     match why {
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. }
         | CertificateError::NotValidForName
-        | CertificateError::NotValidForNameContext { .. } => Cause::WrongCertificate,
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Cause::UnknownAuthority,
-        why if is_authority(why) => Cause::AuthorityCertificate,
-        _ => Cause::UnusableCertificate,
+        | CertificateError::NotValidForNameContext { .. } => CertificateFault::WrongNameOrDate,
+        // The last: an authority of that name is trusted, and has another kind of key.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            CertificateFault::UnknownAuthority
+        }
+        why if is_authority(why) => CertificateFault::IsAuthority,
+        _ => CertificateFault::Unusable,
     }
 }
 
@@ -174,12 +190,12 @@ mod tests {
         params.self_signed(&key).expect("a certificate").into()
     }
 
-    /// What is made of `shown`, where `trusted` is.
+    /// What a client that trusts `trusted` says about the certificate `shown`.
     fn judged(
         trusted: &CertificateDer<'static>,
         shown: &CertificateDer<'static>,
         name: &str,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), CertificateFault> {
         let provider = Arc::new(default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).expect("a root");
@@ -193,7 +209,7 @@ mod tests {
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
         match verifier.verify_server_cert(shown, &[], &name, &[], now) {
             Ok(_) => Ok(()),
-            Err(Error::InvalidCertificate(why)) => Err(cause_of(&why)),
+            Err(Error::InvalidCertificate(why)) => Err(fault_of(&why)),
             Err(other) => panic!("{other}"),
         }
     }
@@ -207,27 +223,36 @@ mod tests {
     }
 
     #[test] // fault 17
-    fn another_certificate_name_or_date_is_refused_all_the_same() {
+    fn another_certificate_name_or_date_is_refused() {
         let own = certificate(|_| ());
         let other = certificate(|_| ());
-        assert_eq!(judged(&other, &own, NAME), Err(Cause::AuthorityCertificate));
+        assert_eq!(
+            judged(&other, &own, NAME),
+            Err(CertificateFault::IsAuthority)
+        );
         assert_eq!(
             judged(&own, &own, "mail.example.com"),
-            Err(Cause::WrongCertificate)
+            Err(CertificateFault::WrongNameOrDate)
         );
         for (from, until) in [(2020, 2021), (2035, 2036)] {
             let dated = certificate(|params| {
                 params.not_before = date_time_ymd(from, 1, 1);
                 params.not_after = date_time_ymd(until, 1, 1);
             });
-            assert_eq!(judged(&dated, &dated, NAME), Err(Cause::WrongCertificate));
+            assert_eq!(
+                judged(&dated, &dated, NAME),
+                Err(CertificateFault::WrongNameOrDate)
+            );
         }
         let nameless = certificate(|params| params.subject_alt_names.clear());
         assert_eq!(
             judged(&nameless, &nameless, NAME),
-            Err(Cause::WrongCertificate)
+            Err(CertificateFault::WrongNameOrDate)
         );
         let leaf = certificate(|params| params.is_ca = IsCa::ExplicitNoCa);
-        assert_eq!(judged(&own, &leaf, NAME), Err(Cause::UnknownAuthority));
+        assert_eq!(
+            judged(&own, &leaf, NAME),
+            Err(CertificateFault::UnknownAuthority)
+        );
     }
 }

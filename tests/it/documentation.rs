@@ -14,7 +14,6 @@ const API: &str = include_str!("../../docs/api.md");
 const CLI: &str = include_str!("../../docs/cli.md");
 const SETTINGS: &str = include_str!("../../docs/settings.md");
 const SECURITY: &str = include_str!("../../SECURITY.md");
-const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -150,28 +149,6 @@ fn every_promise_names_a_test_that_exists() {
     }
     let stated = promises.lines().filter(|line| line.starts_with("- "));
     assert!(count >= stated.count(), "a promise names no test");
-}
-
-#[test]
-fn the_map_shows_every_folder_of_the_sources() {
-    let mut folders = BTreeSet::new();
-    for path in files_in(&root().join("src"), "rs") {
-        let folder = path.parent().expect("a folder");
-        // What belongs to one file, such as its tests, is not on the map.
-        if folder.with_extension("rs").exists() {
-            continue;
-        }
-        let folder = folder.strip_prefix(root()).expect("inside");
-        folders.insert(folder.to_string_lossy().into_owned());
-    }
-    folders.remove("src");
-    for folder in folders {
-        let row = format!("| `{folder}/` |");
-        assert!(
-            ARCHITECTURE.contains(&row),
-            "ARCHITECTURE.md needs a row {row}"
-        );
-    }
 }
 
 #[test]

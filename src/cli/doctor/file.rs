@@ -141,43 +141,12 @@ fn database(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>)
 
 /// Whether only its owner can read and replace the database.
 fn permissions(inspection: &Inspection) -> Finding {
-    const CHECK: &str = "permissions";
-    /// In such a directory, like /tmp, all users may create files, but not replace those of another user.
-    const STICKY: u32 = 0o1000;
+    const CHECK: &str = PERMISSIONS;
+    if let Some(finding) = access_of_all_users(inspection) {
+        return finding;
+    }
     let directory = &inspection.directory;
     let place = directory.path.display();
-    let open: Vec<&FileInfo> = inspection
-        .files
-        .iter()
-        .filter(|file| file.mode & 0o077 != 0)
-        .collect();
-    if !open.is_empty() {
-        let names: Vec<String> = open
-            .iter()
-            .map(|file| file.path.display().to_string())
-            .collect();
-        let names = names.join(" ");
-        return Finding::problem(
-            CHECK,
-            format!(
-                "other users may open {names}, and a user who reads the database can sign tokens"
-            ),
-            format!(
-                "Run:\n    chmod 600 {names}\nIf another user may have read the database, then also run:\n    authd key \
-                 rotate --now"
-            ),
-        );
-    }
-    if directory.mode & 0o002 != 0 && directory.mode & STICKY == 0 {
-        return Finding::problem(
-            CHECK,
-            format!(
-                "all users may replace files in {place} (mode {:o})",
-                directory.mode
-            ),
-            format!("Run:\n    chmod 700 {place}"),
-        );
-    }
     if let Some(database) = inspection.files.first() {
         let strange = inspection
             .files
@@ -222,6 +191,49 @@ fn permissions(inspection: &Inspection) -> Finding {
         ),
         None => Finding::ok(CHECK, format!("only its owner may create files in {place}")),
     }
+}
+
+const PERMISSIONS: &str = "permissions";
+
+/// What all users of the machine may do with the files and should not.
+fn access_of_all_users(inspection: &Inspection) -> Option<Finding> {
+    /// In such a directory, like /tmp, all users may create files, but not replace those of another user.
+    const STICKY: u32 = 0o1000;
+    let directory = &inspection.directory;
+    let place = directory.path.display();
+    let open: Vec<&FileInfo> = inspection
+        .files
+        .iter()
+        .filter(|file| file.mode & 0o077 != 0)
+        .collect();
+    if !open.is_empty() {
+        let names: Vec<String> = open
+            .iter()
+            .map(|file| file.path.display().to_string())
+            .collect();
+        let names = names.join(" ");
+        return Some(Finding::problem(
+            PERMISSIONS,
+            format!(
+                "other users may open {names}, and a user who reads the database can sign tokens"
+            ),
+            format!(
+                "Run:\n    chmod 600 {names}\nIf another user may have read the database, then also run:\n    authd key \
+                 rotate --now"
+            ),
+        ));
+    }
+    if directory.mode & 0o002 != 0 && directory.mode & STICKY == 0 {
+        return Some(Finding::problem(
+            PERMISSIONS,
+            format!(
+                "all users may replace files in {place} (mode {:o})",
+                directory.mode
+            ),
+            format!("Run:\n    chmod 700 {place}"),
+        ));
+    }
+    None
 }
 
 /// Whether the database is on a local disk that can be written.

@@ -18,7 +18,7 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     let head = head.map(str::to_owned);
     let all: Vec<&[String; N]> = [&head].into_iter().chain(rows).collect();
     if let Some(widths) = column_widths(&all) {
-        return all.iter().map(|row| table_row(*row, &widths)).collect();
+        return all.iter().map(|row| table_row(row, &widths)).collect();
     }
     let names = head.map(|name| name.to_lowercase());
     let lists = rows.iter().map(|row| {

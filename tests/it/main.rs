@@ -7,7 +7,6 @@ mod documentation;
 mod email_verification;
 mod events;
 mod examples;
-mod found_in_use;
 mod groups;
 mod harness;
 mod house;

@@ -379,6 +379,27 @@ fn only_listed_origins_may_read_answers() {
     assert_eq!(t.number("SELECT count(*) FROM session"), 0);
 }
 
+#[test] // fault 20: tracing libraries add headers of their own to every call
+fn a_preflight_allows_the_headers_that_an_allowed_origin_asks_for() {
+    let app = "https://app.example.org";
+    let t = Harness::with(|terms| terms.settings.cors_origins = vec![app.to_owned()]);
+    let allowed = |names: &str| {
+        let answer = t
+            .ask(Method::OPTIONS, "/v1/sessions")
+            .header("origin", app)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", names)
+            .send();
+        let allowed = answer.header("access-control-allow-headers");
+        allowed.expect("a list").to_owned()
+    };
+    let names = "content-type,sentry-trace,baggage,x-requested-with";
+    assert_eq!(allowed(names), names);
+    for odd in ["a\"b", "a:b", &"x".repeat(1025)] {
+        assert!(allowed(odd).contains("idempotency-key"), "{odd}");
+    }
+}
+
 #[test] // req 62: rightmost hop that is not a proxy's, and only from proxies
 fn a_trusted_proxy_names_its_client() {
     let t = Harness::with(|terms| {

@@ -48,7 +48,7 @@ impl Backup {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
-        // On the store alone: a database whose keys cannot be read is worth a copy, too.
+        // Without the service, which does not open if the signing keys can't be read: such a database needs a copy, too.
         let Opened { store, .. } = open_store(&config, Role::Command)?;
         let is_watched = io::stderr().is_terminal();
         let written = store.backup(&self.dest, move |progress| {
@@ -63,23 +63,23 @@ impl Backup {
     }
 }
 
-/// To the beginning of the line, and clear it (ECMA-48, EL).
+/// Moves to the beginning of the line and clears it (ECMA-48, EL).
 const ERASE_LINE: &str = "\r\x1b[K";
 
 fn show(progress: Progress) {
     const MIB: u64 = 1 << 20;
     let Progress { done, total } = progress;
-    // What is written meanwhile may make it longer than was known at the beginning.
+    // Writes during the copy may make the database larger than it was at the beginning.
     let percent = (done * 100).checked_div(total).unwrap_or(100).min(100);
     eprint!(
         "{ERASE_LINE}{percent} % of {} MiB",
         total.max(done).div_ceil(MIB)
     );
-    // Nothing is lost with a line of progress.
+    // If it fails, only a line of progress is missing.
     let _ = io::stderr().flush();
 }
 
-/// What is known of the file that will be replaced.
+/// The file that will be replaced.
 enum Present {
     Missing,
     Unreadable(String),
@@ -93,12 +93,12 @@ impl Restore {
         let source = self.src.as_deref().map(RestoreSource::open).transpose()?;
         let restoration =
             Restoration::prepare(&config.db, source, config.accept_network_filesystem)?;
-        // One clock for both, so that time goes on from the later of their marks (I8).
+        // One clock for both, so that time continues from the later of their marks (I8).
         let clock = Clock::system();
         let scratch = open_store_at(restoration.scratch(), &config, Role::Command, clock.clone())?;
         let backup = service::contents(&scratch.store)?;
         let present = match restoration.replaces() && !self.here {
-            true => look_at_present(&config, restoration.path(), &scratch, &clock)?,
+            true => compare_with_present(&config, restoration.path(), &scratch, &clock)?,
             false => Present::Missing,
         };
         if !out.json || !self.yes {
@@ -133,8 +133,9 @@ impl Restore {
     }
 }
 
-/// Compares the file that will be replaced with the backup. That it can't be read is often the reason for restoring.
-fn look_at_present(
+/// Compares the file that will be replaced with the backup. It is no error if it can't be read: that is often the reason for
+/// a restore.
+fn compare_with_present(
     config: &Config,
     path: &Path,
     scratch: &Opened,
@@ -145,7 +146,7 @@ fn look_at_present(
         Err(refusal @ (OpenError::Foreign(_) | OpenError::Busy(_) | OpenError::ReadOnly(_))) => {
             return Err(refusal.into());
         }
-        // The lock that it takes to bring it up to date is in our own hands.
+        // A migration needs the lock, which the restore holds.
         Err(OpenError::Older { .. }) => {
             return Ok(Present::Unreadable("it is of an older release".into()));
         }
@@ -168,7 +169,7 @@ fn look_at_present(
     })
 }
 
-/// Tells what is about to happen, on standard error: the answer is what is printed afterwards.
+/// Prints what will happen on standard error. Standard output is for the result.
 fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clock: &Clock) {
     let now = clock.wall();
     let age = match now.since(backup.as_of).as_secs() / 60 {
@@ -176,7 +177,7 @@ fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clo
         minutes => humantime::format_duration(Duration::from_secs(60 * minutes)).to_string(),
     };
     eprintln!(
-        "{} is as of {}, {age} before now ({now}); it is sound, and has {}.",
+        "{} has the state of {}, {age} before now ({now}). It is sound and has {}.",
         source.display(),
         backup.as_of,
         counted(backup.accounts, "account"),
@@ -184,29 +185,29 @@ fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clo
     match present {
         Present::Missing => {}
         Present::Unreadable(why) => eprintln!(
-            "{} can't be compared with it ({why}); it will be kept under another name.",
+            "{} can't be compared with it ({why}). It will be kept under another name.",
             path.display()
         ),
         Present::Read(contents, losses) => {
             eprintln!(
-                "It takes the place of {}, which has {} and will be kept under another name.",
+                "It replaces {}, which has {} and will be kept under another name.",
                 path.display(),
                 counted(contents.accounts, "account")
             );
             for (count, what) in [
-                (losses.missing, "made since and will be missing"),
-                (losses.revived, "deleted since and will be back"),
+                (losses.missing, "created since then and will be missing"),
+                (losses.revived, "deleted since then and will exist again"),
                 (
                     losses.older_passwords,
-                    "given a new password since and will have the older one",
+                    "given a new password since then and will have the older one",
                 ),
                 (
                     losses.enabled_again,
-                    "disabled since and will not be disabled",
+                    "disabled since then and will be enabled",
                 ),
                 (
                     losses.in_group_again,
-                    "taken out of a group since and will be in it again",
+                    "removed from a group since then and will be in it again",
                 ),
             ] {
                 if count > 0 {
@@ -220,7 +221,7 @@ fn explain(source: &Path, path: &Path, backup: &Contents, present: &Present, clo
         Present::Missing | Present::Unreadable(_) => backup.sessions,
     };
     eprintln!(
-        "All users will be signed out ({}). No token from before will work; passwords will.",
+        "All users will be signed out ({}). Tokens will stop working. Passwords will keep working.",
         counted(open, "session")
     );
 }
@@ -245,6 +246,8 @@ fn ask() -> Result<(), Failure> {
     io::stdin().read_line(&mut answer)?;
     match answer.trim() {
         "yes" => Ok(()),
-        _ => Err(Failure::Refused("nothing was changed.".into())),
+        _ => Err(Failure::Refused(
+            "nothing was changed, because the answer was not yes.".into(),
+        )),
     }
 }

@@ -9,7 +9,7 @@ use super::output::Output;
 use super::{Common, Failure};
 use crate::service::{Authd, EventQuery, Selector};
 
-/// How often new events are looked for with `--follow`. One look is one query by the primary key.
+/// Time between two queries for new events with `--follow`. Each is one query by the primary key.
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
@@ -54,7 +54,7 @@ impl Event {
 
 /// Prints the latest events and then each new one, until the reader of standard output closes it.
 fn follow_events(authd: &Authd, query: &EventQuery, out: &Output) -> Result<(), Failure> {
-    // By its id: an attacker who takes over an account changes its address first.
+    // By its id, because an attacker who takes over an account may change its address.
     let account = match &query.account {
         Some(selector) => Some(Selector::Id(authd.find_account(selector)?.account.id)),
         None => None,

@@ -1,7 +1,7 @@
 //! `authd health`: whether the server answers that it is ready, for container platforms and scripts.
 //!
-//! It asks the server and nothing else: the database is not opened, so that a check every few seconds costs little and
-//! works for a user who cannot read the file.
+//! It sends one request to the server and does not open the database. So a check every few seconds costs little, and a user
+//! who cannot read the file can run it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::doctor::client::Client;
-use super::output::{Output, harmless};
+use super::output::{Output, printable};
 use super::{Common, Failure};
 use crate::config::PublicUrl;
 
@@ -28,10 +28,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Asks `/readyz`.
+    /// Requests `/readyz`.
     ///
     /// # Errors
-    /// The server is not ready, or the settings do not say where it is: exit code 1 in each case.
+    /// The server is not ready, or its address is not known. The exit code is 1 in each case.
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let outcome = match self.url {
             Some(url) => Ok(url.to_string()),
@@ -69,10 +69,10 @@ fn url_from_settings(common: &Common) -> Result<String, String> {
 fn url_of(listen: SocketAddr) -> Result<String, String> {
     if listen.port() == 0 {
         return Err(
-            "the setting listen has port 0, so the port is not known. Pass --url.".to_owned(),
+            "the setting `listen` has port 0, so the port is not known. Pass --url.".to_owned(),
         );
     }
-    // A server on every interface is asked on the loopback interface.
+    // A server that listens on all interfaces is reached on the loopback interface.
     let ip = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -87,9 +87,10 @@ fn url_of(listen: SocketAddr) -> Result<String, String> {
 /// Why it is not, in one line.
 fn ask(url: &str, timeout: Duration) -> Result<(), String> {
     let client = Client::new("authd-health", timeout);
-    let reply = client
-        .get(&format!("{url}/readyz"), &[])
-        .map_err(|none| format!("{url} does not answer: {}.", one_line(&none.why)))?;
+    let reply = client.get(&format!("{url}/readyz"), &[]).map_err(|none| {
+        let why = one_line(&none.why);
+        format!("{url} does not answer: {why}. Check that `authd serve` runs.")
+    })?;
     if reply.status == 200 {
         return Ok(());
     }
@@ -104,13 +105,16 @@ fn ask(url: &str, timeout: Duration) -> Result<(), String> {
             reply.status,
             one_line(detail)
         ),
-        None => format!("{url}/readyz answered {}.", reply.status),
+        None => format!(
+            "{url}/readyz answered {}, and not as authd does. Check which server it is.",
+            reply.status
+        ),
     })
 }
 
-/// A text from outside, cut and without control characters.
+/// The beginning of a text from another program, without control characters.
 fn one_line(text: &str) -> String {
-    harmless(&text.chars().take(MAX_DETAIL_CHARS).collect::<String>())
+    printable(&text.chars().take(MAX_DETAIL_CHARS).collect::<String>())
 }
 
 #[cfg(test)]
@@ -122,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_on_every_interface_is_asked_on_loopback() {
+    fn a_server_on_all_interfaces_is_reached_on_loopback() {
         for (listen, url) in [
             ("127.0.0.1:8080", Ok("http://127.0.0.1:8080")),
             ("0.0.0.0:8080", Ok("http://127.0.0.1:8080")),
@@ -163,13 +167,14 @@ mod tests {
         let expected = format!("{url}/readyz answered 503: The disk is full.\u{fffd}[2J");
         assert_eq!(reason, expected);
         let reason = ask(&url, TIMEOUT).expect_err("not ready");
-        assert_eq!(reason, format!("{url}/readyz answered 503."));
+        let expected = format!("{url}/readyz answered 503, and not as authd does.");
+        assert!(reason.starts_with(&expected), "{reason}");
         server.join().expect("no panic");
     }
 
     #[test]
-    fn a_server_that_never_answers_is_not_waited_for() {
-        // The kernel takes the connection; nothing ever reads from it.
+    fn the_wait_for_an_answer_ends() {
+        // The kernel accepts the connection, and no program reads from it.
         let silent = TcpListener::bind("127.0.0.1:0").expect("a socket");
         let url = format!("http://{}", silent.local_addr().expect("an address"));
         let reason = ask(&url, Duration::from_millis(50)).expect_err("no answer");

@@ -64,7 +64,7 @@ impl Invite {
             Some(token) => {
                 shown["invitation_link"] = json!(format!("{issuer}/register?invite={token}"))
             }
-            None => shown["letter"] = json!("is sent by the server, as soon as it runs"),
+            None => shown["letter"] = json!("the server sends it as soon as it runs"),
         }
         out.record(&shown)
     }

@@ -1,12 +1,12 @@
-//! What a service manager is told, in the protocol that systemd gave it (sd_notify(3)): datagrams of `NAME=VALUE` lines
-//! to the socket that it named.
+//! Notifications to the service manager, in the protocol of systemd (sd_notify(3)): datagrams of `NAME=VALUE` lines, sent
+//! to the socket that `NOTIFY_SOCKET` names.
 //!
-//! With it `Type=notify` means that whatever is ordered after authd finds a port that answers, and `WatchdogSec=` that a
-//! process which is there and does nothing, on a disk that never comes back, say, is started anew. The word that it is alive
-//! is given by housekeeping, in each round that came to its end; see [`ServiceManager::alive`].
+//! With `Type=notify`, services that are ordered after authd start when its port answers. With `WatchdogSec=`, a process
+//! that no longer does its work, for example because the disk never answers, is restarted. Housekeeping sends that
+//! notification at the end of each round; see [`ServiceManager::alive`].
 //!
-//! Nothing here may harm the service: a manager that does not listen is a warning. It is thirty lines beside the crates
-//! that do the same, which read the environment by themselves; here only `config` does.
+//! A notification that fails is a warning and has no other effect. The crates for this protocol read the environment
+//! themselves; in authd only `config` does.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use crate::config::Supervision;
 
-/// How long a manager that is busy may keep a thread of ours waiting.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait of one notification for a busy service manager.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The service manager that started this process. If there is none, each notification does nothing.
 pub(super) struct ServiceManager {
@@ -28,7 +28,7 @@ pub(super) struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// The one that `supervision` names. If its socket cannot be reached, there is a warning and no notification.
+    /// The service manager that `supervision` names. If its socket cannot be reached, a warning is logged and nothing is sent.
     pub fn find(supervision: Option<Supervision>) -> ServiceManager {
         let Some(Supervision { socket, watchdog }) = supervision else {
             return ServiceManager {
@@ -43,7 +43,9 @@ impl ServiceManager {
             },
             Err(error) => {
                 let name = socket.display();
-                tracing::warn!("the service manager at NOTIFY_SOCKET={name} is not told: {error}");
+                tracing::warn!(
+                    "the service manager at NOTIFY_SOCKET={name} can't be reached, so it gets no notifications: {error}"
+                );
                 ServiceManager {
                     socket: None,
                     watchdog: None,
@@ -52,33 +54,33 @@ impl ServiceManager {
         }
     }
 
-    /// How long may pass between two calls of [`ServiceManager::alive`]: half of what the manager waits
-    /// (sd_watchdog_enabled(3)). `None` where it does not watch.
+    /// The longest time between two calls of [`ServiceManager::alive`]: half of what the service manager waits
+    /// (sd_watchdog_enabled(3)). `None` if it has no watchdog.
     pub fn watches_every(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 
     /// Connections are accepted from now on. The service manager shows `status` to an operator.
     pub fn ready(&self, status: impl Display) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.notify(&format!("READY=1\nSTATUS={status}"));
     }
 
     /// The process is stopping; current requests are finished first.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=stopping; current requests are finished first");
+        self.notify("STOPPING=1\nSTATUS=stopping; current requests are finished first");
     }
 
-    /// Work gets done. Only to be said after it was seen: a thread that says so whatever happens is worth nothing.
+    /// The process does its work. To be called only after a check of that.
     pub fn alive(&self) {
         if self.watchdog.is_some() {
-            self.tell("WATCHDOG=1");
+            self.notify("WATCHDOG=1");
         }
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         let Some(socket) = &self.socket else { return };
         if let Err(error) = socket.send(message.as_bytes()) {
-            tracing::warn!("the service manager was not told: {error}");
+            tracing::warn!("a notification to the service manager failed: {error}");
         }
     }
 }
@@ -97,7 +99,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     Ok(socket)
 }
 
@@ -113,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_is_not_there_is_nobody() {
+    fn a_service_manager_that_cannot_be_reached_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let nowhere = directory.path().join("notify");
         for socket in [
             nowhere.to_str().unwrap(),
-            "@authd-test-of-nobody",
+            "@authd-test-without-a-listener",
             "vsock:2:1234",
             "relative",
             "",
@@ -133,11 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn the_word_is_given_twice_as_often_as_it_is_waited_for() {
+    fn notifications_come_twice_as_often_as_the_watchdog_needs() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
-        let _manager = UnixDatagram::bind(&path).unwrap();
-        let told = supervised(path.to_str().unwrap());
-        assert_eq!(told.watches_every(), Some(Duration::from_secs(30)));
+        let _socket = UnixDatagram::bind(&path).unwrap();
+        let manager = supervised(path.to_str().unwrap());
+        assert_eq!(manager.watches_every(), Some(Duration::from_secs(30)));
     }
 }

@@ -285,7 +285,7 @@ impl Common {
     fn settings(&self) -> Result<Loaded, Failure> {
         let loaded = self.load(Vec::new())?;
         for notice in &loaded.notices {
-            // A command does its work where standard error is closed, too.
+            // A command also does its work if standard error is closed.
             let _ = writeln!(io::stderr(), "authd: {notice}");
         }
         Ok(loaded)
@@ -343,10 +343,10 @@ fn open_store_at(
     })
 }
 
-/// Reading connections: enough that a slow reader does not hold up the rest, few enough for a small machine.
+/// Number of reading connections: enough that one slow read does not block the others, and few enough for a small machine.
 const READERS: u32 = 4;
 
-/// A store with the clock and the chance that it was opened with.
+/// A store, with the clock and the source of randomness that it was opened with.
 struct Opened {
     store: Store,
     clock: Clock,
@@ -364,7 +364,7 @@ fn open_authd(config: &Config, opened: Opened) -> Result<Arc<Authd>, Failure> {
     Ok(Authd::open(store, clock, entropy, hasher, policy)?)
 }
 
-/// Sends the log to standard error: standard output is for answers.
+/// Sends the log to standard error. Standard output is for answers.
 fn log_to_stderr(format: LogFormat, level: LogLevel) {
     let level = match level {
         LogLevel::Error => tracing::Level::ERROR,
@@ -376,10 +376,10 @@ fn log_to_stderr(format: LogFormat, level: LogLevel) {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(false)
-        // It would complain on standard error, where nothing can be written then, and panic over that.
+        // It would report a closed standard error on standard error, and panic.
         .log_internal_errors(false)
         .with_writer(io::stderr);
-    // Fails only where a program that embeds authd has a log of its own, which is then used.
+    // Fails only in a program that has its own log, which is used then.
     let _ = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -1,7 +1,7 @@
-//! `authd serve`: the server, its housekeeping, and how both come to an end.
+//! `authd serve`: starts the server and its other threads, and stops them.
 //!
-//! Housekeeping and sweeping are threads of their own: a round of the former is short, which is what a service manager's
-//! watchdog relies on, and a sweep of a large file is not.
+//! Housekeeping and sweeping have a thread each. A round of housekeeping is short, and the watchdog of a service manager
+//! relies on that; a sweep of a large file takes longer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ use crate::mail::Mailer;
 use crate::service::{Authd, Sender, Swept};
 use crate::store::Role;
 
-/// How often housekeeping looks whether there is something to do.
+/// Time between two rounds of housekeeping.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Between two sweeps.
+/// Time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Before the first sweep, so that a start is not slowed down by it.
+/// Time before the first sweep, so that it does not slow down the start.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
@@ -77,11 +77,11 @@ impl Serve {
     }
 }
 
-/// Descriptors that are not connections': the database's files and readers, the listener, standard streams.
+/// File descriptors for other purposes than connections: the files of the database, the listener, the standard streams.
 const OTHER_DESCRIPTORS: u64 = 40;
 
-/// The connections that there are descriptors for. The soft limit is raised as far as the hard one lets it; where that is
-/// not enough, fewer connections are served, and the next connection replaces an idle one instead of waiting for a descriptor.
+/// How many connections the limit of file descriptors allows. The soft limit is raised up to the hard limit. If that is not
+/// enough, fewer connections are served; a further connection then replaces an idle one and does not wait for a descriptor.
 fn affordable_connections(wanted: usize) -> usize {
     let needed = wanted as u64 + OTHER_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
@@ -145,39 +145,39 @@ fn serve(
             .collect(),
     };
     let app = Arc::new(App::new(authd.clone(), settings));
-    let refuses = app.clone();
-    let server = server.with_refuse(move |refusal, request| refuses.refuse(refusal, request));
-    let (house_ends, house_ended) = mpsc::channel();
+    let refusing = app.clone();
+    let server = server.with_refuse(move |refusal, request| refusing.refuse(refusal, request));
+    let (stop_housekeeping, housekeeping_stopped) = mpsc::channel();
     let housekeeper = {
         let (authd, manager) = (authd.clone(), manager.clone());
         thread::Builder::new()
             .name("housekeeping".into())
             .stack_size(256 * 1024)
-            .spawn(move || keep_house(&authd, &manager, &house_ended))?
+            .spawn(move || keep_house(&authd, &manager, &housekeeping_stopped))?
     };
-    let (sweeps_end, sweeps_ended) = mpsc::channel();
+    let (stop_sweeping, sweeping_stopped) = mpsc::channel();
     let sweeper = {
         let authd = authd.clone();
         thread::Builder::new()
             .name("sweep".into())
             .stack_size(256 * 1024)
-            .spawn(move || sweep_hourly(&authd, &sweeps_ended))?
+            .spawn(move || sweep_hourly(&authd, &sweeping_stopped))?
     };
-    // A thread of its own, and the end of the server does not wait for it: a mail server may hang.
-    let (_mail_ends, mail_ended) = mpsc::channel::<()>();
+    // The end of the server does not wait for this thread: a mail server may never answer.
+    let (_stop_mail, mail_stopped) = mpsc::channel::<()>();
     if let Some(mailer) = mailer {
         let sender = Sender::new(authd, mailer);
         thread::Builder::new()
             .name("mail".into())
             .stack_size(512 * 1024)
-            .spawn(move || send_mail(sender, &mail_ended))?;
+            .spawn(move || send_mail(sender, &mail_stopped))?;
     }
-    greet(config, listening, authd)?;
-    // The socket has been listening since it was bound: a client that connects now waits for the line below at most.
+    print_greeting(config, listening, authd)?;
+    // The socket has been listening since it was bound: a client that connects now waits until `run` accepts.
     let url = config.public_url.as_str();
     manager.ready(format_args!("serving {url} on {listening}"));
     let drained = server.run(move |request| app.handle(&request), stop)?;
-    drop((house_ends, sweeps_end));
+    drop((stop_housekeeping, stop_sweeping));
     let _ = housekeeper.join();
     let _ = sweeper.join();
     let statistics = authd.statistics();
@@ -192,7 +192,7 @@ fn serve(
     Ok(())
 }
 
-/// The first signal drains, the second ends the process at once.
+/// After the first signal the server finishes current requests. The second signal ends the process at once.
 fn stop_on_signals(stop: Stop, manager: Arc<ServiceManager>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     thread::Builder::new()
@@ -230,9 +230,9 @@ fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()
     }
 }
 
-fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {
+fn sweep_hourly(authd: &Authd, stopped: &mpsc::Receiver<()>) {
     let mut pause = FIRST_SWEEP;
-    while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         pause = SWEEP_EVERY;
         match authd.sweep() {
             Ok(swept) if swept == Swept::default() => {}
@@ -247,8 +247,8 @@ fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {
     }
 }
 
-fn send_mail(mut sender: Sender, ended: &mpsc::Receiver<()>) {
-    while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+fn send_mail(mut sender: Sender, stopped: &mpsc::Receiver<()>) {
+    while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         if let Err(error) = sender.send_due() {
             tracing::warn!(%error, "reading the outbox failed");
         }
@@ -257,18 +257,18 @@ fn send_mail(mut sender: Sender, ended: &mpsc::Receiver<()>) {
 
 /// Logs once when the clock becomes wrong, and once when it is right again.
 fn warn_of_clock(before: Standing, now: Standing) -> Standing {
-    // A second or two behind is a time service at work.
+    // A time service may set the clock back by a second or two.
     const SLEW: Duration = Duration::from_secs(5);
     match (before, now) {
         (Standing::Steady, Standing::Behind(by)) if by < SLEW => return before,
         (Standing::Steady, Standing::Behind(by)) => tracing::warn!(
             seconds = by.as_secs(),
-            "the clock was set back; authd goes on from the latest time it has seen"
+            "the clock was set back; authd continues from the latest time that it has seen"
         ),
         (Standing::Steady | Standing::Behind(_), Standing::Unconfirmed(by)) => tracing::warn!(
             seconds = by.as_secs(),
-            "the clock jumped ahead by more than a day: nothing expires or is swept until it has kept step for an \
-             hour, or until `authd sweep --accept-clock`"
+            "the clock jumped ahead by more than a day: nothing expires or is deleted until the clock has run evenly for \
+             an hour. If the clock is right, run `authd sweep --accept-clock`"
         ),
         (Standing::Behind(_) | Standing::Unconfirmed(_), Standing::Steady) => {
             tracing::info!("the clock is right again");
@@ -278,15 +278,15 @@ fn warn_of_clock(before: Standing, now: Standing) -> Standing {
     now
 }
 
-/// Prints where the server is and, while there is no administrator, how to create one.
-fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
+/// Prints the URL of the server and, while there is no administrator, how to create one.
+fn print_greeting(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
     let url = config.public_url.as_str();
     let version = env!("CARGO_PKG_VERSION");
     let first = format!(
         "authd {version} serves {url} on {listening}, from {}\n",
         config.db.display()
     );
-    say(&first);
+    print_at_start(&first);
     let Some(link) = authd.open_setup()? else {
         return Ok(());
     };
@@ -294,11 +294,11 @@ fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Fa
     let json = "-H 'Content-Type: application/json'";
     let how_to_begin = format!(
         r#"
-There is no administrator yet. This link makes one, once:
+There is no administrator yet. This link creates one, and works once:
 
   {url}/setup?token={token}
 
-Or paste these lines (to keep the account, put in your own address and password first):
+Or paste these lines. To keep the account, put in your own address and password first.
 
   pick() {{ sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
 
@@ -316,20 +316,20 @@ Or paste these lines (to keep the account, put in your own address and password 
 "#,
         token = link.token,
     );
-    say(&how_to_begin);
+    print_at_start(&how_to_begin);
     Ok(())
 }
 
-/// Prints a text at the start. A server whose standard output is closed runs all the same.
-fn say(text: &str) {
+/// Prints a text at the start. The server also runs if standard output is closed.
+fn print_at_start(text: &str) {
     if output::print(text.as_bytes()).is_err() {
         tracing::warn!(
-            "standard output can't be written; `authd user setup-link` prints the set-up link"
+            "standard output can't be written. `authd user setup-link` prints the set-up link"
         );
     }
 }
 
-/// A password for the printed lines, so that lines that are pasted without a change set a strong one. 80 bits.
+/// A password for the printed lines, with 80 random bits: lines that are pasted without a change set a strong one.
 fn suggest_password() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let letters = Entropy::system()

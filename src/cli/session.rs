@@ -72,7 +72,8 @@ impl Session {
                     Some(session) => {
                         let session = session.parse().map_err(|_| {
                             Failure::Refused(
-                                "that is not the id of a session. `authd session list USER` shows them; the account comes first."
+                                "that is not the id of a session. `authd session list USER` lists them. Pass the account \
+                                 before the session."
                                     .into(),
                             )
                         })?;

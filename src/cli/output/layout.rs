@@ -1,8 +1,8 @@
 //! The layout of answers for a terminal with 80 columns.
 //!
-//! Text is wrapped at spaces only. A word is never broken or cut, because an operator copies ids, links, addresses and
-//! commands from it; a word that is longer than the line makes that line longer. A table whose words do not fit next to
-//! each other becomes a list of fields for each row.
+//! Text is wrapped at spaces only. A word is never broken or cut, because operators copy ids, links, addresses and commands;
+//! a line with a long word may be longer than 80 columns. A table whose words do not fit next to each other becomes a list
+//! of fields for each row.
 
 use textwrap::core::display_width;
 use textwrap::{Options, WordSeparator, WordSplitter};

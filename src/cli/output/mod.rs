@@ -22,7 +22,7 @@ use crate::service::{
     VerificationLink, WaitingRegistration,
 };
 
-/// How to answer.
+/// The form of answers.
 pub(super) struct Output {
     pub json: bool,
 }
@@ -49,7 +49,7 @@ impl Output {
             return self.print_json(&json!({ "accounts": accounts }));
         }
         self.table(
-            // Without the id: an account is named by its e-mail address as well, and the table has to fit.
+            // Without the id, for which there is no space: the e-mail address names an account, too.
             ["E-MAIL", "USERNAME", "NAME", "STATE", "CREATED"],
             accounts.iter().map(|account| {
                 [
@@ -276,7 +276,7 @@ impl Output {
                 "{}  {:<26}  {:<24}  {:<15}  {}",
                 event.at,
                 event.kind.replace('_', " "),
-                harmless(event.email.as_deref().unwrap_or("-")),
+                printable(event.email.as_deref().unwrap_or("-")),
                 or_dash(event.ip.as_ref()),
                 event.detail.as_ref().map_or_else(String::new, detail_shown),
             ),
@@ -298,7 +298,7 @@ impl Output {
             return self.print_json(&settings.collect::<serde_json::Map<_, _>>());
         }
         if let Some(file) = &loaded.file {
-            let file = harmless(&file.display().to_string());
+            let file = printable(&file.display().to_string());
             print(format!("Settings file: {file}\n\n").as_bytes())?;
         }
         self.table(
@@ -333,7 +333,7 @@ impl Output {
         head: [&str; N],
         rows: impl Iterator<Item = [String; N]>,
     ) -> Result<(), Failure> {
-        let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| harmless(&cell))).collect();
+        let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| printable(&cell))).collect();
         print(layout::table(head, &rows).as_bytes())
     }
 
@@ -352,9 +352,9 @@ fn findings_text(findings: &[Finding]) -> String {
     let mut text = line("STATE", "CHECK") + "FOUND\n";
     for finding in findings {
         let first = line(finding.state.name(), finding.check);
-        text += &layout::paragraph(&first, &harmless_lines(&finding.found));
+        text += &layout::paragraph(&first, &printable_lines(&finding.found));
         if let Some(next) = &finding.next {
-            text += &layout::paragraph("      -> ", &harmless_lines(next));
+            text += &layout::paragraph("      -> ", &printable_lines(next));
         }
     }
     text
@@ -370,12 +370,13 @@ fn account_state(account: &Account) -> String {
     state.to_owned()
 }
 
-/// Whose event it is, from which address, and what more is known.
+/// The account of an event, the client's address, and the detail.
 fn event_detail(event: &Event) -> String {
     let account = event.email.clone();
     let address = event.ip.as_ref().map(|ip| format!("from {ip}"));
     let detail = event.detail.as_ref().map(detail_shown);
-    let parts: Vec<String> = [account, address, detail].into_iter().flatten().collect();
+    let parts = [account, address, detail].into_iter().flatten();
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         [] => dash(),
         parts => parts.join(", "),
@@ -396,7 +397,7 @@ pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     finish(io::stdout().write_all(text))
 }
 
-/// A reader that has seen enough (`| head`) is no failure.
+/// It is no failure if the reader closes standard output early (`| head`).
 fn finish(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -409,7 +410,7 @@ fn shown(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::String(text) => harmless(text),
+        Value::String(text) => printable(text),
         Value::Array(values) if values.is_empty() => "-".to_owned(),
         Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
@@ -421,19 +422,19 @@ fn detail_shown(detail: &Value) -> String {
     let Some(fields) = detail.as_object() else {
         return shown(detail);
     };
-    let told = fields
+    let shown_fields = fields
         .iter()
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| {
             let value = match value {
-                // What is nested, as a device is, holds together.
+                // A nested value, such as a device.
                 Value::Object(_) => format!("({})", detail_shown(value)),
                 Value::String(word) if name == "reason" => word.replace('_', " "),
                 value => shown(value),
             };
             format!("{}: {value}", name.replace('_', " "))
         });
-    told.collect::<Vec<_>>().join(", ")
+    shown_fields.collect::<Vec<_>>().join(", ")
 }
 
 fn listed(values: &[impl Display]) -> String {
@@ -445,23 +446,23 @@ fn or_dash(value: Option<&impl Display>) -> String {
     value.map_or_else(dash, ToString::to_string)
 }
 
-/// [`harmless`] for a text of several lines.
-fn harmless_lines(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(harmless).collect();
+/// [`printable`] for a text of several lines.
+fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(printable).collect();
     lines.join("\n")
 }
 
-/// The text without characters that move the cursor, change the direction of writing or are invisible. So no name changes
-/// what a terminal shows of the rest of its row.
-pub(super) fn harmless(text: &str) -> String {
+/// The text with U+FFFD for each character that moves the cursor, changes the direction of writing or is invisible. So a
+/// name cannot change how a terminal shows the rest of its row.
+pub(super) fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if is_treacherous(c) { '\u{fffd}' } else { c })
+        .map(|c| if changes_display(c) { '\u{fffd}' } else { c })
         .collect()
 }
 
 /// Control characters, line and paragraph separators, and the format characters of Unicode's bidirectional algorithm
-/// (UAX #9 §2), with those of no width.
-fn is_treacherous(c: char) -> bool {
+/// (UAX #9 §2) and of no width.
+fn changes_display(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -481,14 +482,14 @@ mod tests {
             "a\u{200b}b",
             "a\u{2028}b",
         ] {
-            let shown = harmless(text);
+            let shown = printable(text);
             assert!(
                 shown.starts_with("a\u{fffd}") && shown.ends_with('b'),
                 "{shown:?}"
             );
         }
         for text in ["Zoë's 📱", "아이폰", "עברית"] {
-            assert_eq!(harmless(text), text);
+            assert_eq!(printable(text), text);
         }
     }
 }

@@ -206,11 +206,11 @@ fn a_restore_says_what_is_lost_and_keeps_the_file_that_was_there() {
 
     let ran = home.authd(&["restore", "backup.db", "--yes"]).done();
     for part in [
-        "backup.db is as of 20",
-        "it is sound, and has 2 accounts",
+        "backup.db has the state of 20",
+        "It is sound and has 2 accounts",
         "authd.db, which has 3 accounts and will be kept",
-        "1 account: made since and will be missing",
-        "1 account: disabled since and will not be disabled",
+        "1 account: created since then and will be missing",
+        "1 account: disabled since then and will be enabled",
         "All users will be signed out (1 session)",
     ] {
         assert!(

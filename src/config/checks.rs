@@ -1,4 +1,4 @@
-//! Values that are right alone and wrong together, and values that are allowed but dangerous.
+//! Values that contradict each other, and values that are allowed but dangerous.
 
 use super::ConfigError;
 use super::sources::{Source, Sources};
@@ -7,7 +7,7 @@ use crate::mail::Route;
 use crate::policy::{Registration, Verification};
 
 impl Sources {
-    /// Refuses values that are right alone and wrong together.
+    /// Refuses values that contradict each other.
     pub(super) fn check_together(&self, config: &Config) -> Result<(), ConfigError> {
         if config.session_lifetime < config.session_idle_lifetime {
             return Err(ConfigError(format!(
@@ -30,8 +30,8 @@ impl Sources {
         }
         if config.mail == Route::Log && !url.is_loopback() {
             return Err(ConfigError(format!(
-                "{} is refused: who reads the log could take over accounts.\n\
-                 It is for trying authd on one machine. Set {}, or another way for mail to go.",
+                "{} is refused: a user who reads the log could take over accounts.\n\
+                 It is for trying authd on one machine. Set {}, or the URL of a mail server.",
                 self.find(&Key::mail)?.spelled,
                 Key::mail.spell(&Source::Default, "off"),
             )));

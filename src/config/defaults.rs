@@ -10,24 +10,25 @@ use super::sources::Sources;
 use super::table::{Config, Key, ONE_HASH};
 use super::values::Value;
 
-/// Most memory that password hashing takes unless told otherwise: three hashes at once keep two
-/// cores busy, and more only helps an attacker who floods the sign-in.
+/// Largest default memory for password hashing: three hashes at once keep two cores busy, and more hashes would only help
+/// an attacker who floods the sign-in.
 pub(super) const DEFAULT_PASSWORD_RAM_LIMIT: ByteSize = ByteSize::mib(64);
 
-/// What a connection takes at the most, with a body of full size and an answer that the client does not read: measured.
+/// Largest memory of one connection, in bytes: measured with a body of full size and an answer that the client does not
+/// read.
 pub(super) const LARGEST_CONNECTION: u64 = 160 * 1024;
 
-/// What the process takes without connections and password hashing, under load: measured.
+/// Memory of the process without connections and password hashing, in bytes: measured under load.
 pub(super) const BASE_MEMORY: u64 = 16 * MIB;
 
 impl Config {
-    /// What the server takes at the most with these settings, in bytes: every connection at its largest, and all of
+    /// The most memory that the server needs with these settings, in bytes: every connection at its largest, and all of
     /// `password_ram`.
     pub fn most_memory(&self) -> u64 {
         self.least_memory() + self.max_connections as u64 * LARGEST_CONNECTION
     }
 
-    /// What it takes with few connections, when many sign in, in bytes.
+    /// The memory that it needs with few connections while many users sign in, in bytes.
     pub fn least_memory(&self) -> u64 {
         BASE_MEMORY + self.password_ram.as_u64()
     }
@@ -41,14 +42,14 @@ pub(super) fn quarter_in_connections(sources: &Sources) -> Result<String, Config
 pub(super) fn author_of_public_url(sources: &Sources) -> Result<String, ConfigError> {
     let url = sources.find(&Key::public_url)?.text.ok();
     let url = url.and_then(|text| PublicUrl::parse(&text).ok());
-    // An address has no place after an @.
+    // After the @ is a domain name. An IP address would need brackets (RFC 5321 §4.1.3).
     let is_name = |host: &&str| !host.starts_with('[') && host.parse::<Ipv4Addr>().is_err();
     let host = url.as_ref().map(PublicUrl::host).filter(is_name);
     Ok(format!("authd@{}", host.unwrap_or("localhost")))
 }
 
 pub(super) fn quarter_of_memory(sources: &Sources) -> Result<String, ConfigError> {
-    // Where the system does not tell its memory, it gets the least that works.
+    // If the memory is not known, the smallest value that works.
     let quarter = ByteSize(sources.memory.unwrap_or(0) / 4);
     let whole_mebibytes = ByteSize::mib(quarter.as_u64() / MIB);
     Ok(whole_mebibytes
@@ -62,8 +63,8 @@ pub(super) fn public_url_of_listener(sources: &Sources) -> Result<String, Config
     match address.and_then(PublicUrl::of_listener) {
         Some(url) => Ok(url.to_string()),
         None => Err(ConfigError(format!(
-            "{} is missing, and {} does not tell under which name others reach it.\n\
-             Set the address that people use, for example: {}",
+            "{} is missing, and {} does not tell the name under which clients reach the server.\n\
+             Set the URL that clients use, for example: {}",
             Key::public_url.name,
             listen.spelled,
             Key::public_url.spell(&listen.source, Key::public_url.example),

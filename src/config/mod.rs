@@ -1,28 +1,25 @@
 //! Settings: one table, four sources, one [`Config`].
 //!
-//! Every setting is one entry of the `settings!` table below. The fields of [`Config`], the check
-//! for unknown keys, the output of `authd config` and the table in the documentation are made from
-//! it, so they cannot disagree: a new key is one entry, and one group of lines in
-//! `examples/authd.toml`, which a test demands.
+//! Every setting is one entry of the `settings!` table in `table`. The fields of [`Config`], the check for unknown keys, the
+//! output of `authd config` and the table in the documentation are made from it. A new key is one entry, and some lines in
+//! `examples/authd.toml`; a test checks that they are there.
 //!
-//! A value comes from a flag, else from an `AUTHD_<KEY>` environment variable, else from one flat
-//! TOML file, else from the table. Every source is first brought to one text, and each key has one
-//! parser for that text, so that `30d` means the same wherever it stands.
+//! A value comes from a flag, else from an `AUTHD_<KEY>` environment variable, else from one flat TOML file, else from the
+//! table. The text of each source is read by the same parser, so that `30d` means the same in all of them.
 //!
-//! What never happens here:
+//! These rules always hold:
 //!
-//! * *A mistake in the file is never skipped.* If a misspelt key were ignored, the server would run with a default that
-//!   the operator did not choose. So an unknown key or table is an error that names the nearest key, and a wrong value is
-//!   an error that shows a right one. An unknown variable is a warning, because another program may have set it.
-//! * *A file that another user could have written is not searched for*: see `sources`.
-//! * *No other module reads the environment*, and this one does so only in
-//!   [`Inputs::from_process`] and, for a service manager's own variables, in
-//!   [`Supervision::from_process`]. [`load`] works on [`Inputs`] alone, and tests need no process
+//! * *A mistake in the file is an error.* If a misspelt key were ignored, the server would run with a default that the
+//!   operator did not choose. So an unknown key or table is an error that names the nearest key, and a wrong value is an
+//!   error that shows a right one. An unknown variable is a warning, because another program may have set it.
+//! * *A file that another user may have written is used only if it is named*: see `sources`.
+//! * *No other module reads the environment*, and this one does so only in [`Inputs::from_process`] and, for the variables
+//!   of a service manager, in [`Supervision::from_process`]. [`load`] works on [`Inputs`] alone, so tests need no process
 //!   state.
-//! * *No secret is printed.* What `authd config` says, and an error, may be pasted into a bug report: the one
-//!   setting with a secret in it, the mail server's URL, is shown without its password.
-//! * *Nothing is opened, bound or resolved* but the file with the settings, and the kernel's files
-//!   that tell how much memory there is.
+//! * *No secret is printed.* Users paste errors and the output of `authd config` into bug reports. The one setting with a
+//!   secret, the URL of the mail server, is shown without its password.
+//! * *Nothing is opened, bound or resolved*, except the settings file and the files of the kernel that tell how much memory
+//!   there is.
 
 mod checks;
 mod defaults;
@@ -56,9 +53,9 @@ pub use crate::policy::{Registration, Verification};
 pub struct Loaded {
     /// The settings in force.
     pub config: Config,
-    /// The same for people, in the order of [`KEYS`].
+    /// The same as text, in the order of [`KEYS`].
     pub settings: Vec<Setting>,
-    /// What an operator should know about the sources, for every command: one sentence or two each.
+    /// What every command tells its operator about the sources: one or two sentences each.
     pub notices: Vec<String>,
     /// The file that was read, if any. It may have set nothing.
     pub file: Option<PathBuf>,
@@ -115,11 +112,11 @@ pub fn load(mut inputs: Inputs) -> Result<Loaded, ConfigError> {
 }
 
 impl Config {
-    /// What the service obeys, as these settings have it.
+    /// The policy of the service with these settings.
     ///
     /// # Errors
     ///
-    /// `password_min_length` is one that the password rules refuse.
+    /// The password rules refuse `password_min_length`.
     pub fn policy(&self) -> Result<Policy, ConfigError> {
         let issuer = self.public_url.as_str().to_owned();
         let password = password::Policy::new(self.password_min_length, &[&issuer])

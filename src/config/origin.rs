@@ -21,9 +21,8 @@ impl Origin {
         &self.text
     }
 
-    /// Reads an origin. Stricter than a URL parser on purpose: what browsers would silently mend
-    /// (backslashes, `127.1`, spaces, Unicode) is refused, because two parsers that mend
-    /// differently are how redirect and origin checks have been fooled.
+    /// Reads an origin. Stricter than a URL parser: what browsers silently repair (backslashes, `127.1`, spaces, Unicode) is
+    /// refused. Attacks on redirect and origin checks use two parsers that repair differently.
     pub(super) fn parse(text: &str) -> Result<Origin, String> {
         let expected = |why: &str| {
             Err(format!(
@@ -76,10 +75,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where people and apps reach authd: an [`Origin`], for authd has a host of its own.
+/// The URL under which clients reach authd: an [`Origin`], because authd needs a host of its own.
 ///
-/// A path prefix is not allowed: `/.well-known/` documents and `__Host-` cookies belong to a
-/// whole origin, and behind a prefix they would be shared with the other programs of that origin.
+/// A path prefix is not allowed: `/.well-known/` documents and `__Host-` cookies belong to a whole origin, so authd would
+/// share them with the other programs of that origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(Origin);
 
@@ -87,7 +86,7 @@ impl PublicUrl {
     /// The URL of a server that listens on the loopback interface; `None` for any other address,
     /// whose public name is not known here.
     pub fn of_listener(listen: SocketAddr) -> Option<PublicUrl> {
-        // Without the scope of an IPv6 address, which has no place in a URL.
+        // Without the scope of an IPv6 address, which a URL cannot have.
         let address = SocketAddr::new(listen.ip(), listen.port());
         let origin = Origin::parse(&format!("http://{address}")).ok()?;
         Some(PublicUrl(origin)).filter(PublicUrl::is_loopback)
@@ -98,12 +97,12 @@ impl PublicUrl {
         &self.0.text
     }
 
-    /// Whether it is reached over TLS, which also decides how cookies are named and marked.
+    /// Whether clients use TLS. The names and attributes of cookies depend on it.
     pub fn is_https(&self) -> bool {
         self.0.text.starts_with("https://")
     }
 
-    /// Whether only this machine reaches it: `localhost`, 127.0.0.0/8 or `[::1]`.
+    /// Whether only this machine can reach it: `localhost`, 127.0.0.0/8 or `[::1]`.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         host == "localhost"
@@ -138,7 +137,7 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// The host of a URL in its one spelling; `None` where it is none or has several.
+/// The host of a URL in lower case; `None` if it is not a host, or one that has several spellings.
 pub(super) fn host_name(host: &str) -> Option<String> {
     /// RFC 1035 §2.3.4, less the length octet and the root.
     const MAX_NAME: usize = 253;
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
+    fn a_host_that_only_looks_like_loopback_is_not_loopback() {
         #[rustfmt::skip]
         let rows = [
             ("http://localhost:8080", true),

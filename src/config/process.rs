@@ -1,4 +1,4 @@
-//! What the settings take from the process and its machine: environment, places of the file, memory, service manager.
+//! What the settings need from the process and its machine: environment, places of the file, memory, service manager.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,9 +14,9 @@ use super::values::digits;
 pub struct Inputs {
     /// The file that `--config` names. It must exist.
     pub file: Option<PathBuf>,
-    /// Flags as key of the table and text, the last of a key wins.
+    /// Flags, each as a key of the table and a text. The last flag for a key counts.
     pub flags: Vec<(&'static str, String)>,
-    /// Environment variables. Only those whose name begins with `AUTHD_` are looked at.
+    /// Environment variables. Only names that begin with `AUTHD_` matter.
     pub environment: Vec<(String, String)>,
     /// The file of the working directory, for when neither `--config` nor `AUTHD_CONFIG` names one. It is used only if
     /// no other user could have written it.
@@ -42,7 +42,7 @@ impl Inputs {
     ) -> Result<Inputs, ConfigError> {
         let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
-            // Other programs' variables may be anything; only ours are judged.
+            // Variables of other programs need not be UTF-8.
             let Some(name) = name
                 .to_str()
                 .filter(|name| name.starts_with(VARIABLE_PREFIX))
@@ -51,7 +51,7 @@ impl Inputs {
             };
             let value = match value.into_string() {
                 Ok(value) => value,
-                // Of a variable that is not a setting only the name is used.
+                // Only the name of a variable that is not a setting is used.
                 Err(value) if !is_read(name) => value.to_string_lossy().into_owned(),
                 Err(_) => {
                     return Err(ConfigError(format!(

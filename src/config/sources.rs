@@ -96,9 +96,9 @@ pub(super) struct Sources {
 /// A value as it was given.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
-    /// The text for the parser, or what the file should have had instead of what it has.
+    /// The text for the parser, or what was expected in the file.
     pub(super) text: Result<String, String>,
-    /// The value as its author sees it, with its place: what an error quotes.
+    /// The value as it is written, with its place, for error messages.
     pub(super) spelled: String,
     pub(super) source: Source,
 }
@@ -129,7 +129,7 @@ impl Sources {
         for (name, value) in entries {
             let source = place(name.span().start);
             let name = name.get_ref();
-            // Asked first: not even a table that has a setting's name is one.
+            // Checked first: a table with the name of a setting is an error, too.
             if holds_table(value.get_ref()) {
                 return Err(ConfigError(format!(
                     "{source}: {} is a table, and no setting is one.\n\
@@ -314,12 +314,12 @@ pub(super) fn find_file(
     Ok(Some(FoundFile { path, bytes }))
 }
 
-/// The file of the working directory, where it may be used.
+/// The file of the working directory, if it may be used.
 ///
 /// Root often works in directories of other users, and a service has its file in /etc. There the file of another user
 /// must not decide about the database, the mail server and the links that are printed (CWE-426). So the file has to
-/// belong to root or to this user, and nobody else may write to it. Without a system file, a user who is not root keeps
-/// what was always possible: the file of the directory in which they work.
+/// belong to root or to this user, and no other user may be allowed to write to it. Without a system file, a user who is not
+/// root may use any file in the working directory.
 fn find_local_file(
     inputs: &Inputs,
     notices: &mut Vec<String>,
@@ -331,7 +331,7 @@ fn find_local_file(
     let is_root = inputs.user == 0;
     let system = inputs.system_file.as_deref().filter(|path| path.exists());
     if is_root || system.is_some() {
-        // Of the open file: another one can take its name at any time.
+        // The owner of the open file: another file can get this name at any time.
         let found = file.metadata().map_err(|e| unreadable(&path, &e))?;
         let danger = why_unsafe(found.uid(), found.mode(), inputs.user);
         let shown = absolute(&path);
@@ -386,7 +386,7 @@ fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
     ))
 }
 
-/// The path from the root, for an operator who does not know in which directory a command was started.
+/// The absolute path, for an operator who does not know in which directory a command was started.
 fn absolute(path: &Path) -> String {
     let absolute = std::path::absolute(path);
     absolute.as_deref().unwrap_or(path).display().to_string()
@@ -416,7 +416,7 @@ pub(super) fn holds_table(value: &DeValue<'_>) -> bool {
     }
 }
 
-/// The line in which a byte stands, counted from 1.
+/// The line of a byte, counted from 1.
 pub(super) fn line_of(bytes: &[u8], offset: usize) -> usize {
     1 + bytes
         .iter()
@@ -425,7 +425,7 @@ pub(super) fn line_of(bytes: &[u8], offset: usize) -> usize {
         .count()
 }
 
-/// The setting that `name` (`MAIL_FILE`) gives the file of.
+/// The setting that is read from the file that the variable `name` names, such as `MAIL_FILE`.
 pub(super) fn secret_of(name: &str) -> Option<&'static Key> {
     let key = name.strip_suffix("_FILE")?.to_ascii_lowercase();
     find_key(&key).filter(|key| SECRET_KEYS.contains(&key.name))
@@ -448,7 +448,7 @@ pub(super) fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigE
     })?;
     let text = String::from_utf8(bytes).map_err(|_| {
         ConfigError(format!(
-            "{variable} in the environment: {} is not valid UTF-8.",
+            "{variable} in the environment: {} is not valid UTF-8.\nSave the file as UTF-8.",
             path.display()
         ))
     })?;
@@ -456,12 +456,11 @@ pub(super) fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigE
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-/// Names the key that was probably meant, in the spelling of its source; all of them where none is
-/// near.
+/// Names the key that was probably meant, spelled as in its source, or all keys if none is similar.
 pub(super) fn suggest(unknown: &str, spell: impl Fn(&Key) -> String) -> String {
-    /// Half of the letters in place is a misspelling; less is another word.
+    /// A name with less similarity than this is another word and not a misspelling.
     const NEAR: f64 = 0.5;
-    // Cut, because the comparison takes memory for each pair of letters.
+    // Shortened, because the comparison needs memory for each pair of letters.
     let unknown: String = unknown.chars().take(MAX_ECHO_CHARS).collect();
     let nearest = KEYS
         .iter()
@@ -484,8 +483,8 @@ pub(super) fn suggest(unknown: &str, spell: impl Fn(&Key) -> String) -> String {
 }
 
 /// Whether an unknown variable is one of those that Kubernetes puts into every container for a
-/// service whose name begins with "authd" (`AUTHD_SERVICE_HOST`, `AUTHD_PORT=tcp://…`,
-/// `AUTHD_PORT_80_TCP_ADDR`). No operator wrote them or can remove them.
+/// service with a name that begins with "authd" (`AUTHD_SERVICE_HOST`, `AUTHD_PORT=tcp://…`,
+/// `AUTHD_PORT_80_TCP_ADDR`). No operator sets or can remove them.
 pub(super) fn is_service_link(variable: &str, value: &str) -> bool {
     let has_protocol = ["_TCP", "_UDP", "_SCTP"]
         .iter()
@@ -496,8 +495,7 @@ pub(super) fn is_service_link(variable: &str, value: &str) -> bool {
         || (variable.ends_with("_PORT") && value.contains("://"))
 }
 
-/// A given text for an error message: on one line, without control characters, not endless, and without a
-/// password.
+/// A given text for an error message: on one line, without control characters and password, and of limited length.
 pub(super) fn echo(text: &str) -> String {
     let text = mail::without_password(text);
     let mut echo = String::new();

@@ -25,7 +25,7 @@ use crate::policy::{Registration, Verification};
 pub(super) const ONE_HASH: ByteSize = ByteSize::mib(19);
 
 /// A larger size is a typing mistake. It also keeps the page count of the largest database, at
-/// SQLite's 4 KiB a page, far inside its limit of 2^32 - 2.
+/// SQLite's 4 KiB a page, far below its limit of 2^32 - 2.
 pub(super) const MAX_SIZE: ByteSize = ByteSize::tib(1);
 
 /// Smallest bound on the database: the schema, the keys and some hundred sessions fit.
@@ -34,11 +34,11 @@ pub(super) const MIN_DB_SIZE: ByteSize = ByteSize::mib(1);
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
-/// Longest life of a session: browsers keep a cookie for 400 days at most (RFC 6265bis), so
-/// what lives longer could not be presented anyway. Signing keys share the bound.
+/// Longest lifetime of a session: browsers keep a cookie for 400 days at most (RFC 6265bis). Signing keys have the same
+/// bound.
 pub(super) const LONGEST_LIFE: Duration = days(400);
 
-/// A longer retention is a typing mistake; it also keeps sums of times far from overflowing.
+/// A longer retention is a typing mistake. The bound also keeps sums of times from overflowing.
 pub(super) const LONGEST_RETENTION: Duration = days(36_500);
 
 pub(super) const fn days(count: u64) -> Duration {
@@ -48,13 +48,13 @@ pub(super) const fn days(count: u64) -> Duration {
 /// Declares the settings. An entry reads:
 ///
 /// ```text
-/// /// One line that says what it is: the field's documentation, `authd config`, the README.
+/// /// One line that says what it is, for the documentation of the field and for docs/settings.md.
 /// name: Type = "default" like "example" => parser;
 /// name: Type = "default in words" from function like "example" => parser;
 /// ```
 ///
-/// The default stands for the example where no `like` is given. `from` computes a default that
-/// depends on other settings or on the machine; what precedes it then only describes it.
+/// Without `like`, the default is the example, too. `from` computes a default that depends on other settings or on the
+/// machine; the text before it then only describes the default.
 macro_rules! settings {
     ($(
         #[doc = $description:literal]
@@ -65,7 +65,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = $description] pub $name: $type,)+
-            /// What is allowed but should be known: one sentence each, to be logged at each start.
+            /// What is allowed but dangerous: one sentence each, to be logged at each start.
             pub warnings: Vec<String>,
         }
 
@@ -76,14 +76,14 @@ macro_rules! settings {
                 // Without the space after the comment's slashes.
                 description: $description.trim_ascii_start(),
                 default: $default,
-                // The first element is the optional one, where the entry has it.
+                // The first element is the optional one, if the entry has it.
                 derive: [$(Some($derive as Derive),)? None][0],
                 example: [$($example,)? $default][0],
                 form: <$type as Value>::FORM,
             };)+
         }
 
-        /// Every setting, in the order in which they are explained.
+        /// Every setting, in the order of the documentation.
         pub const KEYS: &[Key] = &[$(Key::$name),+];
 
         impl Sources {
@@ -105,27 +105,27 @@ settings! {
     db: PathBuf = "authd.db" => path;
     /// IP address and port to listen on.
     listen: SocketAddr = "127.0.0.1:8080" => socket_address;
-    /// Address that people and apps use, without a path: the issuer of every token.
+    /// URL that clients use, without a path; it is the issuer of every token.
     public_url: PublicUrl = "`http://<listen>` if that is loopback, else required"
         from public_url_of_listener like "https://auth.example.com" => PublicUrl::parse;
     /// Allow a public URL without TLS that is not loopback: passwords travel in the clear.
     allow_http: bool = "false" => switch;
     /// Who may create an account: `closed` (operators), `invite` (also invited users) or `open` (everyone).
     registration: Registration = "closed" => word;
-    /// Whether an address has to be proven by mail before there is an account: `optional` or `required`.
+    /// Whether an address must be confirmed before the account exists: `optional` or `required`.
     verification: Verification = "optional" => word;
     /// Fewest characters in a new password, 8 to 64; NIST asks for 15 without a second factor.
     password_min_length: usize = "12" => number(8..=64);
-    /// Memory for password hashing, at least `19MiB`, one hash; the rest of the sign-ins wait.
+    /// Memory for password hashing, at least `19MiB`, enough for one hash; other sign-ins wait.
     password_ram: ByteSize = "a quarter of the memory, `19MiB` to `64MiB`"
         from quarter_of_memory like "64MiB" => size(ONE_HASH..=MAX_SIZE);
-    /// Life of an access token, `1m` to `1h`: how long an ended session still passes offline.
+    /// Lifetime of an access token, `1m` to `1h`; offline verifiers accept it until it ends.
     access_token_lifetime: Duration = "10m" => duration(MINUTE..=HOUR);
     /// A session ends when it was not used for this long, `5m` to `400d`.
     session_idle_lifetime: Duration = "30d" => duration(5 * MINUTE..=LONGEST_LIFE);
     /// A session ends this long after sign-in, even if it is used; idle lifetime to `400d`.
     session_lifetime: Duration = "180d" => duration(5 * MINUTE..=LONGEST_LIFE);
-    /// For this long a refresh may be retried with the same answer, `0s` to `10m`.
+    /// For this long a client may repeat a refresh and gets the same answer, `0s` to `10m`.
     replay_window: Duration = "60s" => duration(Duration::ZERO..=10 * MINUTE);
     /// A signing key is replaced when it is this old, `1d` to `400d`.
     signing_key_lifetime: Duration = "90d" => duration(days(1)..=LONGEST_LIFE);
@@ -136,12 +136,12 @@ settings! {
     /// Sender of mail: an address, or a name with an address.
     mail_from: Author = "`authd@` and the host of `public_url`"
         from author_of_public_url like "authd@example.com" => Author::parse;
-    /// Proxies whose forwarding headers are believed, as addresses or networks.
+    /// Proxies whose `X-Forwarded-For` header is used, as addresses or networks.
     trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
     /// Origins of web apps that may call the API from a browser.
     cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse);
-    /// Most connections at once, 16 to 10000; each takes a thread while it lives.
-    max_connections: usize = "what fits a quarter of the memory, `64` to `512`"
+    /// Most connections at once, 16 to 10000; each has a thread.
+    max_connections: usize = "as many as a quarter of the memory allows, `64` to `512`"
         from quarter_in_connections like "512" => number(16..=10_000);
     /// Log lines as `text` for people or `json` for programs.
     log_format: LogFormat = "text" => word;
@@ -149,7 +149,7 @@ settings! {
     log_level: LogLevel = "info" => word;
     /// Start on NFS, SMB or 9p, where SQLite can lose data.
     accept_network_filesystem: bool = "false" => switch;
-    /// Bound on the database file, at least `1MiB`; `0` is no bound.
+    /// Largest size of the database file, at least `1MiB`; `0` means no limit.
     max_db_size: Option<ByteSize> = "0" like "512MiB" => size_or_zero(MIN_DB_SIZE..=MAX_SIZE);
 }
 
@@ -168,23 +168,23 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key as it stands in the file.
+    /// The key as it is written in the file.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What it is, in one line. Backquotes mark what is typed.
+    /// What it sets, in one line. Backquotes mark literal text.
     pub fn description(&self) -> &'static str {
         self.description
     }
 
-    /// The default: its text, empty for an empty list, or how it is found, in words, where it
-    /// depends on the machine or on another setting.
+    /// The default: its text, which is empty for an empty list; or a description, if the default depends on the machine or
+    /// on another setting.
     pub fn default(&self) -> &'static str {
         self.default
     }
 
-    /// Whether [`default`](Self::default) is a description and not a text that could be given.
+    /// Whether [`default`](Self::default) is a description and not a value.
     pub fn default_is_derived(&self) -> bool {
         self.derive.is_some()
     }
@@ -194,7 +194,7 @@ impl Key {
         format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
-    /// How an operator who uses `source` writes this key with the value `text`.
+    /// How an operator writes this key with the value `text` in `source`.
     pub(super) fn spell(&self, source: &Source, text: &str) -> String {
         match source {
             Source::Default | Source::File { .. } => {

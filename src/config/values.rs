@@ -19,7 +19,7 @@ use crate::policy::{Registration, Verification};
 /// Most entries in a list. Each one is compared with every request.
 pub(super) const MAX_LIST_ENTRIES: usize = 256;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One line for people.
@@ -35,13 +35,13 @@ pub enum LogLevel {
     Error,
     /// A condition that an operator will have to act on.
     Warn,
-    /// What happens, once for each thing of note.
+    /// An event of normal operation.
     Info,
-    /// What helps to find a fault.
+    /// Details that help to find a fault.
     Debug,
 }
 
-/// How the file spells a value.
+/// The TOML type of a value in the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
     Text,
@@ -51,7 +51,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The text of a TOML value, the same that the environment would have, or what is expected.
+    /// The text of a TOML value, as an environment variable would have it. The error says what is expected.
     pub(super) fn text_of(self, value: &DeValue<'_>) -> Result<String, String> {
         let expected = match (self, value) {
             (Form::Text | Form::Number, DeValue::String(text)) => return Ok(text.to_string()),
@@ -91,7 +91,7 @@ impl Form {
 
 /// A type that a setting can have.
 pub(super) trait Value {
-    /// How the file spells it.
+    /// Its type in the file.
     const FORM: Form;
     /// The shortest text that its parser reads as the same value.
     fn show(&self) -> String;
@@ -156,7 +156,7 @@ impl<T: fmt::Display> Value for Vec<T> {
 
 impl Value for Duration {
     const FORM: Form = Form::Text;
-    /// Not humantime's: 90 days would be "2months 29days 3h 2m 24s".
+    /// humantime would write 90 days as "2months 29days 3h 2m 24s".
     fn show(&self) -> String {
         exact(
             self.as_secs(),
@@ -167,7 +167,7 @@ impl Value for Duration {
 
 impl Value for ByteSize {
     const FORM: Form = Form::Text;
-    /// Not bytesize's: it rounds.
+    /// bytesize would round.
     fn show(&self) -> String {
         let units = [
             ("TiB", TIB),
@@ -180,7 +180,7 @@ impl Value for ByteSize {
     }
 }
 
-/// A size that may be unbounded.
+/// A size, or no bound.
 impl Value for Option<ByteSize> {
     const FORM: Form = Form::Text;
     fn show(&self) -> String {

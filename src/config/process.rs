@@ -9,7 +9,7 @@ use super::ConfigError;
 use super::sources::{VARIABLE_PREFIX, is_read};
 use super::values::digits;
 
-/// What [`load`] works on; a process takes its own with [`Inputs::from_process`].
+/// What [`load`](super::load) reads. [`Inputs::from_process`] takes it from this process.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// The file that `--config` names. It must exist.

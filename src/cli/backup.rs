@@ -48,7 +48,7 @@ impl Backup {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
-        // Without the service, which does not open if the signing keys can't be read: such a database needs a copy, too.
+        // On the store alone: a database whose keys cannot be read is worth a copy, too.
         let Opened { store, .. } = open_store(&config, Role::Command)?;
         let is_watched = io::stderr().is_terminal();
         let written = store.backup(&self.dest, move |progress| {
@@ -93,7 +93,7 @@ impl Restore {
         let source = self.src.as_deref().map(RestoreSource::open).transpose()?;
         let restoration =
             Restoration::prepare(&config.db, source, config.accept_network_filesystem)?;
-        // One clock for both, so that time continues from the later of their marks (I8).
+        // One clock for both, so that time goes on from the later of their marks (I8).
         let clock = Clock::system();
         let scratch = open_store_at(restoration.scratch(), &config, Role::Command, clock.clone())?;
         let backup = service::contents(&scratch.store)?;

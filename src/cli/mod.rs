@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLevel};
 use crate::entropy::Entropy;
 use crate::password::{Hasher, Params};
-use crate::service::{self, Authd, Code};
+use crate::service::{self, Authd};
 use crate::store::{self, Options, Role, Store};
 use output::Output;
 
@@ -170,7 +170,9 @@ impl From<service::Error> for Failure {
     fn from(error: service::Error) -> Failure {
         match error {
             service::Error::Broken(text) => Failure::Internal(text),
-            service::Error::No(Code::NotFound, text) => Failure::Refused(with_where_to_look(text)),
+            service::Error::No(service::Code::NotFound, text) => {
+                Failure::Refused(with_where_to_look(text))
+            }
             other => Failure::Refused(other.to_string()),
         }
     }

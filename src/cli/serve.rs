@@ -172,7 +172,7 @@ fn serve(
             .stack_size(512 * 1024)
             .spawn(move || send_mail(sender, &mail_stopped))?;
     }
-    print_greeting(config, listening, authd)?;
+    greet(config, listening, authd)?;
     // The socket has been listening since it was bound: a client that connects now waits until `run` accepts.
     let url = config.public_url.as_str();
     manager.ready(format_args!("serving {url} on {listening}"));
@@ -230,9 +230,9 @@ fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()
     }
 }
 
-fn sweep_hourly(authd: &Authd, stopped: &mpsc::Receiver<()>) {
+fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {
     let mut pause = FIRST_SWEEP;
-    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         pause = SWEEP_EVERY;
         match authd.sweep() {
             Ok(swept) if swept == Swept::default() => {}
@@ -278,8 +278,8 @@ fn warn_of_clock(before: Standing, now: Standing) -> Standing {
     now
 }
 
-/// Prints the URL of the server and, while there is no administrator, how to create one.
-fn print_greeting(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
+/// Prints where the server is and, while there is no administrator, how to create one.
+fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
     let url = config.public_url.as_str();
     let version = env!("CARGO_PKG_VERSION");
     let first = format!(

@@ -14,8 +14,7 @@ use super::values::Value;
 /// an attacker who floods the sign-in.
 pub(super) const DEFAULT_PASSWORD_RAM_LIMIT: ByteSize = ByteSize::mib(64);
 
-/// Largest memory of one connection, in bytes: measured with a body of full size and an answer that the client does not
-/// read.
+/// What a connection takes at the most, with a body of full size and an answer that the client does not read: measured.
 pub(super) const LARGEST_CONNECTION: u64 = 160 * 1024;
 
 /// Memory of the process without connections and password hashing, in bytes: measured under load.

@@ -140,8 +140,8 @@ settings! {
     trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
     /// Origins of web apps that may call the API from a browser.
     cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse);
-    /// Most connections at once, 16 to 10000; each has a thread.
-    max_connections: usize = "as many as a quarter of the memory allows, `64` to `512`"
+    /// Most connections at once, 16 to 10000; each takes a thread while it lives.
+    max_connections: usize = "what fits a quarter of the memory, `64` to `512`"
         from quarter_in_connections like "512" => number(16..=10_000);
     /// Log lines as `text` for people or `json` for programs.
     log_format: LogFormat = "text" => word;

@@ -11,13 +11,13 @@ use crate::config::Config;
 use crate::service::{self, Examination, SigningKeyInfo};
 use crate::store::{FileInfo, Filesystem, Inspection, OpenError, ReadOnlyDatabase};
 
-/// With less free space than this, in bytes, writes may be refused soon: the WAL of a busy server can grow by as much.
-const NO_SPACE: u64 = 16 << 20;
+/// With less room than this, writes are about to be refused: a WAL at rest is smaller, one under load is not.
+const NO_ROOM: u64 = 16 << 20;
 
-/// With less free space than this, in bytes, an operator should act before long.
-const LITTLE_SPACE: u64 = 256 << 20;
+/// With less room than this, somebody should look before long.
+const LITTLE_ROOM: u64 = 256 << 20;
 
-/// A time service that adjusts the clock may set it back by this much.
+/// A time service at work may put the clock back by this much.
 const SLEW: Duration = Duration::from_secs(5);
 
 /// A clock that shows an earlier time than 2025-01-01 was not set. A board without a battery starts at 1970 or at the date of
@@ -269,7 +269,7 @@ fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
     }
 }
 
-/// The space that is left on the disk and up to `max_db_size`.
+/// What room is left, on the disk and within the bound that was set.
 fn space(inspection: &Inspection, config: &Config) -> Finding {
     const CHECK: &str = "space";
     let size = inspection.database().map_or(0, |database| database.size);
@@ -277,25 +277,25 @@ fn space(inspection: &Inspection, config: &Config) -> Finding {
     if let Some(bound) = config.max_db_size
         && size >= bound.as_u64() / 10 * 9
     {
-        let size = ByteSize(size);
+        let (size, found) = (ByteSize(size), "max_db_size");
         return Finding::warning(
             CHECK,
-            format!("the database has {size}; at max_db_size = {bound} authd refuses writes"),
-            "Raise max_db_size, or shorten event_retention and run `authd sweep`.",
+            format!("the database has {size}, and {found} is {bound}: then writes are refused"),
+            "Raise it, or shorten event_retention and run `authd sweep`.",
         );
     }
-    if inspection.available < NO_SPACE {
+    if inspection.available < NO_ROOM {
         return Finding::problem(
             CHECK,
-            format!("{free} are free: if the disk is full, users can't sign in"),
-            "Free space on the disk. The server then continues without a restart.",
+            format!("{free} are free: soon nobody can sign in"),
+            "Make room on the disk. The server goes on by itself then.",
         );
     }
-    if inspection.available < LITTLE_SPACE.max(size) {
+    if inspection.available < LITTLE_ROOM.max(size) {
         return Finding::warning(
             CHECK,
             format!("{free} are free"),
-            "Free space on the disk: a backup and a restore each need as much as the database has.",
+            "Make room on the disk: a backup and a restore each need as much as the database has.",
         );
     }
     Finding::ok(CHECK, format!("{free} are free"))

@@ -170,15 +170,13 @@ impl From<service::Error> for Failure {
     fn from(error: service::Error) -> Failure {
         match error {
             service::Error::Broken(text) => Failure::Internal(text),
-            service::Error::No(service::Code::NotFound, text) => {
-                Failure::Refused(with_where_to_look(text))
-            }
+            service::Error::No(_, text) => Failure::Refused(with_where_to_look(text)),
             other => Failure::Refused(other.to_string()),
         }
     }
 }
 
-/// Adds to "There is no such …" the command that lists what there is.
+/// Adds to "There is no such …" and "Another account …" the command that lists what exists.
 fn with_where_to_look(text: String) -> String {
     let lists = [
         (
@@ -186,6 +184,10 @@ fn with_where_to_look(text: String) -> String {
             "`authd user list --waiting` lists registrations that are not confirmed.",
         ),
         ("such account", "`authd user list` lists the accounts."),
+        (
+            "Another account has",
+            "`authd user list` lists the accounts.",
+        ),
         (
             "such session",
             "`authd session list USER` lists the open sessions of an account.",

@@ -256,7 +256,7 @@ impl PasswordInput {
         let second = Zeroizing::new(rpassword::prompt_password("Repeat the password: ")?);
         if first != second {
             return Err(Failure::Refused(
-                "the two passwords differ. Nothing was changed.".into(),
+                "the two passwords differ. Nothing was changed. Run the command again.".into(),
             ));
         }
         Ok(Some(first))

@@ -171,8 +171,11 @@ impl Output {
         if self.json {
             return self.print_json(&json!({ "links": links }));
         }
-        // One below the other: a link in a column of a table is broken by the terminal.
-        for link in &links {
+        // Not as a table: a link is too long for a column.
+        for (at, link) in links.iter().enumerate() {
+            if at > 0 {
+                print(b"\n")?;
+            }
             self.record(link)?;
         }
         Ok(())

@@ -120,7 +120,7 @@ fn a_full_disk_is_no_reason_to_be_started_anew() {
 fn a_service_manager_that_is_gone_is_no_reason_to_stay_away() {
     let home = Home::new();
     let server = serve(&home, &[("NOTIFY_SOCKET", "/nowhere/notify")]);
-    server.says("the service manager at NOTIFY_SOCKET=/nowhere/notify is not told");
+    server.says("the service manager at NOTIFY_SOCKET=/nowhere/notify can't be reached");
     server.client().get("/healthz").status(200);
     server.stop();
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::Output;
-use super::{Common, Failure, Opened, log_to_stderr, open_store, open_store_at};
+use super::{Common, Failure, Opened, become_owner_of, log_to_stderr, open_store, open_store_at};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::service::{self, Contents, Losses};
@@ -48,6 +48,7 @@ impl Backup {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
+        let user = become_owner_of(&config.db)?;
         // On the store alone: a database whose keys cannot be read is worth a copy, too.
         let Opened { store, .. } = open_store(&config, Role::Command)?;
         let is_watched = io::stderr().is_terminal();
@@ -59,7 +60,17 @@ impl Backup {
         if is_watched {
             eprint!("{ERASE_LINE}");
         }
-        out.record(&json!({ "backup": self.dest, "bytes": written? }))
+        let written = written.map_err(|error| match (user, error) {
+            (Some(user), CopyError::Refused(OpenError::ReadOnly(path))) => {
+                Failure::Configuration(format!(
+                    "{} can't be written by user {user}, who owns the directory of the database: root runs this command as \
+                     that user. Choose a directory that user {user} can write to.",
+                    path.display()
+                ))
+            }
+            (_, error) => error.into(),
+        })?;
+        out.record(&json!({ "backup": self.dest, "bytes": written }))
     }
 }
 
@@ -91,6 +102,7 @@ impl Restore {
         let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
         let source = self.src.as_deref().map(RestoreSource::open).transpose()?;
+        become_owner_of(&config.db)?;
         let restoration =
             Restoration::prepare(&config.db, source, config.accept_network_filesystem)?;
         // One clock for both, so that time goes on from the later of their marks (I8).

@@ -326,12 +326,26 @@ fn open_store(config: &Config, role: Role) -> Result<Opened, Failure> {
     Ok(open_store_at(&config.db, config, role, Clock::system())?)
 }
 
+/// As root, becomes the owner of the database's directory; see [`store::become_owner_of`]. Called before anything there is
+/// opened.
+fn become_owner_of(database: &Path) -> Result<Option<u32>, store::OpenError> {
+    let user = store::become_owner_of(database)?;
+    if let Some(user) = user {
+        tracing::info!(
+            user,
+            "gave up the rights of root for those of the owner of the database's directory"
+        );
+    }
+    Ok(user)
+}
+
 fn open_store_at(
     path: &Path,
     config: &Config,
     role: Role,
     clock: Clock,
 ) -> Result<Opened, store::OpenError> {
+    become_owner_of(path)?;
     let entropy = Entropy::system();
     let options = Options {
         accept_network_filesystem: config.accept_network_filesystem,

@@ -68,10 +68,11 @@ impl Serve {
         if let Some(url) = PublicUrl::of_listener(listening).filter(|_| url_is_derived) {
             config.public_url = url;
         }
+        // After this the process may have another user's rights, with which the mail directory must be created.
+        let opened = open_store(&config, Role::Server)?;
         let mailer = Mailer::open(&config.mail, &config.mail_from).map_err(|why| {
             Failure::Configuration(format!("mail cannot go to {}: {why}", config.mail))
         })?;
-        let opened = open_store(&config, Role::Server)?;
         let authd = open_authd(&config, opened)?;
         serve(&config, server, listening, &authd, mailer, manager)
     }

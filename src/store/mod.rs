@@ -29,6 +29,7 @@
 
 mod column;
 mod error;
+mod owner;
 mod sqlite;
 #[cfg(test)]
 mod testing;
@@ -41,6 +42,7 @@ use std::time::Duration;
 
 pub use column::{FromColumn, ToColumn, Value};
 pub use error::{Broken, CopyError, OpenError};
+pub(crate) use owner::become_owner_of;
 pub use sqlite::{
     FileInfo, Filesystem, Inspection, Lock, Progress, ReadOnlyDatabase, Restoration, RestoreSource,
     RunningServer,

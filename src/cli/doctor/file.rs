@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::super::open_error_text;
+use super::super::{become_owner_of, open_error_text};
 use super::finding::Finding;
 use crate::clock::{Clock, Standing, Timestamp};
 use crate::config::Config;
@@ -38,7 +38,7 @@ pub(super) struct Inside {
 /// Examines the files and the database, and adds what it finds to `findings`. Returns the database if it can be read; then
 /// `clock` continues from the mark that is stored in it.
 pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) -> Option<Inside> {
-    let inspection = match Inspection::of(&config.db) {
+    let inspection = match become_owner_of(&config.db).and_then(|_| Inspection::of(&config.db)) {
         Ok(inspection) => inspection,
         Err(why) => {
             findings.push(Finding::refusal("database", open_error_text(&why)));
@@ -148,29 +148,33 @@ fn permissions(inspection: &Inspection) -> Finding {
     let directory = &inspection.directory;
     let place = directory.path.display();
     if let Some(database) = inspection.files.first() {
-        let strange = inspection
+        // The user of the service: who owns the directory, or, if that is root's, who owns the database.
+        let user = match directory.owner {
+            0 => database.owner,
+            owner => owner,
+        };
+        let foreign: Vec<String> = inspection
             .files
             .iter()
-            .find(|file| file.owner != database.owner);
-        if let Some(file) = strange {
-            let name = file.path.display();
+            .filter(|file| file.owner != user)
+            .map(|file| file.path.display().to_string())
+            .collect();
+        if !foreign.is_empty() {
+            let names = foreign.join(" ");
             return Finding::problem(
                 CHECK,
-                format!(
-                    "{name} belongs to user {}, and the database to user {}, whose server can't open it",
-                    file.owner, database.owner
-                ),
-                format!("chown {} {name}", database.owner),
+                format!("{names} must belong to user {user}, whose server can't open it"),
+                format!("chown {user} {names}"),
             );
         }
-        if directory.owner != database.owner && directory.mode & 0o022 == 0 {
+        if directory.owner != user && directory.mode & 0o022 == 0 {
             return Finding::warning(
                 CHECK,
                 format!(
-                    "{place} belongs to user {}, and the database to user {}, whose server can't make files beside it",
-                    directory.owner, database.owner
+                    "{place} belongs to user {}, and the database to user {user}, whose server can't create files beside it",
+                    directory.owner
                 ),
-                format!("chown {} {place}", database.owner),
+                format!("chown {user} {place}"),
             );
         }
     }

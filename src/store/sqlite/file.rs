@@ -37,7 +37,7 @@ pub(in crate::store) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// The absolute path without symbolic links. So a database has one lock file whatever path is used for it, and SQLite never
 /// takes the path for a URI. The file need not exist; its directory must.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+pub(in crate::store) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     match path.canonicalize() {
         Ok(found) => return Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -63,7 +63,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// The directory of a path that [`resolve`] returned.
-pub(super) fn directory_of(path: &Path) -> &Path {
+pub(in crate::store) fn directory_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 

@@ -31,7 +31,7 @@ pub use backup::Progress;
 pub(super) use connection::{Connection, RawRow};
 pub(super) use error::SqliteError;
 pub use file::Filesystem;
-pub(super) use file::{Held, beside};
+pub(super) use file::{Held, beside, directory_of, resolve};
 pub use lock::Lock;
 pub(super) use migrations::VERSION;
 pub(super) use open::{Opened, open, sqlite_error, system_error};

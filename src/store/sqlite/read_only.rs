@@ -93,7 +93,12 @@ impl Inspection {
         let space = statvfs(directory).map_err(|error| {
             system_error(directory, "asking for its file system", &error.into())
         })?;
-        let server = Lock::holder(&path)?.map(|process| RunningServer { process });
+        let server = match Lock::holder(&path) {
+            Ok(holder) => holder.map(|process| RunningServer { process }),
+            // A lock file that this user can't open: its owner and permissions are in the result.
+            Err(OpenError::ReadOnly(_)) => None,
+            Err(error) => return Err(error),
+        };
         Ok(Inspection {
             server,
             directory: FileInfo::new(directory.to_owned(), &found),

@@ -34,6 +34,9 @@ const MOST_KEPT: u32 = 1000;
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// A file to restore from, open for reading. While the value exists, no server can start on the file.
+///
+/// It is opened before the process gives up the rights of root (see `store::become_owner_of`),
+/// because often only root can read a backup.
 #[derive(Debug)]
 pub struct RestoreSource {
     path: PathBuf,

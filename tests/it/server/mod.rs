@@ -14,6 +14,7 @@ mod mail_servers;
 mod main_job;
 mod proxy;
 mod retries;
+mod root;
 mod secrets;
 mod supervised;
 mod terminal;

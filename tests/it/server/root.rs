@@ -1,0 +1,208 @@
+//! Commands that root runs in the directory of the service's user. They run as root only, as a build server does.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::doctor::look;
+use crate::wire::{AUTHD, PASSWORD, Ran, Server};
+
+/// The user and group `nobody`, in the place of the service's.
+const SERVICE: u32 = 65534;
+
+/// A directory `data` of the service's user, and a directory `root` that only root can enter.
+struct Machine {
+    dir: TempDir,
+}
+
+impl Machine {
+    /// `None` for tests that do not run as root.
+    fn new() -> Option<Machine> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let machine = Machine {
+            dir: tempfile::tempdir().expect("a directory"),
+        };
+        let open = |path: PathBuf, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+        open(machine.path(""), 0o755).expect("a mode");
+        for name in ["data", "root"] {
+            fs::create_dir(machine.path(name)).expect("a directory");
+            open(machine.path(name), 0o700).expect("a mode");
+        }
+        chown(machine.path("data"), Some(SERVICE), Some(SERVICE)).expect("an owner");
+        Some(machine)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A command of root's on the database of the service.
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .args(["--db", "data/authd.db"])
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        command
+    }
+
+    fn authd(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(AUTHD, arguments), "")
+    }
+
+    /// The server, started by root or, with `as_service`, by the service's user.
+    fn serve(&self, as_service: bool) -> Server {
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        if !as_service {
+            return Server::start(self.command(AUTHD, &serve));
+        }
+        // The build's directory may be closed to other users.
+        let program = self.path("authd");
+        if !program.exists() {
+            fs::copy(AUTHD, &program).expect("a copy");
+        }
+        let program = program.to_str().expect("UTF-8");
+        let become_service = ["--reuid=65534", "--regid=65534", "--clear-groups", program];
+        let line = [&become_service[..], &serve].concat();
+        Server::start(self.command("setpriv", &line))
+    }
+
+    /// Asserts that every file in the service's directory belongs to the service.
+    fn assert_owned_by_the_service(&self) {
+        for entry in fs::read_dir(self.path("data")).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let found = entry.metadata().expect("a file");
+            assert_eq!((found.uid(), found.gid()), (SERVICE, SERVICE), "{entry:?}");
+        }
+    }
+}
+
+#[test] // finding 23, fault 4
+fn a_restore_by_root_leaves_files_that_the_service_can_open() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.serve(true).stop();
+    let add = ["user", "add", "ann@example.org", "--password-stdin"];
+    Ran::of(machine.command(AUTHD, &add), PASSWORD).done();
+    machine.authd(&["backup", "data/backup.db"]).done();
+    // Only root can read the backup, and the machine is a new one.
+    fs::rename(
+        machine.path("data/backup.db"),
+        machine.path("root/backup.db"),
+    )
+    .expect("a backup");
+    chown(machine.path("root/backup.db"), Some(0), Some(0)).expect("an owner");
+    fs::remove_dir_all(machine.path("data")).expect("a directory");
+    fs::create_dir(machine.path("data")).expect("a directory");
+    chown(machine.path("data"), Some(SERVICE), Some(SERVICE)).expect("an owner");
+
+    machine
+        .authd(&["restore", "root/backup.db", "--yes"])
+        .done();
+    machine.assert_owned_by_the_service();
+    let (state, words) = look(machine.authd(&["doctor", "--json"]), "database");
+    assert!(state == "ok" && words.contains("1 account"), "{words}");
+    let server = machine.serve(true);
+    server.sign_in("ann@example.org", "laptop");
+    server.stop();
+    // And over a file that is there.
+    machine
+        .authd(&["restore", "root/backup.db", "--yes"])
+        .done();
+    machine.assert_owned_by_the_service();
+    machine.serve(true).stop();
+}
+
+#[test] // finding 2
+fn a_server_that_root_starts_has_the_rights_of_the_directorys_owner_in_every_thread() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let server = machine.serve(false);
+    server.set_up("ann@example.org");
+    let tasks = format!("/proc/{}/task", server.pid().as_raw_pid());
+    let mut threads = 0;
+    for task in fs::read_dir(tasks).expect("threads") {
+        let status = task.expect("a thread").path().join("status");
+        let status = fs::read_to_string(status).expect("its status");
+        for line in status.lines() {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("Uid:" | "Gid:") => assert!(words.all(|id| id == "65534"), "{line}"),
+                Some("Groups:") => assert_eq!(words.collect::<Vec<_>>(), ["65534"]),
+                Some("CapEff:" | "CapPrm:") => {
+                    assert_eq!(words.next().map(|bits| bits.trim_matches('0')), Some(""));
+                }
+                _ => {}
+            }
+        }
+        threads += 1;
+    }
+    assert!(threads > 5, "{threads} threads");
+    server.stop();
+    machine.assert_owned_by_the_service();
+}
+
+#[test] // finding 2
+fn a_command_of_root_can_not_be_led_to_a_file_of_root() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.serve(true).stop();
+    let victim = machine.path("root/precious");
+    fs::write(&victim, "precious").expect("a file");
+    fs::copy(machine.path("data/authd.db"), machine.path("root/other.db")).expect("a file");
+    machine.authd(&["backup", "data/backup.db"]).done();
+    symlink(&victim, machine.path("data/other.db.partial")).expect("a link");
+    machine.authd(&["backup", "data/other.db"]).refused(78);
+    fs::remove_file(machine.path("data/authd.db.lock")).expect("the lock");
+    symlink(&victim, machine.path("data/authd.db.lock")).expect("a link");
+    machine
+        .authd(&["restore", "data/backup.db", "--yes"])
+        .refused(78);
+    // A database of root's, under the name of the service's.
+    fs::remove_file(machine.path("data/authd.db")).expect("the database");
+    symlink(machine.path("root/other.db"), machine.path("data/authd.db")).expect("a link");
+    machine.authd(&["user", "list"]).refused(78);
+
+    assert_eq!(fs::read(&victim).expect("it is there"), b"precious");
+    let found = fs::metadata(&victim).expect("it is there");
+    assert_eq!((found.uid(), found.gid()), (0, 0));
+    // A place where the service may not write is said to be one.
+    fs::remove_file(machine.path("data/authd.db")).expect("the link");
+    fs::rename(
+        machine.path("data/backup.db"),
+        machine.path("data/authd.db"),
+    )
+    .expect("a file");
+    fs::remove_file(machine.path("data/authd.db.lock")).expect("the link");
+    machine.authd(&["restore", "--here", "--yes"]).done();
+    let said = machine.authd(&["backup", "root/backup.db"]).refused(78);
+    assert!(said.contains("user 65534"), "{said}");
+}
+
+#[test] // fault 4
+fn the_doctor_advises_the_service_to_own_its_files() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.serve(true).stop();
+    for name in ["data/authd.db", "data/authd.db.lock"] {
+        chown(machine.path(name), Some(0), Some(0)).expect("an owner");
+    }
+    let (state, words) = look(machine.authd(&["doctor", "--json"]), "permissions");
+    assert_eq!(state, "problem", "{words}");
+    assert!(
+        words.contains("chown 65534 ") && words.contains("authd.db.lock"),
+        "{words}"
+    );
+    assert!(!words.contains("chown 0"), "{words}");
+}

@@ -354,6 +354,9 @@ fn open_store_at(
         max_size: config.max_db_size.map(|size| size.as_u64()),
     };
     let store = Store::open(path, clock.clone(), entropy.clone(), options)?;
+    if let Some(warning) = store.warning().filter(|_| role == Role::Server) {
+        tracing::warn!("{warning}");
+    }
     Ok(Opened {
         store,
         clock,

@@ -64,6 +64,10 @@ pub enum OpenError {
         /// The file system's name.
         kind: &'static str,
     },
+    /// The database file is a mount point of its own.
+    MountPoint(PathBuf),
+    /// The database file has several names (hard links).
+    SeveralNames(PathBuf),
     /// Another server uses the database.
     AlreadyServed {
         /// The database.
@@ -136,6 +140,8 @@ impl OpenError {
             | OpenError::NetworkFilesystem {
                 directory: path, ..
             }
+            | OpenError::MountPoint(path)
+            | OpenError::SeveralNames(path)
             | OpenError::AlreadyServed { path, .. }
             | OpenError::Foreign(path)
             | OpenError::Backup(path)
@@ -176,6 +182,16 @@ impl fmt::Display for OpenError {
                 f,
                 "{path} is on {kind}, where file locks are unreliable and SQLite databases get damaged. Move the database \
                  to a local disk. If only this machine ever opens it, set accept_network_filesystem = true."
+            ),
+            OpenError::MountPoint(_) => write!(
+                f,
+                "{path} is mounted as a single file, so what SQLite stores beside it would be lost with the container. \
+                 Mount the directory that contains the database instead."
+            ),
+            OpenError::SeveralNames(_) => write!(
+                f,
+                "{path} has several names (hard links), and what SQLite stores beside it would be found under one of them \
+                 only. Delete the other names. To use the database in several places, link or mount its directory."
             ),
             OpenError::AlreadyServed { process, .. } => {
                 write!(f, "Another authd serves {path}")?;
@@ -235,6 +251,43 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+/// Something about an open database that an operator should know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OpenWarning {
+    /// It is on a network file system, which the operator has accepted, or on one behind which there may be a network.
+    UncertainLocks {
+        /// The database's directory.
+        directory: PathBuf,
+        /// The file system's name.
+        kind: &'static str,
+    },
+    /// It is on a file system whose files are lost when the machine or the container ends.
+    Temporary {
+        /// The database's directory.
+        directory: PathBuf,
+        /// The file system's name.
+        kind: &'static str,
+    },
+}
+
+impl fmt::Display for OpenWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenWarning::UncertainLocks { directory, kind } => write!(
+                f,
+                "{} is on {kind}: the database is safe only if file locks work there",
+                directory.display()
+            ),
+            OpenWarning::Temporary { directory, kind } => write!(
+                f,
+                "{} is on {kind}: all accounts are lost when this machine or container ends. Put the database on a disk; \
+                 for a container, mount a volume at this directory",
+                directory.display()
+            ),
+        }
+    }
+}
 
 /// Why a backup or a restore did not happen. Nothing was changed.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use column::{FromColumn, ToColumn, Value};
-pub use error::{Broken, CopyError, OpenError};
+pub use error::{Broken, CopyError, OpenError, OpenWarning};
 pub(crate) use owner::become_owner_of;
 pub use sqlite::{
     FileInfo, Filesystem, Inspection, Lock, Progress, ReadOnlyDatabase, Restoration, RestoreSource,
@@ -85,6 +85,7 @@ pub struct Store {
     writer: Writer,
     _held: Held,
     _lock: Option<Lock>,
+    warning: Option<OpenWarning>,
 }
 
 /// What the store has done since it was opened, and its state.
@@ -133,6 +134,7 @@ impl Store {
             files,
             held,
             lock,
+            warning,
         } = sqlite::open(path, &options)?;
         let prepared =
             Prepared::new(conn, &clock, &options).map_err(|error| sqlite_error(&path, &error))?;
@@ -146,6 +148,7 @@ impl Store {
             writer,
             _held: held,
             _lock: lock,
+            warning,
         })
     }
 
@@ -179,6 +182,11 @@ impl Store {
     /// The path of the database, absolute and without symbolic links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What an operator should know about where the database is.
+    pub fn warning(&self) -> Option<&OpenWarning> {
+        self.warning.as_ref()
     }
 
     /// A number that changes when another process changed the database. Every write and [`Store::maintain`] bring it up to

@@ -251,7 +251,17 @@ fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
             "After a fault of the disk that is what systems do: look at `dmesg`. Then mount it for writing.",
         );
     }
+    if let Err(why) = inspection.check_placement() {
+        return Finding::refusal(CHECK, why.to_string());
+    }
     match inspection.file_system {
+        Filesystem::Temporary(kind) => Finding::warning(
+            CHECK,
+            format!(
+                "{place} is on {kind}: all accounts are lost when this machine or container ends"
+            ),
+            "Put the database on a disk. For a container, mount a volume at the directory of the database.",
+        ),
         Filesystem::Local => Finding::ok(CHECK, format!("{place} is on this machine")),
         Filesystem::Network(kind) if is_accepted => Finding::warning(
             CHECK,

@@ -21,12 +21,12 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOp
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
 use rustix::process::geteuid;
 
 use super::migrations::{APPLICATION_ID, BACKUP_ID, VERSION};
 use super::open::system_error;
-use crate::store::OpenError;
+use crate::store::{OpenError, OpenWarning};
 
 /// The path of a file that belongs to the database: the database's path with `suffix` appended.
 pub(in crate::store) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -67,22 +67,78 @@ pub(in crate::store) fn directory_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// Refuses a network file system, unless `accept` is set.
-pub(super) fn check_filesystem(directory: &Path, accept: bool) -> Result<(), OpenError> {
+/// Refuses a network file system, unless `accept` is set. Returns what an operator should know about an accepted one.
+pub(super) fn check_filesystem(
+    directory: &Path,
+    accept: bool,
+) -> Result<Option<OpenWarning>, OpenError> {
     match Filesystem::under(directory)? {
-        Filesystem::Local => Ok(()),
+        Filesystem::Local => Ok(None),
+        Filesystem::Temporary(kind) => Ok(Some(OpenWarning::Temporary {
+            directory: directory.to_owned(),
+            kind,
+        })),
         Filesystem::Network(kind) if !accept => Err(OpenError::NetworkFilesystem {
             directory: directory.to_owned(),
             kind,
         }),
         Filesystem::Network(kind) | Filesystem::Unknown(kind) => {
-            let directory = directory.display();
-            tracing::warn!(
-                "{directory} is on {kind}: the database is safe only if file locks work there"
-            );
-            Ok(())
+            Ok(Some(OpenWarning::UncertainLocks {
+                directory: directory.to_owned(),
+                kind,
+            }))
         }
     }
+}
+
+/// Refuses a database file that is a mount point of its own or has several names. SQLite and authd store the WAL and the
+/// lock beside it: under another name, or in the directory outside the mount, they would not be found.
+///
+/// A restore gives the file that it replaces a second name, `.replaced-N`, just before it puts the new one in its place. So
+/// that one name is accepted after a crash.
+pub(super) fn check_placement(path: &Path) -> Result<(), OpenError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => found,
+        _ => return Ok(()),
+    };
+    let is_mounted = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        Ok(found)
+            if found
+                .stx_attributes_mask
+                .contains(StatxAttributes::MOUNT_ROOT) =>
+        {
+            found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        }
+        // Linux before 5.8: a mount from another file system shows by its device.
+        _ => fs::metadata(directory_of(path)).is_ok_and(|around| around.dev() != found.dev()),
+    };
+    if is_mounted {
+        return Err(OpenError::MountPoint(path.to_owned()));
+    }
+    match found.nlink() {
+        0 | 1 => Ok(()),
+        2 if name_kept_by_restore(path).is_some() => Ok(()),
+        _ => Err(OpenError::SeveralNames(path.to_owned())),
+    }
+}
+
+/// The most files that restores keep beside a database under numbered names. Beyond it an operator should delete some.
+pub(super) const MOST_KEPT: u32 = 1000;
+
+/// The numbered name under which a restore keeps the file that it replaces.
+pub(super) fn kept_name(path: &Path, number: u32) -> PathBuf {
+    beside(path, &format!(".replaced-{number}"))
+}
+
+/// The second name that an interrupted restore gave the database at `path`.
+pub(super) fn name_kept_by_restore(path: &Path) -> Option<PathBuf> {
+    let inode = inode(path).ok()?;
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    let names = (1..=MOST_KEPT).map(|number| kept_name(path, number));
+    names
+        .map_while(|name| Some((fs::symlink_metadata(&name).ok()?, name)))
+        .find(|(found, _)| identity(found.clone()) == inode)
+        .map(|(_, name)| name)
 }
 
 /// The kind of file system that a database is on.
@@ -92,6 +148,9 @@ pub enum Filesystem {
     Local,
     /// A network file system with this name. SQLite's locks don't work on it.
     Network(&'static str),
+    /// A file system with this name, whose files are lost: tmpfs and ramfs when the machine ends, overlayfs when the
+    /// container is replaced.
+    Temporary(&'static str),
     /// A file system with this name, behind which there may be a local disk or a network.
     Unknown(&'static str),
 }
@@ -111,6 +170,9 @@ impl Filesystem {
             0x6969 => Filesystem::Network("NFS"),
             0x517b | 0xff53_4d42 | 0xfe53_4d42 => Filesystem::Network("SMB"),
             0x0102_1997 => Filesystem::Network("9p"),
+            0x0102_1994 => Filesystem::Temporary("tmpfs"),
+            0x8584_58f6 => Filesystem::Temporary("ramfs"),
+            0x794c_7630 => Filesystem::Temporary("overlayfs"),
             // The kernel shows virtiofs as FUSE.
             0x6573_5546 => Filesystem::Unknown("FUSE or virtiofs"),
             _ => Filesystem::Local,
@@ -408,6 +470,11 @@ mod tests {
             Filesystem::of(0x6573_5546),
             Filesystem::Unknown(_)
         ));
+        assert_eq!(Filesystem::of(0x0102_1994), Filesystem::Temporary("tmpfs"));
+        assert_eq!(
+            Filesystem::of(0x794c_7630),
+            Filesystem::Temporary("overlayfs")
+        );
         assert_eq!(Filesystem::of(0xef53), Filesystem::Local);
     }
 

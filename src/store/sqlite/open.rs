@@ -1,9 +1,10 @@
 //! Opening a database, or creating it.
 //!
 //! A file that can't be served is refused with a sentence that says what to do, and is left byte for byte as it was. So the
-//! checks go from the outside to the inside: the library, the directory, the file system, the lock, the first 100 bytes of
-//! the file (read without SQLite, which might begin to recover it), the files beside it. Only then SQLite opens the file, with the checkpoint at
-//! closing switched off until everything else is found to be in order.
+//! checks go from the outside to the inside: the library, the directory, the file system, whether the file is mounted alone
+//! or has a second name, the lock, the first 100 bytes of the file (read without SQLite, which might begin to recover it),
+//! the files beside it. Only then SQLite opens the file, with the checkpoint at closing switched off until everything else
+//! is found to be in order.
 //!
 //! **A file is whole or absent.** A new database is built under another name and renamed when it is complete. Otherwise a
 //! kill during the first start would leave a file that is neither empty nor a database, and the server would refuse it from
@@ -25,12 +26,12 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::connection::{self, pragma};
 use super::file::{
-    Held, OpenFiles, beside, check_filesystem, check_id, check_version, directory_of,
-    remove_if_there, resolve, sync_directory_of,
+    Held, OpenFiles, beside, check_filesystem, check_id, check_placement, check_version,
+    directory_of, name_kept_by_restore, remove_if_there, resolve, sync_directory_of,
 };
 use super::lock::Lock;
 use super::migrations::{self, VERSION, schema};
-use crate::store::{OpenError, Options, Role};
+use crate::store::{OpenError, OpenWarning, Options, Role};
 
 /// The first SQLite without the WAL-reset bug, which could lose pages when two connections ran checkpoints at the same time.
 const OLDEST_LIBRARY: i32 = 3_051_003;
@@ -56,17 +57,25 @@ pub(in crate::store) struct Opened {
     pub held: Held,
     /// A server holds it for as long as it runs.
     pub lock: Option<Lock>,
+    pub warning: Option<OpenWarning>,
 }
 
 /// Checks everything, in the order that the module's text gives, and opens the file.
 pub(in crate::store) fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
     check_library(rusqlite::version_number(), rusqlite::version())?;
     let path = resolve(path)?;
-    check_filesystem(directory_of(&path), options.accept_network_filesystem)?;
+    let warning = check_filesystem(directory_of(&path), options.accept_network_filesystem)?;
+    check_placement(&path)?;
     let lock = match options.role {
         Role::Server => Some(Lock::take(&path)?),
         Role::Command => None,
     };
+    if lock.is_some()
+        && let Some(name) = name_kept_by_restore(&path)
+    {
+        // The restore was interrupted before it replaced the file: this is no old file, but the database itself.
+        remove_if_there(&name).map_err(|error| system_error(&name, "deleting it", &error))?;
+    }
     match fs::metadata(&path) {
         Ok(found) if !found.is_file() => return Err(OpenError::NotAFile(path)),
         Ok(found) if found.len() > 0 => {}
@@ -85,6 +94,7 @@ pub(in crate::store) fn open(path: &Path, options: &Options) -> Result<Opened, O
         files,
         held,
         lock,
+        warning,
     })
 }
 

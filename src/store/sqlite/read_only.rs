@@ -20,7 +20,8 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use super::connection::{Connection, harden, pragma};
 use super::error::SqliteError;
 use super::file::{
-    Filesystem, Held, beside, check_companions, check_id, check_version, directory_of, resolve,
+    Filesystem, Held, beside, check_companions, check_id, check_placement, check_version,
+    directory_of, resolve,
 };
 use super::lock::Lock;
 use super::migrations::{VERSION, schema};
@@ -108,6 +109,14 @@ impl Inspection {
             available: space.f_bavail.saturating_mul(space.f_frsize),
             path,
         })
+    }
+
+    /// Whether the file is where a server accepts it.
+    ///
+    /// # Errors
+    /// [`OpenError::MountPoint`], [`OpenError::SeveralNames`]
+    pub fn check_placement(&self) -> Result<(), OpenError> {
+        check_placement(&self.path)
     }
 
     /// The database itself, if it exists and is not empty. A server that was killed during its first start may have left an

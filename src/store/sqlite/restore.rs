@@ -20,15 +20,12 @@ use rustix::fs::{Gid, Uid, fchown};
 use super::backup::{PATIENCE, check, sqlite, system};
 use super::connection::{self, pragma};
 use super::file::{
-    SQLITE_FILE, beside, check_filesystem, check_version, copy_to_new, directory_of, inode,
-    open_beside, resolve, sync_directory_of,
+    MOST_KEPT, SQLITE_FILE, beside, check_filesystem, check_placement, check_version, copy_to_new,
+    directory_of, inode, kept_name, open_beside, resolve, sync_directory_of,
 };
 use super::lock::Lock;
 use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION, schema};
 use crate::store::{CopyError, OpenError};
-
-/// The most files that are kept beside a database under numbered names. Beyond it an operator should delete some.
-const MOST_KEPT: u32 = 1000;
 
 /// The files that belong to a database, by what is appended to its name.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -153,6 +150,7 @@ impl Restoration {
     ) -> Result<Restoration, CopyError> {
         let path = resolve(path)?;
         check_filesystem(directory_of(&path), accept_network_filesystem)?;
+        check_placement(&path)?;
         let present = fs::metadata(&path).ok();
         let is_itself = |source: &RestoreSource| source.inode() == inode(&path).ok();
         if present.is_some() && source.as_ref().is_some_and(is_itself) {
@@ -217,7 +215,7 @@ impl Restoration {
     fn keep_present(&self) -> Result<PathBuf, CopyError> {
         let failed = |error: io::Error| system(&self.path, "keeping it under another name", &error);
         let kept = (1..=MOST_KEPT)
-            .map(|number| beside(&self.path, &format!(".replaced-{number}")))
+            .map(|number| kept_name(&self.path, number))
             .find(|kept| fs::symlink_metadata(kept).is_err())
             .ok_or_else(|| failed(io::ErrorKind::AlreadyExists.into()))?;
         if self.replaces {

@@ -74,6 +74,17 @@ impl Machine {
         Server::start(self.command("setpriv", &line))
     }
 
+    /// `script` for a shell that has mounts of its own, with the binary as `$0`.
+    fn in_own_mounts(&self, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-e", "-c", script, AUTHD])
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        command
+    }
+
     /// Asserts that every file in the service's directory belongs to the service.
     fn assert_owned_by_the_service(&self) {
         for entry in fs::read_dir(self.path("data")).expect("a directory") {
@@ -205,4 +216,61 @@ fn the_doctor_advises_the_service_to_own_its_files() {
         "{words}"
     );
     assert!(!words.contains("chown 0"), "{words}");
+}
+
+#[test] // fault 1: docker run -v ./authd.db:/data/authd.db
+fn a_database_that_is_mounted_as_a_single_file_is_not_served() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.serve(true).stop();
+    fs::create_dir(machine.path("container")).expect("a directory");
+    let mount = "mount -t tmpfs none container; : >container/authd.db; \
+                 mount --bind data/authd.db container/authd.db;";
+    let run = |command: &str| {
+        let script = format!("{mount} exec \"$0\" {command} --db container/authd.db");
+        Ran::of(machine.in_own_mounts(&script), "")
+    };
+    let said = run("serve --listen 127.0.0.1:0").refused(78);
+    assert!(said.contains("Mount the directory"), "{said}");
+    run("user list").refused(78);
+    let (state, words) = look(run("doctor --json"), "file system");
+    assert!(
+        state == "problem" && words.contains("Mount the directory"),
+        "{words}"
+    );
+    // An empty file is what a container's manager makes of a path that is not there.
+    let empty = "mount -t tmpfs none container; : >container/authd.db; : >empty; \
+                 mount --bind empty container/authd.db; \
+                 exec \"$0\" serve --listen 127.0.0.1:0 --db container/authd.db";
+    let said = Ran::of(machine.in_own_mounts(empty), "").refused(78);
+    assert!(said.contains("Mount the directory"), "{said}");
+    // The directory is the right thing to mount.
+    let whole = "mount --bind data container; \
+                 exec \"$0\" serve --listen 127.0.0.1:0 --db container/authd.db";
+    Server::start(machine.in_own_mounts(whole)).stop();
+}
+
+#[test] // fault 3
+fn a_database_in_memory_or_in_a_containers_own_layer_is_warned_of() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    for name in ["place", "layers"] {
+        fs::create_dir(machine.path(name)).expect("a directory");
+    }
+    let overlay = "mount -t tmpfs none layers; mkdir layers/lower layers/upper layers/work; \
+                   mount -t overlay none -o lowerdir=layers/lower,upperdir=layers/upper,workdir=layers/work place";
+    for (mount, kind) in [
+        ("mount -t tmpfs none place", "tmpfs"),
+        (overlay, "overlayfs"),
+    ] {
+        let serve = format!("{mount}; exec \"$0\" serve --listen 127.0.0.1:0 --db place/authd.db");
+        let server = Server::start(machine.in_own_mounts(&serve));
+        server.says(&format!("is on {kind}: all accounts are lost"));
+        server.stop();
+        let doctor = format!("{mount}; exec \"$0\" doctor --json --db place/authd.db");
+        let (state, words) = look(Ran::of(machine.in_own_mounts(&doctor), ""), "file system");
+        assert!(state == "warning" && words.contains("volume"), "{words}");
+    }
 }

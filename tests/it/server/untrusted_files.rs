@@ -197,3 +197,39 @@ fn links_in_the_place_of_temporary_files_are_not_followed() {
     home.serve().stop();
     unharmed();
 }
+
+#[test] // fault 1: the WAL and the lock of each name are files of their own
+fn a_database_with_a_second_name_is_not_served() {
+    let home = home_with_backup();
+    fs::hard_link(home.db(), home.path("other.db")).expect("a link");
+    for db in ["authd.db", "other.db"] {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--db", db];
+        let said = home.authd(&serve).refused(78);
+        assert!(
+            said.contains("several names") && said.contains("directory"),
+            "{said}"
+        );
+        home.authd(&["user", "list", "--db", db]).refused(78);
+    }
+    let (state, words) = look(home.authd(&["doctor", "--json"]), "file system");
+    assert!(
+        state == "problem" && words.contains("several names"),
+        "{words}"
+    );
+    fs::remove_file(home.path("other.db")).expect("the link");
+    home.serve().stop();
+}
+
+#[test] // a restore that was killed before its last step
+fn a_second_name_that_a_restore_left_is_taken_away() {
+    let home = home_with_backup();
+    let kept = home.path("authd.db.replaced-1");
+    fs::hard_link(home.db(), &kept).expect("a link");
+    home.authd(&["user", "list"]).done();
+    home.serve().stop();
+    assert!(!kept.exists());
+    home.authd(&["restore", "backup.db", "--yes"]).done();
+    assert!(kept.exists());
+    home.serve().stop();
+    assert!(kept.exists());
+}

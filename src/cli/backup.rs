@@ -63,9 +63,11 @@ impl Backup {
         let written = written.map_err(|error| match (user, error) {
             (Some(user), CopyError::Refused(OpenError::ReadOnly(path))) => {
                 Failure::Configuration(format!(
-                    "{} can't be written by user {user}, who owns the directory of the database: root runs this command as \
-                     that user. Choose a directory that user {user} can write to.",
-                    path.display()
+                    "{} can't be written by user {user}, who owns the directory of the database: when root runs this \
+                     command, it becomes that user. Write the backup to a directory of user {user}, such as {}, and move \
+                     it from there.",
+                    path.display(),
+                    config.db.parent().unwrap_or(&config.db).display()
                 ))
             }
             (_, error) => error.into(),
@@ -105,6 +107,9 @@ impl Restore {
         become_owner_of(&config.db)?;
         let restoration =
             Restoration::prepare(&config.db, source, config.accept_network_filesystem)?;
+        if let Some(warning) = restoration.warning() {
+            tracing::warn!("{warning}");
+        }
         // One clock for both, so that time goes on from the later of their marks (I8).
         let clock = Clock::system();
         let scratch = open_store_at(restoration.scratch(), &config, Role::Command, clock.clone())?;

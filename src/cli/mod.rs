@@ -32,7 +32,7 @@ use crate::config::{self, Config, ConfigError, Inputs, Loaded, LogFormat, LogLev
 use crate::entropy::Entropy;
 use crate::password::{Hasher, Params};
 use crate::service::{self, Authd};
-use crate::store::{self, Options, Role, Store};
+use crate::store::{self, OpenWarning, Options, Role, Store};
 use output::Output;
 
 /// A complete auth server in one binary and one SQLite file.
@@ -322,8 +322,16 @@ impl Sweep {
     }
 }
 
+/// Opens the database of the settings, and logs what an operator should know about where it is. A command runs beside a
+/// server, which has warned of what matters to the server alone.
 fn open_store(config: &Config, role: Role) -> Result<Opened, Failure> {
-    Ok(open_store_at(&config.db, config, role, Clock::system())?)
+    let opened = open_store_at(&config.db, config, role, Clock::system())?;
+    match opened.store.warning() {
+        Some(OpenWarning::Temporary { .. }) if role == Role::Command => {}
+        Some(warning) => tracing::warn!("{warning}"),
+        None => {}
+    }
+    Ok(opened)
 }
 
 /// As root, becomes the owner of the database's directory; see [`store::become_owner_of`]. Called before anything there is
@@ -354,9 +362,6 @@ fn open_store_at(
         max_size: config.max_db_size.map(|size| size.as_u64()),
     };
     let store = Store::open(path, clock.clone(), entropy.clone(), options)?;
-    if let Some(warning) = store.warning().filter(|_| role == Role::Server) {
-        tracing::warn!("{warning}");
-    }
     Ok(Opened {
         store,
         clock,

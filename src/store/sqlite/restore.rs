@@ -25,15 +25,16 @@ use super::file::{
 };
 use super::lock::Lock;
 use super::migrations::{self, APPLICATION_ID, BACKUP_ID, VERSION, schema};
-use crate::store::{CopyError, OpenError};
+use crate::store::owner::Followed;
+use crate::store::{CopyError, OpenError, OpenWarning};
 
 /// The files that belong to a database, by what is appended to its name.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// A file to restore from, open for reading. While the value exists, no server can start on the file.
 ///
-/// It is opened before the process gives up the rights of root (see `store::become_owner_of`),
-/// because often only root can read a backup.
+/// It is opened before the process gives up the rights of root (see `store::become_owner_of`), because often only root can
+/// read a backup. Everything else is done with it afterwards.
 #[derive(Debug)]
 pub struct RestoreSource {
     path: PathBuf,
@@ -49,27 +50,34 @@ impl RestoreSource {
     /// [`CopyError::NoSource`], [`CopyError::NotOurs`] if it is not a file, [`CopyError::Served`],
     /// [`CopyError::Journal`].
     pub fn open(path: &Path) -> Result<RestoreSource, CopyError> {
-        let found = match path.canonicalize() {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(CopyError::NoSource(path.to_owned()));
-            }
-            Err(error) => return Err(system(path, "looking for it", &error)),
-        };
-        if !found.is_file() {
-            return Err(CopyError::NotOurs(found));
+        let followed = Followed::new(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => CopyError::NoSource(path.to_owned()),
+            _ => system(path, "looking for it", &error),
+        })?;
+        if !followed.path.is_file() {
+            return Err(CopyError::NotOurs(followed.path));
         }
-        let lock = Lock::share(&found).map_err(|refusal| match refusal {
+        let lock = Lock::share(&followed.path).map_err(|refusal| match refusal {
             OpenError::AlreadyServed { path, .. } => CopyError::Served(path),
             refusal => refusal.into(),
         })?;
-        RestoreSource::open_locked(found, lock)
+        let database = followed
+            .open()
+            .map_err(|error| system(&followed.path, "opening it", &error))?;
+        let found = database
+            .metadata()
+            .map_err(|error| system(&followed.path, "reading it", &error))?;
+        followed.check_owner(&found)?;
+        RestoreSource::with_companions(followed.path, database, lock)
     }
 
-    /// The same, if this process holds the lock of the file at `path` (absolute, without links) already.
-    fn open_locked(path: PathBuf, lock: Option<Lock>) -> Result<RestoreSource, CopyError> {
+    /// The file at `path` (absolute, without links) with what lies beside it, if this process holds its lock.
+    fn with_companions(
+        path: PathBuf,
+        database: File,
+        lock: Option<Lock>,
+    ) -> Result<RestoreSource, CopyError> {
         let failed = |error: io::Error| system(&path, "opening it", &error);
-        let database = File::open(&path).map_err(failed)?;
         let owner = database.metadata().map_err(failed)?.uid();
         // Before anything is copied: root may be able to read files that the database's owner must not see.
         let mut header = [0; 72];
@@ -133,6 +141,7 @@ pub struct Restoration {
     path: PathBuf,
     scratch: Scratch,
     replaces: bool,
+    warning: Option<OpenWarning>,
     _lock: Lock,
 }
 
@@ -149,7 +158,7 @@ impl Restoration {
         accept_network_filesystem: bool,
     ) -> Result<Restoration, CopyError> {
         let path = resolve(path)?;
-        check_filesystem(directory_of(&path), accept_network_filesystem)?;
+        let warning = check_filesystem(directory_of(&path), accept_network_filesystem)?;
         check_placement(&path)?;
         let present = fs::metadata(&path).ok();
         let is_itself = |source: &RestoreSource| source.inode() == inode(&path).ok();
@@ -162,7 +171,11 @@ impl Restoration {
         }
         let source = match source {
             None if present.is_none() => return Err(CopyError::NoSource(path)),
-            None => RestoreSource::open_locked(path.clone(), None)?,
+            None => {
+                let failed = |error: io::Error| system(&path, "opening it", &error);
+                let database = File::open(&path).map_err(failed)?;
+                RestoreSource::with_companions(path.clone(), database, None)?
+            }
             Some(source) => source,
         };
         let scratch = Scratch::create(beside(&path, ".restoring"))?;
@@ -172,6 +185,7 @@ impl Restoration {
             path,
             scratch,
             replaces: present.is_some(),
+            warning,
             _lock: lock,
         })
     }
@@ -184,6 +198,11 @@ impl Restoration {
     /// Whether a file will be replaced.
     pub fn replaces(&self) -> bool {
         self.replaces
+    }
+
+    /// What an operator should know about where the database is.
+    pub fn warning(&self) -> Option<&OpenWarning> {
+        self.warning.as_ref()
     }
 
     /// The copy: a database like any other. Open it as a command does, and close it again.

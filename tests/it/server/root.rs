@@ -1,10 +1,12 @@
 //! Commands that root runs in the directory of the service's user. They run as root only, as a build server does.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use super::doctor::look;
@@ -44,9 +46,11 @@ impl Machine {
     /// A command of root's on the database of the service.
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
+        command.args(arguments);
+        if !arguments.contains(&"--db") {
+            command.args(["--db", "data/authd.db"]);
+        }
         command
-            .args(arguments)
-            .args(["--db", "data/authd.db"])
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
@@ -162,6 +166,102 @@ fn a_server_that_root_starts_has_the_rights_of_the_directorys_owner_in_every_thr
     machine.assert_owned_by_the_service();
 }
 
+#[test] // finding 2: while root reads the question, the service's user replaces the copy
+fn a_copy_that_is_replaced_at_the_prompt_is_not_put_in_place() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.serve(true).stop();
+    machine.authd(&["backup", "data/backup.db"]).done();
+    let victim = machine.path("root/precious");
+    fs::write(&victim, "precious").expect("a file");
+    let before = fs::metadata(&victim).expect("it is there");
+
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&terminal).expect("a terminal");
+    unlockpt(&terminal).expect("a terminal");
+    let name = ptsname(&terminal, Vec::new()).expect("its name");
+    let input = File::open(name.to_str().expect("UTF-8")).expect("a terminal");
+    let mut command = machine.command(AUTHD, &["restore", "data/backup.db"]);
+    let mut child = command
+        .stdin(input)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let mut stderr = child.stderr.take().expect("a pipe");
+    let mut said = Vec::new();
+    while !said.ends_with(b"Type yes: ") {
+        let mut byte = [0];
+        stderr.read_exact(&mut byte).expect("the question");
+        said.extend(byte);
+    }
+    let scratch = machine.path("data/authd.db.restoring");
+    fs::rename(&scratch, machine.path("data/mine")).expect("the copy");
+    fs::create_dir(&scratch).expect("a directory");
+    symlink(&victim, scratch.join("authd.db")).expect("a link");
+    File::from(terminal).write_all(b"yes\n").expect("an answer");
+
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("what it says");
+    let status = child.wait().expect("its end");
+    assert_eq!(status.code(), Some(78), "{rest}");
+    assert!(rest.contains("symbolic link"), "{rest}");
+    let after = fs::metadata(&victim).expect("it is there");
+    assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+    assert_eq!(fs::read(&victim).expect("it is there"), b"precious");
+    // The database is the one that was there, and it can be served.
+    machine.serve(true).stop();
+}
+
+#[test] // finding 2
+fn root_restores_no_file_that_another_user_only_made_a_link_to() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.serve(true).stop();
+    machine.authd(&["backup", "data/backup.db"]).done();
+    // Another database, which only root can read.
+    fs::copy(
+        machine.path("data/backup.db"),
+        machine.path("root/other.db"),
+    )
+    .expect("a copy");
+    let restore =
+        |source: &str| machine.authd(&["restore", source, "--yes", "--db", "data/new.db"]);
+    let link = |target: &str, name: &str, owner| {
+        symlink(machine.path(target), machine.path(name)).expect("a link");
+        lchown(machine.path(name), Some(owner), Some(owner)).expect("an owner");
+    };
+    link("root/other.db", "data/file", SERVICE);
+    link("root", "data/directory", SERVICE);
+    link("data/file", "to_link", 0);
+    for source in ["data/file", "data/directory/other.db", "to_link"] {
+        let said = restore(source).refused(78);
+        assert!(said.contains("another user's file"), "{source}: {said}");
+    }
+    fs::hard_link(machine.path("root/other.db"), machine.path("data/hard")).expect("a link");
+    let said = restore("data/hard").refused(78);
+    assert!(said.contains("second name"), "{said}");
+    assert!(!machine.path("data/new.db").exists());
+    fs::remove_file(machine.path("data/hard")).expect("the link");
+
+    // Links of root's are followed, and links of a user to a file of that user.
+    link("root/other.db", "of_root", 0);
+    link("data/backup.db", "data/latest", SERVICE);
+    restore("of_root").done();
+    restore("data/latest").done();
+    // Nor does a link lead a command to a database of root's.
+    fs::create_dir(machine.path("root/db")).expect("a directory");
+    fs::copy(
+        machine.path("root/other.db"),
+        machine.path("root/db/authd.db"),
+    )
+    .expect("a copy");
+    link("root/db", "data/sub", SERVICE);
+    let here = ["restore", "--here", "--yes", "--db", "data/sub/authd.db"];
+    machine.authd(&here).refused(78);
+}
+
 #[test] // finding 2
 fn a_command_of_root_can_not_be_led_to_a_file_of_root() {
     let Some(machine) = Machine::new() else {
@@ -197,7 +297,10 @@ fn a_command_of_root_can_not_be_led_to_a_file_of_root() {
     fs::remove_file(machine.path("data/authd.db.lock")).expect("the link");
     machine.authd(&["restore", "--here", "--yes"]).done();
     let said = machine.authd(&["backup", "root/backup.db"]).refused(78);
-    assert!(said.contains("user 65534"), "{said}");
+    assert!(
+        said.contains("user 65534") && said.contains("move it"),
+        "{said}"
+    );
 }
 
 #[test] // fault 4
@@ -256,6 +359,8 @@ fn a_database_in_memory_or_in_a_containers_own_layer_is_warned_of() {
     let Some(machine) = Machine::new() else {
         return;
     };
+    machine.serve(true).stop();
+    machine.authd(&["backup", "data/backup.db"]).done();
     for name in ["place", "layers"] {
         fs::create_dir(machine.path(name)).expect("a directory");
     }
@@ -272,5 +377,12 @@ fn a_database_in_memory_or_in_a_containers_own_layer_is_warned_of() {
         let doctor = format!("{mount}; exec \"$0\" doctor --json --db place/authd.db");
         let (state, words) = look(Ran::of(machine.in_own_mounts(&doctor), ""), "file system");
         assert!(state == "warning" && words.contains("volume"), "{words}");
+        let restore =
+            format!("{mount}; exec \"$0\" restore data/backup.db --yes --db place/authd.db");
+        let said = Ran::of(machine.in_own_mounts(&restore), "").done().stderr;
+        assert!(
+            said.contains(&format!("is on {kind}: all accounts")),
+            "{said}"
+        );
     }
 }

@@ -23,7 +23,7 @@ use crate::http::server::{Limits, Server, Stop};
 use crate::http::{App, Settings};
 use crate::mail::Mailer;
 use crate::service::{Authd, Sender, Swept};
-use crate::store::Role;
+use crate::store::{Role, Scarce, Shortage};
 
 /// Time between two rounds of housekeeping.
 const ROUND: Duration = Duration::from_secs(1);
@@ -218,11 +218,13 @@ fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()
         .watches_every()
         .map_or(ROUND, |most| most.min(ROUND));
     let mut standing = Standing::Steady;
+    let mut shortage = None;
     while ended.recv_timeout(round) == Err(RecvTimeoutError::Timeout) {
         if let Err(error) = authd.housekeep() {
             tracing::warn!(%error, "housekeeping failed");
         }
         standing = warn_of_clock(standing, authd.clock_standing());
+        shortage = warn_of_storage(shortage, authd.storage_shortage());
         // The writer has answered, or this would not be reached. A full disk is no reason to be started anew: what can
         // be read is served, and there may be room again.
         if manager.watches_every().is_some() && authd.answers().is_ok() {
@@ -275,6 +277,24 @@ fn warn_of_clock(before: Standing, now: Standing) -> Standing {
             tracing::info!("the clock is right again");
         }
         _ => {}
+    }
+    now
+}
+
+/// Logs once when storage becomes short, and once when there is room again.
+fn warn_of_storage(before: Option<Scarce>, now: Option<Shortage>) -> Option<Scarce> {
+    const EFFECT: &str = "registrations and requests for links are refused until there is room again, and failed \
+                          sign-ins are only in this log";
+    let now = now.map(|shortage| shortage.scarce);
+    match now {
+        now if now == before => {}
+        Some(Scarce::File) => tracing::warn!(
+            "the database has used four fifths of max_db_size: {EFFECT}. Raise it, or shorten event_retention"
+        ),
+        Some(Scarce::Disk) => {
+            tracing::warn!("the disk of the database is almost full: {EFFECT}. Make room on it");
+        }
+        None => tracing::info!("there is room again: nothing is refused for want of storage"),
     }
     now
 }

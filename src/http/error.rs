@@ -118,6 +118,7 @@ const fn status_of(code: Code) -> StatusCode {
         Code::EmailTaken | Code::UsernameTaken => StatusCode::CONFLICT,
         Code::WeakPassword => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        Code::StorageLow => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::event::{Entry, Kind};
-use super::{Authd, Device};
+use super::{Authd, Device, Error};
 use crate::ids::AccountKey;
 use crate::policy::Policy;
 use crate::secret::TagKey;
@@ -52,6 +52,22 @@ impl<'a> Context<'a> {
     /// The device that asks; `None` for an operator.
     pub fn device(&self) -> Option<&'a Device> {
         self.device
+    }
+
+    /// Whether storage is short: then nothing is stored on behalf of strangers.
+    pub fn is_short_of_storage(&self) -> Result<bool, Broken> {
+        Ok(self.shortage()?.is_some())
+    }
+
+    /// Refuses what would be stored on behalf of a stranger while storage is short.
+    ///
+    /// # Errors
+    /// [`Code::StorageLow`](super::Code::StorageLow).
+    pub fn require_storage(&self) -> Result<(), Error> {
+        match self.is_short_of_storage()? {
+            true => Err(Error::storage_low()),
+            false => Ok(()),
+        }
     }
 
     /// Begins an event about an account, with the device that asks.

@@ -51,6 +51,8 @@ pub enum Code {
     NotFound,
     /// Too many tries; the error says when to come back.
     TooManyRequests,
+    /// Storage is short, so nothing is stored for clients without an account; the error says when to come back.
+    StorageLow,
 }
 
 impl Code {
@@ -77,6 +79,7 @@ impl Code {
             Code::UsernameTaken => "username_taken",
             Code::NotFound => "not_found",
             Code::TooManyRequests => "too_many_requests",
+            Code::StorageLow => "storage_low",
         }
     }
 }
@@ -97,12 +100,20 @@ pub enum Error {
 /// When to try again after an overload or a locked file, in seconds: long enough for a queue to drain.
 const SHORT_WHILE: u64 = 2;
 
-/// When to try again after a full disk: somebody has to make room.
+/// When to try again after a full disk: an operator has to make room.
 const LONG_WHILE: u64 = 10;
+
+/// When to try again while storage is short, in seconds.
+const UNTIL_ROOM: u64 = 60;
 
 impl Error {
     pub(super) fn no(code: Code, detail: impl Into<String>) -> Error {
         Error::No(code, detail.into())
+    }
+
+    /// Nothing is stored for strangers now.
+    pub(super) fn storage_low() -> Error {
+        Error::Later(Code::StorageLow, UNTIL_ROOM)
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Error {
@@ -118,6 +129,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::No(_, detail) => f.write_str(detail),
+            Error::Later(Code::StorageLow, seconds) => write!(
+                f,
+                "This server is short of storage, and takes neither registrations nor requests for links. Its operator \
+                 has to make room. Try again in {}.",
+                Seconds(*seconds)
+            ),
             Error::Later(_, seconds) => {
                 write!(f, "Too many tries. Try again in {}.", Seconds(*seconds))
             }

@@ -65,7 +65,7 @@ use crate::entropy::Entropy;
 use crate::ids::{AccountId, AccountKey, SessionId, SessionKey};
 use crate::password::Hasher;
 use crate::secret::TagKey;
-use crate::store::{Broken, Statistics, Store};
+use crate::store::{Broken, Shortage, Statistics, Store};
 
 /// Where a request comes from, as far as that can be known.
 #[derive(Clone, Debug)]
@@ -172,6 +172,23 @@ impl Authd {
     /// [`Error::Unavailable`] or [`Error::Broken`] while it can't.
     pub fn answers(&self) -> Result<(), Error> {
         Ok(self.store.answers()?)
+    }
+
+    /// What there is too little of, if nothing is stored on behalf of strangers now: no registration without an invitation,
+    /// no request for a link by address, no event of a failed sign-in. Everything else goes on.
+    pub fn storage_shortage(&self) -> Option<Shortage> {
+        self.store.shortage()
+    }
+
+    /// Refuses what a stranger asks for while storage is short, before any work. The transaction that stores it decides.
+    ///
+    /// # Errors
+    /// [`Code::StorageLow`].
+    fn require_storage(&self) -> Result<(), Error> {
+        match self.storage_shortage() {
+            Some(_) => Err(Error::storage_low()),
+            None => Ok(()),
+        }
     }
 
     /// Whether it has shown since the start that the file went back in time: somebody put an old copy in its place and

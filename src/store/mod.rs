@@ -30,6 +30,7 @@
 mod column;
 mod error;
 mod owner;
+mod space;
 mod sqlite;
 #[cfg(test)]
 mod testing;
@@ -37,12 +38,14 @@ mod tx;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use column::{FromColumn, ToColumn, Value};
 pub use error::{Broken, CopyError, OpenError, OpenWarning};
 pub(crate) use owner::become_owner_of;
+pub use space::{Scarce, Shortage, Space};
 pub use sqlite::{
     FileInfo, Filesystem, Inspection, Lock, Progress, ReadOnlyDatabase, Restoration, RestoreSource,
     RunningServer,
@@ -52,7 +55,8 @@ pub use tx::{ReadTx, Row, Tx};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use sqlite::{Held, Opened, Prepared, Readers, Writer, sqlite_error, system_error};
+use space::Gauge;
+use sqlite::{Held, Opened, Prepared, Readers, Writer, directory_of, sqlite_error, system_error};
 
 /// How a database is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +87,7 @@ pub struct Store {
     // In the order in which they are dropped: the connection that closes last deletes the WAL.
     readers: Readers,
     writer: Writer,
+    gauge: Arc<Gauge>,
     _held: Held,
     _lock: Option<Lock>,
     warning: Option<OpenWarning>,
@@ -138,14 +143,24 @@ impl Store {
         } = sqlite::open(path, &options)?;
         let prepared =
             Prepared::new(conn, &clock, &options).map_err(|error| sqlite_error(&path, &error))?;
-        let writer = Writer::start(prepared, files, clock.clone(), entropy, patience)
-            .map_err(|error| system_error(&path, "starting a thread", &error))?;
+        let gauge = Arc::new(Gauge::new(directory_of(&path), options.max_size));
+        let for_writer = Arc::clone(&gauge);
+        let writer = Writer::start(
+            prepared,
+            files,
+            clock.clone(),
+            entropy,
+            for_writer,
+            patience,
+        )
+        .map_err(|error| system_error(&path, "starting a thread", &error))?;
         let readers = Readers::new(&path, options.readers);
         Ok(Store {
             clock,
             path,
             readers,
             writer,
+            gauge,
             _held: held,
             _lock: lock,
             warning,
@@ -187,6 +202,11 @@ impl Store {
     /// What an operator should know about where the database is.
     pub fn warning(&self) -> Option<&OpenWarning> {
         self.warning.as_ref()
+    }
+
+    /// What there is too little of for rows that strangers cause, as of the last second. [`Tx::shortage`] is exact.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.gauge.shortage()
     }
 
     /// A number that changes when another process changed the database. Every write and [`Store::maintain`] bring it up to

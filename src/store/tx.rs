@@ -1,4 +1,4 @@
-//! The seam between the service and the database: four methods.
+//! The seam between the service and the database: five methods.
 //!
 //! A closure that is given to [`Store::read`](super::Store::read) gets a [`ReadTx`], one given to
 //! [`Store::write`](super::Store::write) a [`Tx`]. SQL is a literal beside the rule that it serves. Each statement is
@@ -13,6 +13,7 @@ use std::ops::Deref;
 
 use super::column::{FromColumn, ToColumn};
 use super::error::Broken;
+use super::space::{Gauge, Shortage};
 use super::sqlite::{Connection, RawRow, SqliteError};
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
@@ -28,6 +29,7 @@ pub struct ReadTx<'c> {
 pub struct Tx<'c> {
     read: ReadTx<'c>,
     entropy: &'c Entropy,
+    gauge: &'c Gauge,
 }
 
 impl<'c> ReadTx<'c> {
@@ -64,8 +66,12 @@ impl<'c> ReadTx<'c> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(read: ReadTx<'c>, entropy: &'c Entropy) -> Tx<'c> {
-        Tx { read, entropy }
+    pub(super) fn new(read: ReadTx<'c>, entropy: &'c Entropy, gauge: &'c Gauge) -> Tx<'c> {
+        Tx {
+            read,
+            entropy,
+            gauge,
+        }
     }
 
     /// Runs a statement that changes something and returns the number of rows that it changed. The number is the
@@ -80,6 +86,17 @@ impl<'c> Tx<'c> {
     /// `N` random bytes.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         self.entropy.bytes()
+    }
+
+    /// What there is too little of for rows that strangers cause, with what this transaction has written.
+    ///
+    /// # Errors
+    /// [`Broken`] if the database returns an error.
+    pub fn shortage(&self) -> Result<Option<Shortage>, Broken> {
+        if self.gauge.has_bound() {
+            self.gauge.set_used(self.conn.used_bytes()?);
+        }
+        Ok(self.gauge.shortage())
     }
 
     /// The first error of this transaction, whatever its closure made of it.

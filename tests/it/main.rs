@@ -25,5 +25,6 @@ mod routes;
 mod server;
 mod sessions;
 mod sign_in;
+mod storage;
 mod typed_input;
 mod wire;

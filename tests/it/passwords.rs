@@ -250,8 +250,14 @@ fn a_wrong_current_password_that_cannot_be_counted_is_no_answer() {
     t.fill_the_disk(&laptop);
     let wrong = t.change_password(&laptop, "wrong wrong wrong", NEW_PASSWORD);
     assert_eq!(wrong.status, 503, "{}", wrong.text());
+    // The counters of strangers are in few rows. One that has room is answered, and its event is in the log alone.
+    let counted = || t.number("SELECT count(*) FROM throttle");
+    let before = counted();
     let sign_in = t.try_sign_in(PHONE, "ann", "wrong wrong wrong");
-    assert_eq!(sign_in.status, 503, "{}", sign_in.text());
+    match sign_in.status {
+        401 => assert!(counted() > before),
+        _ => assert_eq!(sign_in.status, 503, "{}", sign_in.text()),
+    }
 }
 
 #[test] // req 16: time alone ends no password

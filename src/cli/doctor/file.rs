@@ -9,13 +9,16 @@ use super::finding::Finding;
 use crate::clock::{Clock, Standing, Timestamp};
 use crate::config::Config;
 use crate::service::{self, Examination, SigningKeyInfo};
-use crate::store::{FileInfo, Filesystem, Inspection, OpenError, ReadOnlyDatabase};
+use crate::store::{FileInfo, Filesystem, Inspection, OpenError, ReadOnlyDatabase, Scarce, Space};
 
-/// With less room than this, writes are about to be refused: a WAL at rest is smaller, one under load is not.
+/// With less free space than this in bytes, writes are about to be refused: a WAL at rest is smaller, one under load is not.
 const NO_ROOM: u64 = 16 << 20;
 
-/// With less room than this, somebody should look before long.
+/// With less free space than this in bytes, an operator should look before long.
 const LITTLE_ROOM: u64 = 256 << 20;
+
+/// From this part of `max_db_size` on, in percent, sign-ins are about to be refused.
+const FULL_PERCENT: u64 = 95;
 
 /// A time service at work may put the clock back by this much.
 const SLEW: Duration = Duration::from_secs(5);
@@ -49,7 +52,13 @@ pub(super) fn look(config: &Config, clock: &Clock, findings: &mut Vec<Finding>) 
     findings.push(database);
     findings.push(permissions(&inspection));
     findings.push(file_system(&inspection, config.accept_network_filesystem));
-    findings.push(space(&inspection, config));
+    let room = Space {
+        used: used_bytes(&inspection, inside.as_ref()),
+        bound: config.max_db_size.map(|size| size.as_u64()),
+        available: inspection.available,
+        capacity: inspection.capacity,
+    };
+    findings.push(space(&room));
     if let Some(Inside { examination, .. }) = &inside {
         findings.push(history(examination));
         findings.push(keys(
@@ -283,29 +292,55 @@ fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
     }
 }
 
+/// What of the file is in use; its size, if it can't be read.
+fn used_bytes(inspection: &Inspection, inside: Option<&Inside>) -> u64 {
+    let counted = inside.and_then(|inside| inside.database.used_bytes().ok());
+    counted.unwrap_or_else(|| inspection.database().map_or(0, |database| database.size))
+}
+
 /// What room is left, on the disk and within the bound that was set.
-fn space(inspection: &Inspection, config: &Config) -> Finding {
+fn space(room: &Space) -> Finding {
     const CHECK: &str = "space";
-    let size = inspection.database().map_or(0, |database| database.size);
-    let free = ByteSize(inspection.available);
-    if let Some(bound) = config.max_db_size
-        && size >= bound.as_u64() / 10 * 9
+    const EFFECT: &str = "registrations and requests for links are refused";
+    let free = ByteSize(room.available);
+    let used = ByteSize(room.used);
+    let raise = "Raise max_db_size, or shorten event_retention and run `authd sweep`.";
+    if let Some(bound) = room.bound
+        && room.uses_percent(FULL_PERCENT)
     {
-        let (size, found) = (ByteSize(size), "max_db_size");
-        return Finding::warning(
+        return Finding::problem(
             CHECK,
-            format!("the database has {size}, and {found} is {bound}: then writes are refused"),
-            "Raise it, or shorten event_retention and run `authd sweep`.",
+            format!(
+                "the database uses {used} of max_db_size = {}: soon nobody can sign in",
+                ByteSize(bound)
+            ),
+            raise,
         );
     }
-    if inspection.available < NO_ROOM {
+    if room.available < NO_ROOM {
         return Finding::problem(
             CHECK,
             format!("{free} are free: soon nobody can sign in"),
             "Make room on the disk. The server goes on by itself then.",
         );
     }
-    if inspection.available < LITTLE_ROOM.max(size) {
+    let scarce = room.shortage(None).map(|shortage| shortage.scarce);
+    match (scarce, room.bound) {
+        (Some(Scarce::File), Some(bound)) => {
+            let bound = ByteSize(bound);
+            let found = format!("the database uses {used} of max_db_size = {bound}: {EFFECT}");
+            return Finding::warning(CHECK, found, raise);
+        }
+        (Some(_), _) => {
+            return Finding::warning(
+                CHECK,
+                format!("{free} are free: {EFFECT}"),
+                "Make room on the disk. The server goes on by itself then.",
+            );
+        }
+        (None, _) => {}
+    }
+    if room.available < LITTLE_ROOM.max(room.used) {
         return Finding::warning(
             CHECK,
             format!("{free} are free"),
@@ -455,6 +490,7 @@ mod tests {
             file_system: Filesystem::Local,
             is_read_only: false,
             available: 1 << 40,
+            capacity: 1 << 41,
             server: None,
         }
     }
@@ -528,6 +564,31 @@ mod tests {
             ..inspection()
         };
         is(&file_system(&read_only, false), State::Problem, "read-only");
+    }
+
+    #[test] // finding 20
+    fn how_much_room_is_left() {
+        const MIB: u64 = 1 << 20;
+        let room = |used, bound: Option<u64>, available| Space {
+            used: used * MIB,
+            bound: bound.map(|bound| bound * MIB),
+            available: available * MIB,
+            capacity: 100_000 * MIB,
+        };
+        #[rustfmt::skip]
+        let rows = [
+            (room(1, None, 1000), State::Ok, "free"),
+            (room(79, Some(100), 1000), State::Ok, "free"),
+            (room(80, Some(100), 1000), State::Warning, "registrations"),
+            (room(95, Some(100), 1000), State::Problem, "max_db_size"),
+            (room(1, None, 255), State::Warning, "a backup"),
+            (room(1, None, 31), State::Warning, "registrations"),
+            (room(1, None, 15), State::Problem, "sign in"),
+            (room(300, None, 290), State::Warning, "a backup"),
+        ];
+        for (room, state, words) in rows {
+            is(&space(&room), state, words);
+        }
     }
 
     #[test] // fault 18, fault 19

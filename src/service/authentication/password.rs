@@ -229,7 +229,8 @@ impl Authd {
     }
 
     /// Writes the event of a failed sign-in, and tells the owner when there are many. An unknown login leaves an event of no
-    /// account: operators see where guesses come from, and the answer takes the same time.
+    /// account: operators see where guesses come from, and the answer takes the same time. While storage is short, only the
+    /// log has failures: strangers cause as many as they like, at as many accounts as they know.
     fn record_failure(
         &self,
         attempt: Attempt,
@@ -237,6 +238,7 @@ impl Authd {
         device: &Device,
     ) -> Result<(), Error> {
         let reason = self.write(Some(device), move |cx| {
+            let is_kept = !cx.is_short_of_storage()?;
             // Deleted while the password was hashed: no account has that login now.
             let found = match &attempt.found {
                 Some(found) if account::find(cx, found.account)?.is_some() => found,
@@ -246,7 +248,9 @@ impl Authd {
                         device: cx.device(),
                         ..Entry::of_nobody(Kind::SignInFailed)
                     };
-                    entry.detail(detail).write(cx)?;
+                    if is_kept {
+                        entry.detail(detail).write(cx)?;
+                    }
                     return Ok::<_, Error>("unknown login");
                 }
             };
@@ -264,7 +268,9 @@ impl Authd {
                 true => Kind::SignInThrottled,
                 false => Kind::SignInFailed,
             };
-            cx.record(kind, found.account, json!({ "cause": reason }))?;
+            if is_kept {
+                cx.record(kind, found.account, json!({ "cause": reason }))?;
+            }
             Ok(reason)
         })?;
         log_failure(device, reason);

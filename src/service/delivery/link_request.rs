@@ -77,7 +77,7 @@ impl Authd {
     /// # Errors
     /// [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for what is not an address;
     /// [`Code::TooManyRequests`] for a network that asks again and again; [`Error::Unavailable`] while too many requests
-    /// wait.
+    /// wait; [`Code::StorageLow`] while storage is short.
     pub(in crate::service) fn request_link(
         &self,
         kind: LinkKind,
@@ -94,11 +94,13 @@ impl Authd {
             ));
         }
         let (_, email_key) = identifiers::read_email(email)?;
+        self.require_storage()?;
         let network = throttle::Subject::Mail(device.ip);
         self.store
             .read(|tx| throttle::check(tx, &self.settings.tag_key, &network))?;
         let from = device.clone();
         self.write(Some(device), move |cx| {
+            cx.require_storage()?;
             throttle::take(cx, cx.tag_key(), &throttle::Subject::Mail(from.ip))?;
             if count_waiting(cx)? >= MOST_WAITING {
                 return Err(Error::Unavailable(RETRY_AFTER));

@@ -95,7 +95,7 @@ impl Authd {
     /// [`Code::RegistrationClosed`]; [`Code::InvitationRequired`]; [`Code::InvalidInvitation`]; [`Code::WeakPassword`];
     /// [`Code::EmailTaken`], where no proof is required; [`Code::UsernameTaken`]; [`Code::InvalidScope`];
     /// [`Code::InvalidRequest`] for an address or a name; [`Code::TooManyRequests`] for a network that makes one account
-    /// after the other.
+    /// after the other; [`Code::StorageLow`] without an invitation, while storage is short.
     pub fn register(
         &self,
         account: NewAccount,
@@ -105,6 +105,11 @@ impl Authd {
         device: &Device,
     ) -> Result<Registered, Error> {
         let invitation = self.read_invitation(invite)?;
+        // Invitations are an operator's, and so is their number.
+        let is_strangers = invitation.is_none();
+        if is_strangers {
+            self.require_storage()?;
+        }
         let opening = Opening::read(wanted, device)?;
         let account = NewAccount {
             admin: false,
@@ -140,12 +145,14 @@ impl Authd {
         let new = self.prepare(account, Some(password))?;
         if waits {
             self.write(Some(device), move |cx| {
+                require_storage_for(cx, is_strangers)?;
                 throttle::take(cx, cx.tag_key(), &throttle::Subject::Registration(ip))?;
                 await_proof(cx, &new, invitation.map(|invitation| invitation.key))
             })?;
             return Ok(Registered::Waiting);
         }
         let grant = self.write(Some(device), move |cx| {
+            require_storage_for(cx, is_strangers)?;
             throttle::take(cx, cx.tag_key(), &throttle::Subject::Registration(ip))?;
             let mut account = account::insert(cx, &new)?;
             if let Some(invitation) = invitation {
@@ -192,6 +199,13 @@ impl Authd {
                 shown_from_row,
             )
         })?)
+    }
+}
+
+fn require_storage_for(cx: &Context<'_>, is_strangers: bool) -> Result<(), Error> {
+    match is_strangers {
+        true => cx.require_storage(),
+        false => Ok(()),
     }
 }
 

@@ -35,6 +35,9 @@ const fn allow(attempts: u32, seconds: u32) -> Allowance {
     Allowance { attempts, seconds }
 }
 
+/// Rows that there may be in any case, about 50 KB.
+const KEPT_WHEN_SHORT: u32 = 500;
+
 /// What an allowance is kept for.
 #[derive(Clone, Copy)]
 pub enum Subject<'a> {
@@ -196,6 +199,7 @@ fn wait(tx: &ReadTx<'_>, row: [u8; 16], allowance: Allowance) -> Result<Option<u
 }
 
 fn take_row(tx: &Tx<'_>, row: [u8; 16], allowance: Allowance) -> Result<bool, Broken> {
+    make_room(tx, row)?;
     let taken = tx.run(
         "INSERT INTO throttle (subject, restored_at) VALUES (?1, ?2) \
          ON CONFLICT (subject) DO UPDATE SET restored_at = \
@@ -210,6 +214,20 @@ fn take_row(tx: &Tx<'_>, row: [u8; 16], allowance: Allowance) -> Result<bool, Br
         ],
     )?;
     Ok(taken == 1)
+}
+
+/// While storage is very short, a new row takes the place of the one that is restored first. Refusing the attempt instead
+/// would keep account owners out, and would tell which logins were tried before.
+fn make_room(tx: &Tx<'_>, row: [u8; 16]) -> Result<(), Broken> {
+    if tx.shortage()?.is_some_and(|shortage| shortage.is_severe) {
+        tx.run(
+            "DELETE FROM throttle WHERE subject = (SELECT subject FROM throttle ORDER BY restored_at LIMIT 1) \
+                 AND EXISTS (SELECT 1 FROM throttle LIMIT 1 OFFSET ?2) \
+                 AND NOT EXISTS (SELECT 1 FROM throttle WHERE subject = ?1)",
+            params![row, KEPT_WHEN_SHORT],
+        )?;
+    }
+    Ok(())
 }
 
 /// The latest `restored_at` at which one more attempt is left.

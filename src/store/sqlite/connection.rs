@@ -16,7 +16,7 @@ use rusqlite::{CachedStatement, OpenFlags};
 
 use super::error::SqliteError;
 use super::file::check_companions;
-use super::open::sqlite_error;
+use super::open::{PAGE_SIZE, sqlite_error};
 use crate::store::{Broken, FromColumn, OpenError, ToColumn, Value};
 
 /// Prepared statements that a connection keeps. The service has fewer.
@@ -99,6 +99,21 @@ impl Connection {
         let result = f();
         self.runs_closure.store(false, Ordering::Relaxed);
         result
+    }
+
+    /// Bytes of the file that are in use, as the current transaction sees them. Pages that are free inside it don't count.
+    pub fn used_bytes(&self) -> Result<u64, Broken> {
+        // A closure may ask for this, and may not prepare a pragma itself.
+        let runs_closure = self.runs_closure.swap(false, Ordering::Relaxed);
+        let count = |sql| {
+            let mut statement = self.raw.prepare_cached(sql)?;
+            statement.query_row([], |row| row.get::<_, i64>(0))
+        };
+        let (all, free) = ("PRAGMA page_count", "PRAGMA freelist_count");
+        let pages = count(all).and_then(|all| Ok(all - count(free)?));
+        self.runs_closure.store(runs_closure, Ordering::Relaxed);
+        let pages = self.noted(all, pages)?;
+        Ok(pages.unsigned_abs() * u64::from(PAGE_SIZE))
     }
 
     /// The first error since the last [`Connection::take_first_error`]; a fatal one replaces one that is not.

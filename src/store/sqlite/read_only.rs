@@ -44,6 +44,8 @@ pub struct Inspection {
     pub is_read_only: bool,
     /// Free space on it, in bytes.
     pub available: u64,
+    /// Its size, in bytes.
+    pub capacity: u64,
     /// The server that uses the database, if one runs.
     pub server: Option<RunningServer>,
 }
@@ -107,6 +109,7 @@ impl Inspection {
             file_system: Filesystem::under(directory)?,
             is_read_only: space.f_flag.contains(StatVfsMountFlags::RDONLY),
             available: space.f_bavail.saturating_mul(space.f_frsize),
+            capacity: space.f_blocks.saturating_mul(space.f_frsize),
             path,
         })
     }
@@ -182,6 +185,14 @@ impl ReadOnlyDatabase {
     /// Its schema version, and the one that this release brings every file to.
     pub fn versions(&self) -> (i64, i64) {
         (self.version, VERSION)
+    }
+
+    /// How many bytes of it are in use: pages that are free inside it don't count.
+    ///
+    /// # Errors
+    /// [`Broken`] if it can't be read.
+    pub fn used_bytes(&self) -> Result<u64, Broken> {
+        self.conn.used_bytes()
     }
 
     /// Compares its schema with the one of its version.

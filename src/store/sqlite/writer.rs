@@ -35,6 +35,7 @@ use super::open::PAGE_SIZE;
 use super::queue::{Call, Closure, Counters, Queue, Queued, Task};
 use crate::clock::{Clock, Mark, Timestamp, monotonic};
 use crate::entropy::Entropy;
+use crate::store::space::Gauge;
 use crate::store::{Broken, Options, ReadTx, Role, Tx};
 
 /// How long a closure may be in the queue before it is answered `Busy`. Clients rarely wait longer.
@@ -110,6 +111,7 @@ impl Writer {
         files: OpenFiles,
         clock: Clock,
         entropy: Entropy,
+        gauge: Arc<Gauge>,
         patience: Duration,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::new(prepared.synchronous));
@@ -118,7 +120,7 @@ impl Writer {
             .name("authd-writer".to_owned())
             .spawn(move || {
                 let served = catch_unwind(AssertUnwindSafe(|| {
-                    WriterThread::new(&prepared, &threads_queue, &files, &clock, &entropy)
+                    WriterThread::new(&prepared, &threads_queue, &files, &clock, &entropy, &gauge)
                         .map(|mut writer| writer.serve())
                 }));
                 match served {
@@ -201,6 +203,7 @@ struct WriterThread<'c> {
     files: &'c OpenFiles,
     clock: &'c Clock,
     entropy: &'c Entropy,
+    gauge: &'c Gauge,
     role: Role,
     // Prepared here, because a closure could find statements in the connection's cache.
     begin: Statement<'c>,
@@ -226,6 +229,7 @@ impl<'c> WriterThread<'c> {
         files: &'c OpenFiles,
         clock: &'c Clock,
         entropy: &'c Entropy,
+        gauge: &'c Gauge,
     ) -> rusqlite::Result<WriterThread<'c>> {
         let raw = prepared.conn.raw();
         let mut data_version = raw.prepare("PRAGMA data_version")?;
@@ -236,6 +240,7 @@ impl<'c> WriterThread<'c> {
             files,
             clock,
             entropy,
+            gauge,
             role: prepared.role,
             begin: raw.prepare("BEGIN IMMEDIATE")?,
             commit: raw.prepare("COMMIT")?,
@@ -368,7 +373,7 @@ impl<'c> WriterThread<'c> {
 
     fn run(&self, call: &mut dyn Call) -> bool {
         let read = ReadTx::new(self.conn, self.clock.now());
-        let tx = Tx::new(read, self.entropy);
+        let tx = Tx::new(read, self.entropy, self.gauge);
         let kept = self.conn.restricted(|| call.run(&tx));
         if let Some(error) = self.conn.first_error().filter(SqliteError::is_fatal) {
             stop(&error.text);
@@ -469,6 +474,7 @@ impl<'c> WriterThread<'c> {
             self.stop_because_moved(&moved);
         }
         self.look_for_foreign_changes();
+        self.look_at_space();
         let is_stale = self
             .stored
             .is_some_and(|stored| self.clock.mark().latest >= stored.latest.plus(MARK_INTERVAL));
@@ -486,6 +492,18 @@ impl<'c> WriterThread<'c> {
             self.is_truncated = self.checkpointer.truncate();
         }
         self.checkpointer.copy_if_due();
+    }
+
+    /// Notes how much room is left on the disk and within the bound of the file.
+    fn look_at_space(&self) {
+        if self.gauge.has_bound() {
+            match self.conn.used_bytes() {
+                Ok(bytes) => self.gauge.set_used(bytes),
+                Err(error) => tracing::warn!("the size of the database is not known: {error}"),
+            }
+            self.conn.take_first_error();
+        }
+        self.gauge.read_disk();
     }
 
     /// Shrinks the file, if more of it is free than in use. Returns whether it did.

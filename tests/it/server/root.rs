@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::doctor::look;
@@ -352,6 +353,50 @@ fn a_database_that_is_mounted_as_a_single_file_is_not_served() {
     let whole = "mount --bind data container; \
                  exec \"$0\" serve --listen 127.0.0.1:0 --db container/authd.db";
     Server::start(machine.in_own_mounts(whole)).stop();
+}
+
+#[test] // finding 20, on a disk
+fn a_disk_that_is_almost_full_takes_nothing_of_strangers() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::create_dir(machine.path("place")).expect("a directory");
+    let serve = "mount -t tmpfs -o size=64m none place; export AUTHD_REGISTRATION=open; \
+                 exec \"$0\" serve --listen 127.0.0.1:0 --db place/authd.db";
+    let server = Server::start(machine.in_own_mounts(serve));
+    server.set_up("ann@example.org");
+    // The disk as the server sees it.
+    let inside = format!("/proc/{}/root", server.pid().as_raw_pid());
+    let filler = PathBuf::from(format!(
+        "{inside}{}",
+        machine.path("place/filler").display()
+    ));
+    fs::write(&filler, vec![1; 59 << 20]).expect("a file");
+    server.says("the disk of the database is almost full");
+    let register = |name: &str| {
+        let account = json!({ "email": format!("{name}@example.org"), "password": PASSWORD });
+        server.client().post("/v1/accounts", &account)
+    };
+    register("bob").refused(503, "storage_low");
+    let ready = server.client().get("/readyz").status(200).text();
+    assert_eq!(ready, "ready\nwarning: storage_low\n");
+    server.sign_in("ann@example.org", "laptop");
+    let doctor = format!(
+        "cd {}; exec \"$0\" doctor --json --db place/authd.db",
+        machine.path("").display()
+    );
+    let pid = server.pid().as_raw_pid().to_string();
+    let mut command = Command::new("nsenter");
+    command.args([
+        "--mount", "--target", &pid, "sh", "-e", "-c", &doctor, AUTHD,
+    ]);
+    let (state, words) = look(Ran::of(command, ""), "space");
+    assert!(state == "warning" || state == "problem", "{words}");
+
+    fs::remove_file(&filler).expect("the file");
+    server.says("nothing is refused for want of storage");
+    register("bob").status(201);
+    server.stop();
 }
 
 #[test] // fault 3

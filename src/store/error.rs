@@ -200,6 +200,33 @@ impl fmt::Display for OpenError {
                 }
                 f.write_str(". Stop it first, or choose another file with --db.")
             }
+            OpenError::UntrustedFile { what, .. } => write!(
+                f,
+                "{path} was not created by authd ({what}), so it was not opened, and nothing was changed. Find out which \
+                 program or user created it, then move it away and try again."
+            ),
+            OpenError::ReadOnly(_) => write!(
+                f,
+                "{path} can't be written. Give this user write permission on the file and its directory, and check that \
+                 the file system is not mounted read-only."
+            ),
+            OpenError::Busy(_) => write!(
+                f,
+                "Another program keeps {path} locked. Close that program, then try again."
+            ),
+            OpenError::System { attempt, error, .. } => {
+                write!(f, "{path}: {attempt} failed: {error}.")
+            }
+            contents => contents.fmt_contents(f),
+        }
+    }
+}
+
+impl OpenError {
+    /// Errors about what is in the file.
+    fn fmt_contents(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path().display();
+        match self {
             OpenError::Foreign(_) => write!(
                 f,
                 "{path} is a database of another program. It was not changed. Choose another file with --db."
@@ -229,23 +256,8 @@ impl fmt::Display for OpenError {
                 "{path} does not have the schema of authd ({what}): another program or an attacker has changed it. It was \
                  not changed now. Use a backup from before that change, or, if you made the change, undo it."
             ),
-            OpenError::UntrustedFile { what, .. } => write!(
-                f,
-                "{path} was not created by authd ({what}), so it was not opened, and nothing was changed. Find out which \
-                 program or user created it, then move it away and try again."
-            ),
-            OpenError::ReadOnly(_) => write!(
-                f,
-                "{path} can't be written. Give this user write permission on the file and its directory, and check that \
-                 the file system is not mounted read-only."
-            ),
-            OpenError::Busy(_) => write!(
-                f,
-                "Another program keeps {path} locked. Close that program, then try again."
-            ),
-            OpenError::System { attempt, error, .. } => {
-                write!(f, "{path}: {attempt} failed: {error}.")
-            }
+            // All others are written by `fmt`.
+            _ => write!(f, "{path} cannot be used."),
         }
     }
 }

@@ -107,6 +107,25 @@ CREATE TABLE session (
 ) STRICT;
 CREATE INDEX session_of_account ON session (account_id);
 
+-- The sessions that a browser holds by a cookie. A session has such a row or a refresh-token family of authd's own client.
+CREATE TABLE browser_session (
+    session_id       INTEGER PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+    -- The digest of the cookie. The cookie is replaced when its holder authenticates again.
+    digest           BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    -- Whether the browser keeps the cookie when it is closed.
+    kept             INTEGER NOT NULL CHECK (kept IN (0, 1)),
+    -- When its holder was authenticated last for everything: at the sign-in, or by a new password.
+    authenticated_at INTEGER NOT NULL
+) STRICT;
+
+-- When the holder of a browser session gave a factor again, and for which purpose.
+CREATE TABLE step_up (
+    session_id INTEGER NOT NULL REFERENCES browser_session (session_id) ON DELETE CASCADE,
+    purpose    TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (session_id, purpose)
+) STRICT, WITHOUT ROWID;
+
 -- All successive refresh tokens of one session and one client: one row, updated in place. Its blobs have their
 -- full size from the start, so that a rotation changes no row's length by more than a byte or two.
 CREATE TABLE refresh_family (

@@ -288,7 +288,7 @@ fn apply_stream(
     }
 }
 
-macro_rules! one_time_tokens {
+macro_rules! random_tokens {
     ($($(#[$about:meta])* $name:ident, $prefix:literal;)*) => {$(
         $(#[$about])*
         #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -324,7 +324,7 @@ macro_rules! one_time_tokens {
     )*};
 }
 
-one_time_tokens! {
+random_tokens! {
     /// The one-time token of the set-up link, which creates the first administrator.
     SetupToken, "as_";
     /// The one-time token of a reset link, with which the account owner chooses a new password.
@@ -333,6 +333,8 @@ one_time_tokens! {
     VerificationToken, "av_";
     /// The token of an invitation, with which the invited person creates an account.
     InvitationToken, "ai_";
+    /// The cookie of a browser session.
+    SessionCookie, "ab_";
 }
 
 /// Stands for a token in memory: 32 bytes that do not give it away, and that cannot be computed without the key.

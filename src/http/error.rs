@@ -108,6 +108,7 @@ const fn status_of(code: Code) -> StatusCode {
             StatusCode::UNAUTHORIZED
         }
         Code::WrongPassword
+        | Code::StepUpRequired
         | Code::PasswordChangeRequired
         | Code::RegistrationClosed
         | Code::InvitationRequired

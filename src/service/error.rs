@@ -23,6 +23,8 @@ pub enum Code {
     InvalidToken,
     /// The current password that a change asks for is wrong.
     WrongPassword,
+    /// The browser session was authenticated too long ago for this.
+    StepUpRequired,
     /// The link completes a registration, and takes its password too.
     PasswordRequired,
     /// The password was set by an operator and has to be changed with this sign-in.
@@ -65,6 +67,7 @@ impl Code {
             Code::InvalidGrant => "invalid_grant",
             Code::InvalidToken => "invalid_token",
             Code::WrongPassword => "wrong_password",
+            Code::StepUpRequired => "step_up_required",
             Code::PasswordRequired => "password_required",
             Code::PasswordChangeRequired => "password_change_required",
             Code::WeakPassword => "weak_password",

@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use account::groups::Group;
 pub use account::{Account, AccountDetails, NewAccount, Selector};
+pub use authentication::password::Confirmation;
 pub use delivery::message::test_letter;
 pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;
@@ -46,7 +47,8 @@ pub use operations::sweep::Swept;
 pub use owner::Profile;
 pub use recovery::email_verification::{Proves, VerificationLink};
 pub use recovery::password_reset::ResetLink;
-pub use session::{Ended, Session, Wanted};
+pub use session::browser::{Browser, BrowserWanted, NewCookie, StepUpPurpose};
+pub use session::{Ended, Session, SessionKind, Wanted};
 pub use sign_up::invitation::{Invitation, Invited, NewInvitation};
 pub use sign_up::registration::{Registered, WaitingRegistration};
 pub use sign_up::set_up::SetupLink;

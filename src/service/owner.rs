@@ -6,13 +6,15 @@ use serde_json::json;
 
 use crate::ids::AccountKey;
 use crate::service::account::{self, AccountDetails, identifiers};
-use crate::service::authentication::{password, session_start};
+use crate::service::authentication::password::{self, Confirmation};
+use crate::service::authentication::session_start::{self, Renewed};
 use crate::service::context::Context;
 use crate::service::delivery::message::Topic;
 use crate::service::delivery::outbox::{self, Outgoing};
-use crate::service::error::invalid_token;
+use crate::service::error::{invalid_token, unexpected};
 use crate::service::event::{self, Event, Kind};
 use crate::service::recovery::email_change;
+use crate::service::session::browser::{Browser, NewCookie};
 use crate::service::session::{self, Ended};
 use crate::service::{Actor, Authd, Code, Device, Error, SignIn, throttle};
 use crate::store::params;
@@ -20,14 +22,12 @@ use crate::store::params;
 /// Changes to an account by its owner; what is absent stays as it is, and an empty text takes away.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
-    /// A new e-mail address; takes the current password, and confirmation at both addresses.
+    /// A new e-mail address; takes a proof that the account owner asks, and confirmation at both addresses.
     pub email: Option<String>,
     /// A new username.
     pub username: Option<String>,
     /// A new name.
     pub name: Option<String>,
-    /// The current password.
-    pub current_password: Option<String>,
 }
 
 /// A [`Profile`] that was read: each text in its two forms.
@@ -38,8 +38,8 @@ struct Changes {
 }
 
 impl Authd {
-    /// Changes the password of the account of the client that asks, ends every other session, and answers with new tokens:
-    /// the session goes on under a new id, and every token of the old one is dead.
+    /// Changes the password of the account of an app that asks, ends every other session, and answers with new tokens: the
+    /// session goes on under a new id, and every token of the old one is dead.
     ///
     /// # Errors
     /// [`Code::WrongPassword`] if the current one is wrong;
@@ -52,11 +52,41 @@ impl Authd {
         new: &str,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        let proof = self.require_password(actor, Some(current), device)?;
+        match self.replace_password(actor, current, new, device)? {
+            Renewed::App(grant) => self.issue(grant),
+            Renewed::Browser(_) => Err(unexpected("an app has the session of a browser").into()),
+        }
+    }
+
+    /// Changes the password, as [`Authd::change_password`] does, for a browser that asks; the answer is its new cookie.
+    ///
+    /// # Errors
+    /// Those of [`Authd::change_password`].
+    pub fn change_password_in_browser(
+        &self,
+        browser: &Browser,
+        current: &str,
+        new: &str,
+        device: &Device,
+    ) -> Result<NewCookie, Error> {
+        match self.replace_password(&browser.actor, current, new, device)? {
+            Renewed::Browser(cookie) => Ok(cookie),
+            Renewed::App(_) => Err(unexpected("a browser has the session of an app").into()),
+        }
+    }
+
+    fn replace_password(
+        &self,
+        actor: &Actor,
+        current: &str,
+        new: &str,
+        device: &Device,
+    ) -> Result<Renewed, Error> {
+        let proof = self.prove(actor, Confirmation::Password(Some(current)), device)?;
         let hash = self.hash_new(actor.account_key, new, invalid_token)?;
         let (account, kept) = (actor.account_key, actor.session_key);
         let from = device.clone();
-        let grant = self.write(Some(device), move |cx| {
+        self.write(Some(device), move |cx| {
             proof.require(cx)?;
             cx.run(
                 "UPDATE account SET password_hash = ?2, password_temporary = 0 WHERE id = ?1",
@@ -66,16 +96,14 @@ impl Authd {
             cx.event(Kind::PasswordChanged, account).write(cx)?;
             session::end_all(cx, account, Some(kept), Ended::PasswordChanged)?;
             session_start::begin_anew(cx, kept, account::load(cx, account)?, &from)
-        })?;
-        self.issue(grant)
+        })
     }
 
-    /// Changes the account of the client that asks. A new e-mail address takes the current password (req 36), and waits until
-    /// it is confirmed at both addresses; where mail is off and no proof is required, it is taken at once. With the present
+    /// Changes the account of the client that asks. A new e-mail address takes a confirmation (req 36), and waits until it is confirmed at both addresses; where mail is off and no proof is required, it is taken at once. With the present
     /// address, a change that waits is withdrawn.
     ///
     /// # Errors
-    /// [`Code::WrongPassword`];
+    /// [`Code::WrongPassword`]; [`Code::StepUpRequired`];
     /// [`Code::EmailTaken`], where no proof is required;
     /// [`Code::UsernameTaken`];
     /// [`Code::InvalidRequest`];
@@ -85,13 +113,12 @@ impl Authd {
         &self,
         actor: &Actor,
         change: Profile,
+        confirmation: Confirmation<'_>,
         device: &Device,
     ) -> Result<AccountDetails, Error> {
         let changes = Changes::read(&change)?;
         let proof = match changes.email {
-            Some(_) => {
-                Some(self.require_password(actor, change.current_password.as_deref(), device)?)
-            }
+            Some(_) => Some(self.prove(actor, confirmation, device)?),
             None => None,
         };
         let (actor, ip) = (actor.clone(), device.ip);
@@ -141,14 +168,14 @@ impl Authd {
     /// Deletes the account of the client that asks, with its sessions and events.
     ///
     /// # Errors
-    /// [`Code::WrongPassword`] if the current password is wrong.
+    /// [`Code::WrongPassword`] if the current password is wrong; [`Code::StepUpRequired`].
     pub fn delete_own_account(
         &self,
         actor: &Actor,
-        current_password: &str,
+        confirmation: Confirmation<'_>,
         device: &Device,
     ) -> Result<(), Error> {
-        let proof = self.require_password(actor, Some(current_password), device)?;
+        let proof = self.prove(actor, confirmation, device)?;
         let account = actor.account_key;
         self.write(Some(device), move |cx| {
             proof.require(cx)?;

@@ -3,7 +3,7 @@
 use std::thread;
 
 use authd::http::Method;
-use authd::service::{AccountQuery, Code, Error, NewAccount, Profile, Registration};
+use authd::service::{AccountQuery, Code, Confirmation, Error, NewAccount, Profile, Registration};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -406,18 +406,24 @@ fn whoever_comes_after_a_deleted_account_is_nobodys_prey() {
         };
         let address = Profile {
             email: Some(email("thief")),
-            current_password: Some(PASSWORD.into()),
             ..Profile::default()
         };
         for change in [name, address] {
-            let refused = t.authd().change_account(&actor, change, &device);
+            let refused = t.authd().change_account(
+                &actor,
+                change,
+                Confirmation::Password(Some(PASSWORD)),
+                &device,
+            );
             assert!(refused.is_err());
         }
         let taken = t
             .authd()
             .change_password(&actor, PASSWORD, NEW_PASSWORD, &device);
         assert!(taken.is_err());
-        let deleted = t.authd().delete_own_account(&actor, PASSWORD, &device);
+        let deleted =
+            t.authd()
+                .delete_own_account(&actor, Confirmation::Password(Some(PASSWORD)), &device);
         assert!(deleted.is_err());
         let shown = t.authd().account(&actor);
         assert!(matches!(shown, Err(Error::No(Code::InvalidToken, _))));
@@ -478,7 +484,9 @@ fn an_ended_session_changes_nothing_with_the_right_password() {
             .authd()
             .change_password(&actor, PASSWORD, NEW_PASSWORD, &device);
         assert!(matches!(taken, Err(Error::No(Code::InvalidToken, _))));
-        let deleted = t.authd().delete_own_account(&actor, PASSWORD, &device);
+        let deleted =
+            t.authd()
+                .delete_own_account(&actor, Confirmation::Password(Some(PASSWORD)), &device);
         assert!(matches!(deleted, Err(Error::No(Code::InvalidToken, _))));
     });
 }

@@ -7,7 +7,7 @@ use crate::http::error::HttpError;
 use crate::http::input::{Json, null_as_empty, trimmed, trimmed_option};
 use crate::http::response::Response;
 use crate::http::route::Call;
-use crate::service::{Actor, NewAccount, Profile, Registered, Wanted};
+use crate::service::{Actor, Confirmation, NewAccount, Profile, Registered, Wanted};
 
 /// The first administrator.
 #[derive(Deserialize, JsonSchema)]
@@ -145,9 +145,11 @@ pub(in crate::http) fn change(
         email: body.email,
         username: body.username,
         name: body.name,
-        current_password: body.current_password,
     };
-    let account = call.authd.change_account(actor, change, &call.device)?;
+    let confirmation = Confirmation::Password(body.current_password.as_deref());
+    let account = call
+        .authd
+        .change_account(actor, change, confirmation, &call.device)?;
     Ok(Response::json(200, &account))
 }
 
@@ -156,8 +158,9 @@ pub(in crate::http) fn delete(
     actor: &Actor,
     Json(body): Json<DeleteAccountRequest>,
 ) -> Result<Response, HttpError> {
+    let confirmation = Confirmation::Password(Some(&body.current_password));
     call.authd
-        .delete_own_account(actor, &body.current_password, &call.device)?;
+        .delete_own_account(actor, confirmation, &call.device)?;
     Ok(Response::new(204))
 }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::session_start::{self, Opening};
+use super::session_start::{AppOpening, BrowserOpening, Opening};
 use super::{Authenticated, Authentication, Method, Owed};
 use crate::ids::AccountKey;
 use crate::password::{self, Password};
@@ -23,10 +23,11 @@ use crate::service::delivery::one_time_token;
 use crate::service::delivery::outbox::{self, Outgoing};
 use crate::service::error::invalid_token;
 use crate::service::event::{Entry, Kind};
+use crate::service::session::browser::{self, BrowserWanted, NewCookie, StepUpPurpose};
 use crate::service::session::{self, Wanted};
 use crate::service::throttle::guesses::{self, Guess};
 use crate::service::throttle::{self, Subject};
-use crate::service::token::grant::{Grant, SignIn};
+use crate::service::token::grant::SignIn;
 use crate::service::{Actor, Authd, Code, Device, Error, Verification};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
@@ -34,12 +35,27 @@ use crate::store::{Broken, ReadTx, Row, Tx, params};
 /// times as long, so a longer one is refused before.
 const LONGEST_LOGIN: usize = 254;
 
-/// That the current password was given inside a session. A change is written only after [`Proof::require`].
+/// How the client shows, inside a session, that it is the account owner.
+#[derive(Clone, Copy, Debug)]
+pub enum Confirmation<'a> {
+    /// By the current password, if the client sent it.
+    Password(Option<&'a str>),
+    /// By a recent authentication of a browser session, for a purpose.
+    Recent(StepUpPurpose),
+}
+
+/// That a client showed inside a session that it is the account owner. A change is written only after [`Proof::require`].
 #[derive(Clone)]
 pub struct Proof {
     actor: Actor,
+    evidence: Evidence,
+}
+
+#[derive(Clone)]
+enum Evidence {
     /// The hash that the password was right for.
-    hash: String,
+    Password(String),
+    Recent(StepUpPurpose),
 }
 
 impl Proof {
@@ -47,14 +63,24 @@ impl Proof {
     /// ended, or the account deleted.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`]; [`Code::WrongPassword`].
+    /// [`Code::InvalidToken`]; [`Code::WrongPassword`]; [`Code::StepUpRequired`].
     pub fn require(&self, cx: &Context<'_>) -> Result<(), Error> {
         session::require_open(cx, &self.actor, cx.idle())?;
-        let found = credentials_by_key(cx, self.actor.account_key)?;
-        if found.is_none_or(|found| found.password_hash.as_ref() != Some(&self.hash)) {
-            return Err(wrong_password());
+        match &self.evidence {
+            Evidence::Password(hash) => {
+                let found = credentials_by_key(cx, self.actor.account_key)?;
+                if found.is_none_or(|found| found.password_hash.as_ref() != Some(hash)) {
+                    return Err(wrong_password());
+                }
+                Ok(())
+            }
+            Evidence::Recent(purpose) => {
+                match browser::is_recent(cx, self.actor.session_key, *purpose)? {
+                    true => Ok(()),
+                    false => Err(step_up_required()),
+                }
+            }
         }
-        Ok(())
     }
 }
 
@@ -106,7 +132,7 @@ impl Attempt {
 }
 
 impl Authd {
-    /// Signs in by e-mail address or username.
+    /// Signs an app in by e-mail address or username.
     ///
     /// `new_password` replaces a temporary password; with any other password the sign-in is refused.
     ///
@@ -123,7 +149,35 @@ impl Authd {
         wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        let opening = Opening::read(wanted, device)?;
+        let opening = AppOpening::read(wanted, device)?;
+        let grant = self.sign_in_by_password(login, password, new_password, opening, device)?;
+        self.issue(grant)
+    }
+
+    /// Signs a browser in, as [`Authd::sign_in`] does an app.
+    ///
+    /// # Errors
+    /// Those of [`Authd::sign_in`], but for the scope.
+    pub fn sign_in_browser(
+        &self,
+        login: &str,
+        password: &str,
+        new_password: Option<&str>,
+        wanted: BrowserWanted<'_>,
+        device: &Device,
+    ) -> Result<NewCookie, Error> {
+        let opening = BrowserOpening::new(wanted, device);
+        self.sign_in_by_password(login, password, new_password, opening, device)
+    }
+
+    fn sign_in_by_password<O: Opening>(
+        &self,
+        login: &str,
+        password: &str,
+        new_password: Option<&str>,
+        opening: O,
+        device: &Device,
+    ) -> Result<O::Begun, Error> {
         let given = read_password(password)?;
         let attempt = self.take_attempt(login, device)?;
         let stored = attempt
@@ -157,17 +211,21 @@ impl Authd {
                 }
             },
             (is_temporary, new) => {
-                return self.refuse_right_password(found.account, is_temporary, new, device);
+                return Err(self.refuse_right_password(
+                    found.account,
+                    is_temporary,
+                    new,
+                    device,
+                )?);
             }
         };
-        let granted = self.write(Some(device), move |cx| {
+        let begun = self.write(Some(device), move |cx| {
             complete(cx, &attempt, &found, replacement.as_deref(), &opening)
         })?;
-        let grant = granted.ok_or_else(|| self.refused())?;
-        self.issue(grant)
+        begun.ok_or_else(|| self.refused())
     }
 
-    /// Answers a right password with which no session can begin. Each leaves an event, as a sign-in does, and is not given
+    /// The answer to a right password with which no session can begin. Each leaves an event, as a sign-in does, and is not given
     /// back: a list of stolen passwords cannot be tried in silence.
     fn refuse_right_password(
         &self,
@@ -175,7 +233,7 @@ impl Authd {
         is_temporary: bool,
         new_password: Option<&str>,
         device: &Device,
-    ) -> Result<SignIn, Error> {
+    ) -> Result<Error, Error> {
         let (cause, error) = match (is_temporary, new_password) {
             (false, _) => (
                 "a new password was sent for one that is not temporary",
@@ -194,7 +252,7 @@ impl Authd {
             ),
         };
         self.record_incomplete(account, cause, device)?;
-        Err(error)
+        Ok(error)
     }
 
     /// Takes an attempt from its allowances and counts it, in one transaction, before the password is looked at.
@@ -290,12 +348,62 @@ impl Authd {
         Ok(())
     }
 
+    /// Checks how the client shows that it is the account owner.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many wrong ones in this session;
+    /// [`Code::StepUpRequired`] where the last authentication is too old.
+    pub(in crate::service) fn prove(
+        &self,
+        actor: &Actor,
+        confirmation: Confirmation<'_>,
+        device: &Device,
+    ) -> Result<Proof, Error> {
+        match confirmation {
+            Confirmation::Password(password) => self.require_password(actor, password, device),
+            Confirmation::Recent(purpose) => {
+                let session = actor.session_key;
+                let is_recent = self
+                    .store
+                    .read(|tx| browser::is_recent(tx, session, purpose))?;
+                is_recent.then_some(()).ok_or_else(step_up_required)?;
+                Ok(Proof {
+                    actor: actor.clone(),
+                    evidence: Evidence::Recent(purpose),
+                })
+            }
+        }
+    }
+
+    /// Authenticates the holder of a browser session again, by password, and replaces its cookie. For the next ten minutes
+    /// the session may do what takes a recent authentication for `purpose`, and nothing else.
+    ///
+    /// # Errors
+    /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many in this session; [`Code::InvalidToken`] if the
+    /// session ended meanwhile.
+    pub fn step_up(
+        &self,
+        actor: &Actor,
+        password: &str,
+        purpose: StepUpPurpose,
+        device: &Device,
+    ) -> Result<NewCookie, Error> {
+        let proof = self.require_password(actor, Some(password), device)?;
+        let session = actor.session_key;
+        self.write(Some(device), move |cx| {
+            proof.require(cx)?;
+            let cookie = browser::renew_cookie(cx, session)?.ok_or_else(invalid_token)?;
+            browser::record_step_up(cx, session, purpose)?;
+            Ok(cookie)
+        })
+    }
+
     /// Checks the current password of the client that asks, inside its session. Wrong ones are counted by session, so that
     /// strangers who guess elsewhere cannot keep the owner from changing it (req 15, req 20).
     ///
     /// # Errors
     /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many in this session.
-    pub(in crate::service) fn require_password(
+    fn require_password(
         &self,
         actor: &Actor,
         password: Option<&str>,
@@ -323,7 +431,7 @@ impl Authd {
                 })?;
                 Ok(Proof {
                     actor: actor.clone(),
-                    hash,
+                    evidence: Evidence::Password(hash),
                 })
             }
             _ => {
@@ -435,13 +543,13 @@ impl Authd {
 
 /// Completes a sign-in whose password was right, and begins the session; `None` if the password or the account is another
 /// by now.
-fn complete(
+fn complete<O: Opening>(
     cx: &Context<'_>,
     attempt: &Attempt,
     found: &Credentials,
     replacement: Option<&str>,
-    opening: &Opening,
-) -> Result<Option<Grant>, Error> {
+    opening: &O,
+) -> Result<Option<O::Begun>, Error> {
     let still = cx.run(
         "UPDATE account SET password_hash = ?3, password_temporary = ?4 \
          WHERE id = ?1 AND password_hash = ?2 AND disabled_at IS NULL",
@@ -465,7 +573,7 @@ fn complete(
         password_was_changed(cx, found.account)?;
         cx.event(Kind::PasswordChanged, found.account).write(cx)?;
     }
-    session_start::begin(cx, *who, opening).map(Some)
+    opening.begin(cx, *who).map(Some)
 }
 
 /// What a right password comes to.
@@ -494,6 +602,13 @@ fn change_required() -> Error {
     Error::no(
         Code::PasswordChangeRequired,
         "An operator set this password, and it must be changed: sign in again with `new_password` as well.",
+    )
+}
+
+fn step_up_required() -> Error {
+    Error::no(
+        Code::StepUpRequired,
+        "Enter your password again for this: you signed in more than ten minutes ago.",
     )
 }
 

@@ -23,7 +23,9 @@ use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
 /// with their sessions.
-const EMPTIED: [&str; 8] = [
+const EMPTIED: [&str; 10] = [
+    "DELETE FROM step_up",
+    "DELETE FROM browser_session",
     "DELETE FROM session",
     "DELETE FROM seal_key",
     "DELETE FROM outbox",

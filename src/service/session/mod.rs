@@ -8,6 +8,7 @@
 //!
 //! A rotation does not write here: the last use of a session is the later of its own and those of its families.
 
+pub mod browser;
 pub mod client;
 pub mod scope;
 pub mod user_agent;
@@ -55,6 +56,18 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// Whether it is the one that asks.
     pub current: bool,
+    /// What holds it.
+    pub kind: SessionKind,
+}
+
+/// What holds a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// An app or a program, by a refresh token.
+    App,
+    /// A browser that signed in at this server's pages, by a cookie.
+    Browser,
 }
 
 /// A session with its row, inside a transaction.
@@ -79,6 +92,8 @@ pub struct Wanted<'a> {
 pub enum Ended {
     /// Its owner signed out, here or from another device.
     SignedOut,
+    /// The same browser signed in again.
+    Replaced,
     /// An operator ended it.
     Operator,
     /// The password was changed.
@@ -100,6 +115,7 @@ impl Ended {
     pub const fn as_str(self) -> &'static str {
         match self {
             Ended::SignedOut => "signed_out",
+            Ended::Replaced => "signed_in_again",
             Ended::Operator => "ended_by_operator",
             Ended::PasswordChanged => "password_changed",
             Ended::PasswordReset => "password_reset",
@@ -248,7 +264,8 @@ macro_rules! session_columns {
         concat!(
             "s.id, s.public_id, s.device_name, s.created_at, s.ip, own.text, f.ip, theirs.text, ",
             liveness_columns!(),
-            " FROM session s JOIN account a ON a.id = s.account_id \
+            ", b.session_id IS NOT NULL FROM session s JOIN account a ON a.id = s.account_id \
+             LEFT JOIN browser_session b ON b.session_id = s.id \
              LEFT JOIN user_agent own ON own.id = s.user_agent_id \
              LEFT JOIN refresh_family f ON f.id = (SELECT l.id FROM refresh_family l \
                  WHERE l.session_id = s.id AND l.revoked_at IS NULL AND l.rotated_at >= s.last_used_at \
@@ -464,6 +481,10 @@ fn from_row(row: &Row<'_>, current: Option<SessionKey>, idle: Duration) -> Resul
             last_used_at: liveness.last_used_at,
             expires_at: liveness.ends_at(idle),
             current: current == Some(key),
+            kind: match row.get(12)? {
+                true => SessionKind::Browser,
+                false => SessionKind::App,
+            },
         },
     })
 }

@@ -21,7 +21,7 @@ use crate::ids::{AccountKey, InvitationKey, OneTimeTokenKey, RegistrationKey};
 use crate::secret::Digest;
 use crate::service::account::{self, Owner, Prepared, identifiers};
 use crate::service::authentication::Authenticated;
-use crate::service::authentication::session_start::{self, Opening};
+use crate::service::authentication::session_start::{AppOpening, BrowserOpening, Opening};
 use crate::service::context::Context;
 use crate::service::delivery::link_request::{self, MOST_REQUESTS, PERIOD};
 use crate::service::delivery::message::Topic;
@@ -29,6 +29,7 @@ use crate::service::delivery::one_time_token::{self, Found, Purpose, Secret, Sub
 use crate::service::delivery::outbox::{self, Outgoing};
 use crate::service::error::unexpected;
 use crate::service::event::Kind;
+use crate::service::session::browser::{BrowserWanted, NewCookie};
 use crate::service::sign_up::invitation;
 use crate::service::throttle;
 use crate::service::{
@@ -44,9 +45,9 @@ const MOST_WAITING: u32 = 1000;
 
 /// What became of a registration.
 #[derive(Debug)]
-pub enum Registered {
+pub enum Registered<S = Box<SignIn>> {
     /// The account is made, and its owner signed in.
-    SignedIn(Box<SignIn>),
+    SignedIn(S),
     /// There is an account as soon as the address is proven; or there was one before, which this does not tell.
     Waiting,
 }
@@ -88,7 +89,7 @@ pub struct Waiting {
 }
 
 impl Authd {
-    /// Makes an account and signs in; or lets the registration wait, where addresses have to be proven first. An invitation
+    /// Makes an account and signs an app in; or lets the registration wait, where addresses have to be proven first. An invitation
     /// is used up by the account, and by nothing else: a refused registration can be tried again.
     ///
     /// # Errors
@@ -104,13 +105,43 @@ impl Authd {
         wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<Registered, Error> {
+        let opening = AppOpening::read(wanted, device)?;
+        match self.create_account(account, password, invite, opening, device)? {
+            Registered::SignedIn(grant) => Ok(Registered::SignedIn(Box::new(self.issue(grant)?))),
+            Registered::Waiting => Ok(Registered::Waiting),
+        }
+    }
+
+    /// Makes an account, as [`Authd::register`] does, and signs a browser in.
+    ///
+    /// # Errors
+    /// Those of [`Authd::register`], but for the scope.
+    pub fn register_in_browser(
+        &self,
+        account: NewAccount,
+        password: &str,
+        invite: Option<&str>,
+        wanted: BrowserWanted<'_>,
+        device: &Device,
+    ) -> Result<Registered<NewCookie>, Error> {
+        let opening = BrowserOpening::new(wanted, device);
+        self.create_account(account, password, invite, opening, device)
+    }
+
+    fn create_account<O: Opening>(
+        &self,
+        account: NewAccount,
+        password: &str,
+        invite: Option<&str>,
+        opening: O,
+        device: &Device,
+    ) -> Result<Registered<O::Begun>, Error> {
         let invitation = self.read_invitation(invite)?;
         // Invitations are an operator's, and so is their number.
         let is_strangers = invitation.is_none();
         if is_strangers {
             self.require_storage()?;
         }
-        let opening = Opening::read(wanted, device)?;
         let account = NewAccount {
             admin: false,
             temporary: false,
@@ -151,7 +182,7 @@ impl Authd {
             })?;
             return Ok(Registered::Waiting);
         }
-        let grant = self.write(Some(device), move |cx| {
+        let begun = self.write(Some(device), move |cx| {
             require_storage_for(cx, is_strangers)?;
             throttle::take(cx, cx.tag_key(), &throttle::Subject::Registration(ip))?;
             let mut account = account::insert(cx, &new)?;
@@ -163,9 +194,9 @@ impl Authd {
             if !account.shown.email_verified {
                 link_request::send(cx, link_request::EMAIL_VERIFICATION, account.key)?;
             }
-            session_start::begin(cx, Authenticated::by_registration(cx, account), &opening)
+            opening.begin(cx, Authenticated::by_registration(cx, account))
         })?;
-        Ok(Registered::SignedIn(Box::new(self.issue(grant)?)))
+        Ok(Registered::SignedIn(begun))
     }
 
     /// The digest of the invitation, where one was given; refuses where one is needed or no account can be made at all.

@@ -4,7 +4,8 @@
 
 use crate::secret::SetupToken;
 use crate::service::authentication::Authenticated;
-use crate::service::authentication::session_start::{self, Opening};
+use crate::service::authentication::session_start::{AppOpening, BrowserOpening, Opening};
+use crate::service::session::browser::{BrowserWanted, NewCookie};
 use crate::service::{Authd, Code, Device, Error, NewAccount, SignIn, Wanted, account};
 use crate::store::params;
 
@@ -49,7 +50,7 @@ impl Authd {
         Ok(open.is_some())
     }
 
-    /// Makes the first administrator with the token of the set-up link, and signs in.
+    /// Makes the first administrator with the token of the set-up link, and signs an app in.
     ///
     /// # Errors
     /// [`Code::InvalidSetupToken`] if the link was used or replaced; [`Code::WeakPassword`]; [`Code::InvalidScope`];
@@ -62,7 +63,35 @@ impl Authd {
         wanted: Wanted<'_>,
         device: &Device,
     ) -> Result<SignIn, Error> {
-        let opening = Opening::read(wanted, device)?;
+        let opening = AppOpening::read(wanted, device)?;
+        let grant = self.create_administrator(token, email, password, opening, device)?;
+        self.issue(grant)
+    }
+
+    /// Makes the first administrator, as [`Authd::set_up`] does, and signs a browser in.
+    ///
+    /// # Errors
+    /// Those of [`Authd::set_up`], but for the scope.
+    pub fn set_up_in_browser(
+        &self,
+        token: &str,
+        email: &str,
+        password: &str,
+        wanted: BrowserWanted<'_>,
+        device: &Device,
+    ) -> Result<NewCookie, Error> {
+        let opening = BrowserOpening::new(wanted, device);
+        self.create_administrator(token, email, password, opening, device)
+    }
+
+    fn create_administrator<O: Opening>(
+        &self,
+        token: &str,
+        email: &str,
+        password: &str,
+        opening: O,
+        device: &Device,
+    ) -> Result<O::Begun, Error> {
         let digest = SetupToken::read(token).ok_or_else(spent)?.digest();
         // Looked at before hashing, so that strangers cannot make the server hash; decided where it is used up.
         let open = self.store.read(|tx| {
@@ -83,7 +112,7 @@ impl Authd {
             temporary: false,
         };
         let new = self.prepare(account, Some(password))?;
-        let grant = self.write(Some(device), move |cx| {
+        self.write(Some(device), move |cx| {
             let claimed = cx.run(
                 "UPDATE server SET setup_digest = NULL WHERE setup_digest = ?1",
                 params![digest],
@@ -92,9 +121,8 @@ impl Authd {
                 return Err(spent());
             }
             let account = account::insert(cx, &new)?;
-            session_start::begin(cx, Authenticated::by_set_up_link(cx, account), &opening)
-        })?;
-        self.issue(grant)
+            opening.begin(cx, Authenticated::by_set_up_link(cx, account))
+        })
     }
 }
 

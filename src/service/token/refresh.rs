@@ -26,7 +26,7 @@ use crate::service::error::unexpected;
 use crate::service::event::Kind;
 use crate::service::session::client;
 use crate::service::session::scope::Scope;
-use crate::service::session::{self, Ended, Session, user_agent};
+use crate::service::session::{self, Ended, Session, SessionKind, user_agent};
 use crate::service::token::grant::{Grant, SignIn};
 use crate::service::token::judge::{
     Family, Lifetimes, Presentation, RETRY_WINDOW, Refusal, Reuse, Verdict, judge,
@@ -312,6 +312,7 @@ fn grant(
         last_used_at: rotated_at,
         expires_at: refresh_until,
         current: true,
+        kind: SessionKind::App,
     };
     Ok(Outcome::Granted(Box::new(Grant {
         token,

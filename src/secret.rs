@@ -56,6 +56,7 @@ const TAG_CONTEXT: &str = "authd 2026-11 tag of a refresh token";
 const SEAL_CONTEXT: &str = "authd 2026-11 seal over a successor";
 const RETRY_CONTEXT: &str = "authd 2026-11 digest of an idempotency key";
 const PASS_CONTEXT: &str = "authd 2026-11 tag of a doctor's pass";
+const FORM_CONTEXT: &str = "authd 2026-11 token of a form";
 const SUBJECT_CONTEXT: &str = "authd 2026-11 subject of a throttle";
 const AGENT_CONTEXT: &str = "authd 2026-11 name of a user agent";
 const FINGERPRINT_CONTEXT: &str = "authd 2026-11 fingerprint of an access token";
@@ -152,6 +153,20 @@ impl TagKey {
         let is_ours = constant_time_eq(tag, &self.tag(PASS_CONTEXT, signed));
         let end = i64::from_be_bytes(signed.try_into().ok()?);
         is_ours.then_some(Timestamp::from_unix(end))
+    }
+
+    /// The token of the forms that `holder` gets: the id of a browser session, or the value of a cookie. Nothing of it is
+    /// stored.
+    pub fn form_token(&self, holder: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.tag(FORM_CONTEXT, holder.as_bytes()))
+    }
+
+    /// Whether `text` is the token of the forms that `holder` gets.
+    pub fn is_form_token(&self, text: &str, holder: &str) -> bool {
+        let tag = self.tag(FORM_CONTEXT, holder.as_bytes());
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .is_ok_and(|given| constant_time_eq(&given, &tag))
     }
 
     fn tag(&self, context: &'static str, signed: &[u8]) -> [u8; TAG_LENGTH] {

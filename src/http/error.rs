@@ -257,6 +257,7 @@ impl From<Error> for HttpError {
                     _ => refused,
                 }
             }
+            Error::Weak(weak) => HttpError::of_service(Code::WeakPassword, weak.to_string()),
             Error::Later(code, seconds) => {
                 HttpError::of_service(code, error.to_string()).with_retry_after(seconds)
             }

@@ -92,6 +92,8 @@ impl Code {
 pub enum Error {
     /// Refused or invalid: the caller can do something about it, and the text says what.
     No(Code, String),
+    /// The new password is too weak ([`Code::WeakPassword`]).
+    Weak(Weak),
     /// Not now: come back after this many seconds.
     Later(Code, u64),
     /// The server cannot do it at the moment (no space, too much work); come back after this many seconds.
@@ -132,6 +134,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::No(_, detail) => f.write_str(detail),
+            Error::Weak(weak) => weak.fmt(f),
             Error::Later(Code::StorageLow, seconds) => write!(
                 f,
                 "This server is short of storage, and takes neither registrations nor requests for links. Its operator \
@@ -183,7 +186,7 @@ impl From<Overloaded> for Error {
 
 impl From<Weak> for Error {
     fn from(weak: Weak) -> Error {
-        Error::No(Code::WeakPassword, weak.to_string())
+        Error::Weak(weak)
     }
 }
 

@@ -45,7 +45,8 @@ pub use operations::health::{Examination, MailLimited, Waiting, examine};
 pub use operations::restore::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use operations::sweep::Swept;
 pub use owner::Profile;
-pub use recovery::email_verification::{Proves, VerificationLink};
+pub use recovery::email_verification::{Confirmed, Proves, VerificationLink};
+pub use recovery::link::LinkSubject;
 pub use recovery::password_reset::ResetLink;
 pub use session::browser::{Browser, BrowserWanted, NewCookie, StepUpPurpose};
 pub use session::{Ended, Session, SessionKind, Wanted};
@@ -62,7 +63,7 @@ pub use crate::policy::{Policy, Registration, Verification};
 
 use context::Settings;
 
-use crate::clock::{Clock, Standing};
+use crate::clock::{Clock, Standing, Timestamp};
 use crate::entropy::Entropy;
 use crate::ids::{AccountId, AccountKey, SessionId, SessionKey};
 use crate::password::Hasher;
@@ -148,6 +149,11 @@ impl Authd {
     /// What is in force.
     pub fn policy(&self) -> &Policy {
         &self.settings.policy
+    }
+
+    /// The time of the database, which never goes back.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// What the writer did since the start.

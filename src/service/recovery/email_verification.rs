@@ -28,7 +28,7 @@ use crate::service::recovery::email_change;
 use crate::service::sign_up::registration::{self, Waiting};
 use crate::service::throttle;
 use crate::service::{Authd, Code, Device, Error, Registration, Selector, account};
-use crate::store::params;
+use crate::store::{Broken, ReadTx, params};
 
 /// What a link proves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -42,6 +42,25 @@ pub enum Proves {
     PresentAddress,
     /// That the owner reads mail at the new address.
     NewAddress,
+}
+
+/// What a link came to that was used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Confirmed {
+    /// The address of the account is proven.
+    Address,
+    /// The registration became an account.
+    Registration,
+    /// A change of address waits for the link that was sent to another address.
+    OneSide {
+        /// That address.
+        missing_at: String,
+    },
+    /// The account has a new address.
+    Changed {
+        /// The new address.
+        email: String,
+    },
 }
 
 /// A link that an operator hands out, and which proves an address.
@@ -88,14 +107,14 @@ impl Authd {
         token: &str,
         password: Option<&str>,
         device: &Device,
-    ) -> Result<(), Error> {
+    ) -> Result<Confirmed, Error> {
         let digest = VerificationToken::read(token).ok_or_else(spent)?.digest();
         // Looked at first, so that a made-up token costs no write; decided where it is used up.
         let found = self.store.read(|tx| one_time_token::find(tx, digest))?;
         let found = found.ok_or_else(spent)?;
         if found.was_just_used {
             // The token proves that it is the same client; the first request did all there is to do.
-            return Ok(());
+            return Ok(self.store.read(|tx| outcome(tx, &found))?);
         }
         let waiting = match found.subject {
             Subject::Registration(key) => Some(
@@ -109,8 +128,12 @@ impl Authd {
             ),
             _ => None,
         };
-        let worked = self.write(Some(device), move |cx| apply(cx, &found, waiting.as_ref()))?;
-        worked.then_some(()).ok_or_else(spent)
+        self.write(Some(device), move |cx| {
+            match apply(cx, &found, waiting.as_ref())? {
+                true => Ok(outcome(cx, &found)?),
+                false => Err(spent()),
+            }
+        })
     }
 
     /// Checks the password that was chosen in a registration; a wrong one counts like a failed sign-in.
@@ -172,6 +195,26 @@ impl Authd {
             }
         })
     }
+}
+
+/// What the link of `token` came to, right after it was used.
+fn outcome(tx: &ReadTx<'_>, token: &Found) -> Result<Confirmed, Broken> {
+    let (account, side) = match (token.purpose, token.subject) {
+        (Purpose::EmailVerification, Subject::Account(_)) => return Ok(Confirmed::Address),
+        (Purpose::EmailChangePresent, Subject::Account(account)) => (account, Side::Present),
+        (Purpose::EmailChangeNew, Subject::Account(account)) => (account, Side::New),
+        _ => return Ok(Confirmed::Registration),
+    };
+    let present = account::load(tx, account)?.shown.email;
+    Ok(match (pending_email::pending(tx, account)?, side) {
+        (None, _) => Confirmed::Changed { email: present },
+        (Some(pending), Side::Present) => Confirmed::OneSide {
+            missing_at: pending.email,
+        },
+        (Some(_), Side::New) => Confirmed::OneSide {
+            missing_at: present,
+        },
+    })
 }
 
 /// Does what the link is for. Returns whether it still worked.

@@ -5,4 +5,5 @@
 
 pub mod email_change;
 pub mod email_verification;
+pub mod link;
 pub mod password_reset;

@@ -7,6 +7,9 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, SessionId, SessionKey};
 use crate::secret::{Digest, SessionCookie};
@@ -119,6 +122,24 @@ impl Authd {
             self.write(Some(device), move |cx| record_use(cx, key))?;
         }
         Ok(Some(browser))
+    }
+}
+
+impl Authd {
+    /// The token of the forms that `holder` gets: the id of a browser session, or the value of a cookie of a visitor who is
+    /// not signed in. A form that is sent without it is refused.
+    pub fn form_token(&self, holder: &str) -> String {
+        self.settings.tag_key.form_token(holder)
+    }
+
+    /// Whether `token` is the token of the forms that `holder` gets.
+    pub fn is_form_token(&self, token: &str, holder: &str) -> bool {
+        self.settings.tag_key.is_form_token(token, holder)
+    }
+
+    /// A value for the cookie of a visitor who is not signed in: 128 random bits.
+    pub fn visitor_id(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>())
     }
 }
 

@@ -303,6 +303,11 @@ pub fn find(tx: &ReadTx<'_>, key: RegistrationKey) -> Result<Option<Waiting>, Br
 }
 
 impl Waiting {
+    /// The address that it is for.
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
     /// The hash of the password that was chosen.
     pub fn password_hash(&self) -> &str {
         &self.password_hash

@@ -37,7 +37,7 @@ use constant_time_eq::{constant_time_eq, constant_time_eq_32};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock::Timestamp;
-use crate::ids::{AgentKey, FamilyId};
+use crate::ids::{AccountId, AgentKey, FamilyId};
 
 const SECRET_LENGTH: usize = 32;
 const TAG_LENGTH: usize = 16;
@@ -48,7 +48,11 @@ const NONCE_LENGTH: usize = 16;
 /// A doctor's pass: its end in seconds, and the tag.
 const PASS_LENGTH: usize = 8 + TAG_LENGTH;
 
+/// A sign-in whose first step is done: the account, the end in seconds, and the tag.
+const PENDING_LENGTH: usize = 16 + 8 + TAG_LENGTH;
+
 const PASS_PREFIX: &str = "ad_";
+const PENDING_PREFIX: &str = "an_";
 const REFRESH_PREFIX: &str = "ar_";
 
 const DIGEST_CONTEXT: &str = "authd 2026-11 digest of a secret token";
@@ -56,6 +60,7 @@ const TAG_CONTEXT: &str = "authd 2026-11 tag of a refresh token";
 const SEAL_CONTEXT: &str = "authd 2026-11 seal over a successor";
 const RETRY_CONTEXT: &str = "authd 2026-11 digest of an idempotency key";
 const PASS_CONTEXT: &str = "authd 2026-11 tag of a doctor's pass";
+const PENDING_CONTEXT: &str = "authd 2026-11 sign-in whose first step is done";
 const FORM_CONTEXT: &str = "authd 2026-11 token of a form";
 const SUBJECT_CONTEXT: &str = "authd 2026-11 subject of a throttle";
 const AGENT_CONTEXT: &str = "authd 2026-11 name of a user agent";
@@ -172,6 +177,49 @@ impl TagKey {
     fn tag(&self, context: &'static str, signed: &[u8]) -> [u8; TAG_LENGTH] {
         let key = blake3::derive_key(context, &self.0);
         first(blake3::keyed_hash(&key, signed).as_bytes())
+    }
+}
+
+/// A sign-in whose first step is done: it names the account, and proves that its password was given. It is worth nothing
+/// once the password changed, so it works once, and nothing of it is stored.
+#[derive(Clone)]
+pub struct PendingSignIn([u8; PENDING_LENGTH]);
+
+impl PendingSignIn {
+    /// The proof for `account`, valid before `end`, as long as its password has this `hash`.
+    pub fn new(key: &TagKey, account: AccountId, end: Timestamp, hash: &str) -> PendingSignIn {
+        let mut bytes = account.as_bytes().to_vec();
+        bytes.extend_from_slice(&end.as_unix().to_be_bytes());
+        let tag = key.tag(PENDING_CONTEXT, &[&bytes, hash.as_bytes()].concat());
+        bytes.extend_from_slice(&tag);
+        PendingSignIn(first(&bytes))
+    }
+
+    /// Reads a token; `None` if the text does not have its form.
+    pub fn read(text: &str) -> Option<PendingSignIn> {
+        decode::<PENDING_LENGTH>(PENDING_PREFIX, text).map(PendingSignIn)
+    }
+
+    /// The token as it is shown.
+    pub fn reveal(&self) -> String {
+        encode(PENDING_PREFIX, self.0.to_vec())
+    }
+
+    /// The account that it names.
+    pub fn account(&self) -> AccountId {
+        AccountId::from_bytes(first(&self.0))
+    }
+
+    /// The first moment at which it is no longer valid.
+    pub fn end(&self) -> Timestamp {
+        Timestamp::from_unix(i64::from_be_bytes(first(&self.0[16..])))
+    }
+
+    /// Whether it was made with this key, for an account whose password still has this `hash`.
+    pub fn is_genuine(&self, key: &TagKey, hash: &str) -> bool {
+        let (signed, tag) = self.0.split_at(PENDING_LENGTH - TAG_LENGTH);
+        let expected = key.tag(PENDING_CONTEXT, &[signed, hash.as_bytes()].concat());
+        constant_time_eq(tag, &expected)
     }
 }
 
@@ -394,7 +442,7 @@ fn digest_of(secret: &[u8; 32]) -> Digest {
     Digest(blake3::derive_key(DIGEST_CONTEXT, secret))
 }
 
-fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
+fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[..N]);
     out

@@ -32,7 +32,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use account::groups::Group;
 pub use account::{Account, AccountDetails, NewAccount, Selector};
-pub use authentication::password::Confirmation;
+pub use authentication::password::SignInStep;
+pub use authentication::proof::Confirmation;
 pub use delivery::message::test_letter;
 pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::ids::AccountKey;
 use crate::service::account::{self, AccountDetails, identifiers};
-use crate::service::authentication::password::{self, Confirmation};
+use crate::service::authentication::password;
+use crate::service::authentication::proof::Confirmation;
 use crate::service::authentication::session_start::{self, Renewed};
 use crate::service::context::Context;
 use crate::service::delivery::message::Topic;

@@ -5,6 +5,7 @@
 //! [`Authentication::Pending`] instead, from which no session can be made.
 
 pub mod password;
+pub mod proof;
 pub mod session_start;
 
 use crate::clock::Timestamp;

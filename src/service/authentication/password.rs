@@ -9,86 +9,50 @@
 //! against a dummy and leaves an event too. A right password that is refused looks like a wrong one.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::session_start::{AppOpening, BrowserOpening, Opening};
 use super::{Authenticated, Authentication, Method, Owed};
-use crate::ids::AccountKey;
+use crate::ids::{AccountId, AccountKey};
 use crate::password::{self, Password};
+use crate::secret::PendingSignIn;
 use crate::service::account::{self, NewAccount, Prepared, identifiers};
 use crate::service::context::Context;
 use crate::service::delivery::message::Topic;
 use crate::service::delivery::one_time_token;
 use crate::service::delivery::outbox::{self, Outgoing};
-use crate::service::error::invalid_token;
 use crate::service::event::{Entry, Kind};
-use crate::service::session::browser::{self, BrowserWanted, NewCookie, StepUpPurpose};
-use crate::service::session::{self, Wanted};
+use crate::service::session::Wanted;
+use crate::service::session::browser::{BrowserWanted, NewCookie};
 use crate::service::throttle::guesses::{self, Guess};
 use crate::service::throttle::{self, Subject};
 use crate::service::token::grant::SignIn;
-use crate::service::{Actor, Authd, Code, Device, Error, Verification};
+use crate::service::{Authd, Code, Device, Error, Verification};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// The longest login that is looked at, in bytes: an e-mail address (RFC 5321 §4.5.3.1.3). Folding can make a text eleven
 /// times as long, so a longer one is refused before.
 const LONGEST_LOGIN: usize = 254;
 
-/// How the client shows, inside a session, that it is the account owner.
-#[derive(Clone, Copy, Debug)]
-pub enum Confirmation<'a> {
-    /// By the current password, if the client sent it.
-    Password(Option<&'a str>),
-    /// By a recent authentication of a browser session, for a purpose.
-    Recent(StepUpPurpose),
-}
+/// How long a person may take to choose a password after signing in with a temporary one.
+const PENDING_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// That a client showed inside a session that it is the account owner. A change is written only after [`Proof::require`].
-#[derive(Clone)]
-pub struct Proof {
-    actor: Actor,
-    evidence: Evidence,
-}
-
-#[derive(Clone)]
-enum Evidence {
-    /// The hash that the password was right for.
-    Password(String),
-    Recent(StepUpPurpose),
-}
-
-impl Proof {
-    /// Checks again, in the transaction that writes: while the password was hashed, it may have been changed, the session
-    /// ended, or the account deleted.
-    ///
-    /// # Errors
-    /// [`Code::InvalidToken`]; [`Code::WrongPassword`]; [`Code::StepUpRequired`].
-    pub fn require(&self, cx: &Context<'_>) -> Result<(), Error> {
-        session::require_open(cx, &self.actor, cx.idle())?;
-        match &self.evidence {
-            Evidence::Password(hash) => {
-                let found = credentials_by_key(cx, self.actor.account_key)?;
-                if found.is_none_or(|found| found.password_hash.as_ref() != Some(hash)) {
-                    return Err(wrong_password());
-                }
-                Ok(())
-            }
-            Evidence::Recent(purpose) => {
-                match browser::is_recent(cx, self.actor.session_key, *purpose)? {
-                    true => Ok(()),
-                    false => Err(step_up_required()),
-                }
-            }
-        }
-    }
+/// What a sign-in with the right password came to.
+#[derive(Clone, Debug)]
+pub enum SignInStep<T> {
+    /// The session began.
+    Done(T),
+    /// The password is temporary, and a new one is owed. The token completes the sign-in, within ten minutes.
+    NewPasswordOwed(String),
 }
 
 /// What a sign-in is judged by.
 #[derive(Clone)]
-struct Credentials {
+pub(super) struct Credentials {
     account: AccountKey,
-    password_hash: Option<String>,
+    pub(super) password_hash: Option<String>,
     is_temporary: bool,
     is_disabled: bool,
 }
@@ -150,24 +114,81 @@ impl Authd {
         device: &Device,
     ) -> Result<SignIn, Error> {
         let opening = AppOpening::read(wanted, device)?;
-        let grant = self.sign_in_by_password(login, password, new_password, opening, device)?;
-        self.issue(grant)
+        match self.sign_in_by_password(login, password, new_password, opening, device)? {
+            SignInStep::Done(grant) => self.issue(grant),
+            SignInStep::NewPasswordOwed(_) => Err(change_required()),
+        }
     }
 
-    /// Signs a browser in, as [`Authd::sign_in`] does an app.
+    /// Signs a browser in, as [`Authd::sign_in`] does an app. With a temporary password it is not signed in yet: the answer
+    /// is a token with which [`Authd::sign_in_with_new_password`] completes the sign-in.
     ///
     /// # Errors
-    /// Those of [`Authd::sign_in`], but for the scope.
+    /// Those of [`Authd::sign_in`], but for the scope and the temporary password.
     pub fn sign_in_browser(
         &self,
         login: &str,
         password: &str,
-        new_password: Option<&str>,
+        wanted: BrowserWanted<'_>,
+        device: &Device,
+    ) -> Result<SignInStep<NewCookie>, Error> {
+        let opening = BrowserOpening::new(wanted, device);
+        self.sign_in_by_password(login, password, None, opening, device)
+    }
+
+    /// Completes a sign-in whose password was temporary, and signs the browser in. A new password that is refused does not
+    /// use the token up.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCredentials`] if the token is older than ten minutes or the password was changed since;
+    /// [`Code::WeakPassword`]; [`Error::Unavailable`].
+    pub fn sign_in_with_new_password(
+        &self,
+        token: &str,
+        new_password: &str,
         wanted: BrowserWanted<'_>,
         device: &Device,
     ) -> Result<NewCookie, Error> {
         let opening = BrowserOpening::new(wanted, device);
-        self.sign_in_by_password(login, password, new_password, opening, device)
+        let found = self.find_pending(token)?.ok_or_else(|| self.refused())?;
+        if let Some(old) = &found.password_hash
+            && self.is_password(new_password, old)?
+        {
+            return Err(same_as_temporary());
+        }
+        let hash = self.replace(&found, new_password)?;
+        let begun = self.write(Some(device), move |cx| {
+            complete(cx, None, &found, Some(&hash), &opening)
+        })?;
+        begun.ok_or_else(|| self.refused())
+    }
+
+    /// The login for which a new password is owed: shown to the person who signs in, and to password managers.
+    ///
+    /// # Errors
+    /// Only those of the store. `None` if the token does not work.
+    pub fn pending_login(&self, token: &str) -> Result<Option<String>, Error> {
+        let Some(found) = self.find_pending(token)? else {
+            return Ok(None);
+        };
+        let account = self.store.read(|tx| account::find(tx, found.account))?;
+        Ok(account.map(|account| account.shown.email))
+    }
+
+    /// The account of a sign-in that waits for a new password.
+    fn find_pending(&self, token: &str) -> Result<Option<Credentials>, Error> {
+        let Some(pending) = PendingSignIn::read(token) else {
+            return Ok(None);
+        };
+        let found = self.store.read(|tx| {
+            let found = credentials_by_id(tx, pending.account())?;
+            Ok::<_, Broken>(found.filter(|_| tx.now < pending.end()))
+        })?;
+        let key = &self.settings.tag_key;
+        Ok(found.filter(|found| {
+            let hash = found.password_hash.as_deref().unwrap_or_default();
+            found.is_temporary && !found.is_disabled && pending.is_genuine(key, hash)
+        }))
     }
 
     fn sign_in_by_password<O: Opening>(
@@ -177,7 +198,7 @@ impl Authd {
         new_password: Option<&str>,
         opening: O,
         device: &Device,
-    ) -> Result<O::Begun, Error> {
+    ) -> Result<SignInStep<O::Begun>, Error> {
         let given = read_password(password)?;
         let attempt = self.take_attempt(login, device)?;
         let stored = attempt
@@ -210,46 +231,44 @@ impl Authd {
                     return Err(error);
                 }
             },
-            (is_temporary, new) => {
-                return Err(self.refuse_right_password(
-                    found.account,
-                    is_temporary,
-                    new,
-                    device,
-                )?);
+            (true, None) => {
+                let cause = "the password is temporary and has to be changed";
+                self.record_incomplete(found.account, cause, device)?;
+                return self.owe_new_password(&found);
+            }
+            (is_temporary, _) => {
+                return Err(self.refuse_right_password(found.account, is_temporary, device)?);
             }
         };
         let begun = self.write(Some(device), move |cx| {
-            complete(cx, &attempt, &found, replacement.as_deref(), &opening)
+            complete(cx, Some(&attempt), &found, replacement.as_deref(), &opening)
         })?;
-        begun.ok_or_else(|| self.refused())
+        begun.map(SignInStep::Done).ok_or_else(|| self.refused())
     }
 
-    /// The answer to a right password with which no session can begin. Each leaves an event, as a sign-in does, and is not given
-    /// back: a list of stolen passwords cannot be tried in silence.
+    /// The token with which a sign-in goes on whose password is temporary.
+    fn owe_new_password<T>(&self, found: &Credentials) -> Result<SignInStep<T>, Error> {
+        let account = self.store.read(|tx| account::load(tx, found.account))?;
+        let hash = found.password_hash.as_deref().unwrap_or_default();
+        let end = self.clock.now().plus(PENDING_LIFETIME);
+        let pending = PendingSignIn::new(&self.settings.tag_key, account.shown.id, end, hash);
+        Ok(SignInStep::NewPasswordOwed(pending.reveal()))
+    }
+
+    /// The answer to a right password that came with a new one which cannot take its place. Each leaves an event, as a
+    /// sign-in does, and is not given back: a list of stolen passwords cannot be tried in silence.
     fn refuse_right_password(
         &self,
         account: AccountKey,
         is_temporary: bool,
-        new_password: Option<&str>,
         device: &Device,
     ) -> Result<Error, Error> {
-        let (cause, error) = match (is_temporary, new_password) {
-            (false, _) => (
+        let (cause, error) = match is_temporary {
+            false => (
                 "a new password was sent for one that is not temporary",
                 self.refused(),
             ),
-            (true, None) => (
-                "the password is temporary and has to be changed",
-                change_required(),
-            ),
-            (true, Some(_)) => (
-                "the new password was refused",
-                Error::no(
-                    Code::WeakPassword,
-                    "The new password is the temporary one. Choose another.",
-                ),
-            ),
+            true => ("the new password was refused", same_as_temporary()),
         };
         self.record_incomplete(account, cause, device)?;
         Ok(error)
@@ -346,106 +365,6 @@ impl Authd {
         })?;
         log_failure(device, cause);
         Ok(())
-    }
-
-    /// Checks how the client shows that it is the account owner.
-    ///
-    /// # Errors
-    /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many wrong ones in this session;
-    /// [`Code::StepUpRequired`] where the last authentication is too old.
-    pub(in crate::service) fn prove(
-        &self,
-        actor: &Actor,
-        confirmation: Confirmation<'_>,
-        device: &Device,
-    ) -> Result<Proof, Error> {
-        match confirmation {
-            Confirmation::Password(password) => self.require_password(actor, password, device),
-            Confirmation::Recent(purpose) => {
-                let session = actor.session_key;
-                let is_recent = self
-                    .store
-                    .read(|tx| browser::is_recent(tx, session, purpose))?;
-                is_recent.then_some(()).ok_or_else(step_up_required)?;
-                Ok(Proof {
-                    actor: actor.clone(),
-                    evidence: Evidence::Recent(purpose),
-                })
-            }
-        }
-    }
-
-    /// Authenticates the holder of a browser session again, by password, and replaces its cookie. For the next ten minutes
-    /// the session may do what takes a recent authentication for `purpose`, and nothing else.
-    ///
-    /// # Errors
-    /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many in this session; [`Code::InvalidToken`] if the
-    /// session ended meanwhile.
-    pub fn step_up(
-        &self,
-        actor: &Actor,
-        password: &str,
-        purpose: StepUpPurpose,
-        device: &Device,
-    ) -> Result<NewCookie, Error> {
-        let proof = self.require_password(actor, Some(password), device)?;
-        let session = actor.session_key;
-        self.write(Some(device), move |cx| {
-            proof.require(cx)?;
-            let cookie = browser::renew_cookie(cx, session)?.ok_or_else(invalid_token)?;
-            browser::record_step_up(cx, session, purpose)?;
-            Ok(cookie)
-        })
-    }
-
-    /// Checks the current password of the client that asks, inside its session. Wrong ones are counted by session, so that
-    /// strangers who guess elsewhere cannot keep the owner from changing it (req 15, req 20).
-    ///
-    /// # Errors
-    /// [`Code::WrongPassword`]; [`Code::TooManyRequests`] after too many in this session.
-    fn require_password(
-        &self,
-        actor: &Actor,
-        password: Option<&str>,
-        device: &Device,
-    ) -> Result<Proof, Error> {
-        let password = password.ok_or_else(|| {
-            Error::no(
-                Code::WrongPassword,
-                "This change takes the current password as `current_password`.",
-            )
-        })?;
-        let password = read_password(password)?;
-        let session = actor.session;
-        let account = actor.account_key;
-        let found = self.write(Some(device), move |cx| {
-            throttle::take(cx, cx.tag_key(), &Subject::Session(session))?;
-            credentials_by_key(cx, account)?.ok_or_else(invalid_token)
-        })?;
-        let stored = found.password_hash;
-        match (self.hasher.verify(&password, stored.as_deref())?, stored) {
-            (password::Verification::Right { .. }, Some(hash)) => {
-                // At once: what is wrong with the change itself is no guess.
-                self.write(Some(device), move |cx| {
-                    throttle::give_back(cx, cx.tag_key(), &Subject::Session(session))
-                })?;
-                Ok(Proof {
-                    actor: actor.clone(),
-                    evidence: Evidence::Password(hash),
-                })
-            }
-            _ => {
-                self.write(Some(device), move |cx| {
-                    let detail = json!({ "cause": "wrong current password" });
-                    cx.event(Kind::SignInFailed, account)
-                        .session(session)
-                        .detail(detail)
-                        .write(cx)
-                })?;
-                log_failure(device, "wrong current password");
-                Err(wrong_password())
-            }
-        }
     }
 
     /// Reads and hashes what a new account is made of.
@@ -545,7 +464,7 @@ impl Authd {
 /// by now.
 fn complete<O: Opening>(
     cx: &Context<'_>,
-    attempt: &Attempt,
+    attempt: Option<&Attempt>,
     found: &Credentials,
     replacement: Option<&str>,
     opening: &O,
@@ -567,8 +486,12 @@ fn complete<O: Opening>(
     let Authentication::Complete(who) = authentication else {
         return Err(change_required());
     };
-    attempt.give_back(cx)?;
-    guesses::remember_place(cx, cx.tag_key(), found.account, attempt.ip)?;
+    if let Some(attempt) = attempt {
+        attempt.give_back(cx)?;
+    }
+    if let Some(device) = cx.device() {
+        guesses::remember_place(cx, cx.tag_key(), found.account, device.ip)?;
+    }
     if found.is_temporary {
         password_was_changed(cx, found.account)?;
         cx.event(Kind::PasswordChanged, found.account).write(cx)?;
@@ -605,19 +528,15 @@ fn change_required() -> Error {
     )
 }
 
-fn step_up_required() -> Error {
+fn same_as_temporary() -> Error {
     Error::no(
-        Code::StepUpRequired,
-        "Enter your password again for this: you signed in more than ten minutes ago.",
+        Code::WeakPassword,
+        "The new password is the temporary one. Choose another.",
     )
 }
 
-fn wrong_password() -> Error {
-    Error::no(Code::WrongPassword, "The current password is wrong.")
-}
-
 /// One line for each failed sign-in, in a form that fail2ban and similar programs can rely on (docs/proxy.md).
-fn log_failure(device: &Device, reason: &'static str) {
+pub(super) fn log_failure(device: &Device, reason: &'static str) {
     tracing::warn!(address = %device.ip, reason, "sign-in failed");
 }
 
@@ -630,10 +549,21 @@ fn credentials_by_login(tx: &ReadTx<'_>, login: &str) -> Result<Option<Credentia
     )
 }
 
-fn credentials_by_key(tx: &ReadTx<'_>, key: AccountKey) -> Result<Option<Credentials>, Broken> {
+pub(super) fn credentials_by_key(
+    tx: &ReadTx<'_>,
+    key: AccountKey,
+) -> Result<Option<Credentials>, Broken> {
     tx.row(
         "SELECT id, password_hash, password_temporary, disabled_at IS NOT NULL FROM account WHERE id = ?1",
         params![key],
+        credentials_from_row,
+    )
+}
+
+fn credentials_by_id(tx: &ReadTx<'_>, id: AccountId) -> Result<Option<Credentials>, Broken> {
+    tx.row(
+        "SELECT id, password_hash, password_temporary, disabled_at IS NOT NULL FROM account WHERE public_id = ?1",
+        params![id],
         credentials_from_row,
     )
 }
@@ -647,6 +577,6 @@ fn credentials_from_row(row: &Row<'_>) -> Result<Credentials, Broken> {
     })
 }
 
-fn read_password(text: &str) -> Result<Password, Error> {
+pub(super) fn read_password(text: &str) -> Result<Password, Error> {
     Password::new(text).map_err(|too_long| Error::invalid(too_long.to_string()))
 }

@@ -3,7 +3,10 @@
 //! Housekeeping and sweeping have a thread each. A round of housekeeping is short, and the watchdog of a service manager
 //! relies on that; a sweep of a large file takes longer.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -20,7 +23,7 @@ use crate::clock::Standing;
 use crate::config::{Config, Loaded, PublicUrl, Source, Supervision};
 use crate::entropy::Entropy;
 use crate::http::server::{Limits, Server, Stop};
-use crate::http::{App, Settings};
+use crate::http::{Accent, App, Brand, LARGEST_LOGO, Logo, Settings};
 use crate::mail::Mailer;
 use crate::service::{Authd, Sender, Swept};
 use crate::store::{Role, Scarce, Shortage};
@@ -126,6 +129,36 @@ fn bind(config: &Config) -> Result<Server, Failure> {
     })
 }
 
+/// How the pages look.
+fn brand(config: &Config) -> Result<Brand, Failure> {
+    let logo = match &config.brand_logo {
+        None => None,
+        Some(path) => Some(read_logo(path).map_err(|why| {
+            let path = path.display();
+            Failure::Configuration(format!("brand_logo: {path} cannot be used: {why}."))
+        })?),
+    };
+    let accent = config.brand_accent.as_ref();
+    Ok(Brand {
+        name: config.brand_name.clone(),
+        accent: accent
+            .and_then(|colour| Accent::parse(colour.as_str()))
+            .unwrap_or_default(),
+        logo,
+    })
+}
+
+/// Reads a logo; of a file that is too large no more than one byte too much.
+fn read_logo(path: &Path) -> Result<Logo, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let limit = u64::try_from(LARGEST_LOGO).unwrap_or(u64::MAX) + 1;
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    Logo::read(bytes)
+}
+
 fn serve(
     config: &Config,
     server: Server,
@@ -144,6 +177,7 @@ fn serve(
             .iter()
             .map(|origin| origin.as_str().to_owned())
             .collect(),
+        brand: brand(config)?,
     };
     let app = Arc::new(App::new(authd.clone(), settings));
     let refusing = app.clone();

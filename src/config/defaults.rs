@@ -47,6 +47,12 @@ pub(super) fn author_of_public_url(sources: &Sources) -> Result<String, ConfigEr
     Ok(format!("authd@{}", host.unwrap_or("localhost")))
 }
 
+pub(super) fn host_of_public_url(sources: &Sources) -> Result<String, ConfigError> {
+    let url = sources.find(&Key::public_url)?.text.ok();
+    let url = url.and_then(|text| PublicUrl::parse(&text).ok());
+    Ok(url.map_or_else(|| "authd".to_owned(), |url| url.host().to_owned()))
+}
+
 pub(super) fn quarter_of_memory(sources: &Sources) -> Result<String, ConfigError> {
     // If the memory is not known, the smallest value that works.
     let quarter = ByteSize(sources.memory.unwrap_or(0) / 4);

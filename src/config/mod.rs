@@ -41,7 +41,7 @@ pub use process::{Inputs, Supervision};
 use sources::{FoundFile, Sources, find_file};
 pub use sources::{Setting, Source};
 pub use table::{Config, KEYS, Key};
-pub use values::{LogFormat, LogLevel};
+pub use values::{Colour, LogFormat, LogLevel};
 
 use crate::mail::Route;
 use crate::password;

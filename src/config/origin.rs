@@ -86,9 +86,14 @@ impl PublicUrl {
     /// The URL of a server that listens on the loopback interface; `None` for any other address,
     /// whose public name is not known here.
     pub fn of_listener(listen: SocketAddr) -> Option<PublicUrl> {
-        // Without the scope of an IPv6 address, which a URL cannot have.
-        let address = SocketAddr::new(listen.ip(), listen.port());
-        let origin = Origin::parse(&format!("http://{address}")).ok()?;
+        let ip = listen.ip();
+        let url = match ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST {
+            // The name and not the address: passkeys do not work on an address.
+            true => format!("http://localhost:{}", listen.port()),
+            // Without the scope of an IPv6 address, which a URL cannot have.
+            false => format!("http://{}", SocketAddr::new(ip, listen.port())),
+        };
+        let origin = Origin::parse(&url).ok()?;
         Some(PublicUrl(origin)).filter(PublicUrl::is_loopback)
     }
 

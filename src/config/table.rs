@@ -9,13 +9,14 @@ use ipnet::IpNet;
 
 use super::ConfigError;
 use super::defaults::{
-    author_of_public_url, public_url_of_listener, quarter_in_connections, quarter_of_memory,
+    author_of_public_url, host_of_public_url, public_url_of_listener, quarter_in_connections,
+    quarter_of_memory,
 };
 use super::origin::{Origin, PublicUrl};
 use super::sources::{Setting, Source, Sources, VARIABLE_PREFIX, echo};
 use super::values::{
-    Form, LogFormat, LogLevel, Value, duration, list, network, number, path, size, size_or_zero,
-    socket_address, switch, word,
+    Colour, Form, LogFormat, LogLevel, Value, duration, list, network, number, optional_colour,
+    optional_path, path, size, size_or_zero, socket_address, switch, title, word,
 };
 use crate::mail::{Author, Route};
 use crate::policy::{Registration, Verification};
@@ -106,7 +107,7 @@ settings! {
     /// IP address and port to listen on.
     listen: SocketAddr = "127.0.0.1:8080" => socket_address;
     /// URL that clients use, without a path; it is the issuer of every token.
-    public_url: PublicUrl = "`http://<listen>` if that is loopback, else required"
+    public_url: PublicUrl = "`http://localhost:PORT` if `listen` is loopback, else required"
         from public_url_of_listener like "https://auth.example.com" => PublicUrl::parse;
     /// Allow a public URL without TLS that is not loopback: passwords travel in the clear.
     allow_http: bool = "false" => switch;
@@ -136,6 +137,12 @@ settings! {
     /// Sender of mail: an address, or a name with an address.
     mail_from: Author = "`authd@` and the host of `public_url`"
         from author_of_public_url like "authd@example.com" => Author::parse;
+    /// Name of this installation, which pages and messages show; at most 64 characters.
+    brand_name: String = "the host of `public_url`" from host_of_public_url like "Example" => title;
+    /// Logo on the pages: an SVG, PNG, JPEG or WebP file of at most 64 KiB.
+    brand_logo: Option<PathBuf> = "" like "/etc/authd/logo.svg" => optional_path;
+    /// Colour whose hue the pages use, as `#rrggbb`.
+    brand_accent: Option<Colour> = "" like "#0f766e" => optional_colour;
     /// Proxies whose `X-Forwarded-For` header is used, as addresses or networks.
     trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
     /// Origins of web apps that may call the API from a browser.

@@ -87,7 +87,7 @@ fn the_defaults_are_safe_on_the_internet() {
         Config {
             db: "authd.db".into(),
             listen: "127.0.0.1:8080".parse().unwrap(),
-            public_url: PublicUrl::parse("http://127.0.0.1:8080").unwrap(),
+            public_url: PublicUrl::parse("http://localhost:8080").unwrap(),
             allow_http: false,
             registration: Registration::Closed,
             verification: Verification::Optional,
@@ -101,6 +101,9 @@ fn the_defaults_are_safe_on_the_internet() {
             event_retention: Duration::from_secs(365 * 86_400),
             mail: Route::Off,
             mail_from: Author::parse("authd@localhost").unwrap(),
+            brand_name: "localhost".into(),
+            brand_logo: None,
+            brand_accent: None,
             trusted_proxies: vec![],
             cors_origins: vec![],
             max_connections: 512,

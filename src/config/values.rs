@@ -19,6 +19,20 @@ use crate::policy::{Registration, Verification};
 /// Most entries in a list. Each one is compared with every request.
 pub(super) const MAX_LIST_ENTRIES: usize = 256;
 
+/// Most characters in the name of an installation: it stands in a line of a small screen.
+const MAX_TITLE_CHARS: usize = 64;
+
+/// A colour, written as `#rrggbb`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Colour(String);
+
+impl Colour {
+    /// `#rrggbb`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -108,6 +122,29 @@ impl Value for SocketAddr {
     const FORM: Form = Form::Text;
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Value for Option<PathBuf> {
+    const FORM: Form = Form::Text;
+    fn show(&self) -> String {
+        self.as_ref().map(Value::show).unwrap_or_default()
+    }
+}
+
+impl Value for String {
+    const FORM: Form = Form::Text;
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for Option<Colour> {
+    const FORM: Form = Form::Text;
+    fn show(&self) -> String {
+        self.as_ref()
+            .map(|colour| colour.0.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -238,6 +275,31 @@ pub(super) fn exact(count: u64, units: &[(&str, u64)]) -> String {
 }
 
 // Parsers: the text of every source -> the value, or why not.
+
+pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+pub(super) fn optional_colour(text: &str) -> Result<Option<Colour>, String> {
+    let digits = text.strip_prefix('#').unwrap_or_default();
+    let is_colour = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (text, is_colour) {
+        ("", _) => Ok(None),
+        (_, true) => Ok(Some(Colour(text.to_ascii_lowercase()))),
+        (_, false) => Err("expected a colour such as #0f766e".to_owned()),
+    }
+}
+
+pub(super) fn title(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_TITLE_CHARS {
+        return Err(format!("expected 1 to {MAX_TITLE_CHARS} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("a name has no control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     // A NUL ends a path early in every system call.

@@ -9,7 +9,6 @@ use http::StatusCode;
 use schemars::JsonSchema;
 
 use super::response::{Field, Response};
-use super::surface::Surface;
 use crate::service::{Code, Error};
 
 /// Seconds after which a client may try again when all connections are in use. Requests last milliseconds, sign-ins up
@@ -232,12 +231,40 @@ impl HttpError {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
-    /// The answer, in the form of `surface`. The cause of a server error goes to the log.
-    pub(super) fn into_response(self, surface: Surface, request_id: &str) -> Response {
+    /// The code of a form that another site sent.
+    pub(super) const CROSS_SITE: &str = "cross_site_request";
+
+    /// The code of a form without the token of its visitor.
+    pub(super) const STALE_FORM: &str = "stale_form";
+
+    /// 403: another site caused the request.
+    pub(super) fn cross_site_request() -> HttpError {
+        let detail = "This form was not sent from a page of this server.";
+        HttpError::new(StatusCode::FORBIDDEN, HttpError::CROSS_SITE, detail)
+    }
+
+    /// 403: the form has no token, or one of another visitor.
+    pub(super) fn stale_form() -> HttpError {
+        let detail = "This form is too old, or cookies are off. Open its page again.";
+        HttpError::new(StatusCode::FORBIDDEN, HttpError::STALE_FORM, detail)
+    }
+
+    /// After how many seconds the client may try again, if that is known.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        let mut fields = self.headers.iter();
+        let field = fields.find(|(name, _)| *name == "retry-after")?;
+        field.1.parse().ok()
+    }
+
+    /// Writes the cause of a server error to the log.
+    pub(super) fn log_cause(&self, request_id: &str) {
         if let Some(cause) = &self.cause {
             tracing::error!(request = request_id, cause, "a request failed");
         }
-        let response = surface.error_body(&self, request_id);
+    }
+
+    /// Adds the header fields of the error to its answer.
+    pub(super) fn add_headers(self, response: Response) -> Response {
         self.headers
             .into_iter()
             .fold(response, |response, (name, value)| {

@@ -17,10 +17,6 @@ pub mod server;
 mod api;
 mod client_address;
 mod error;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "no route takes a form before the HTML pages do")
-)]
 mod form;
 mod input;
 mod pages;
@@ -40,6 +36,8 @@ pub use api::doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
 pub(crate) use client_address::read as read_hop;
 pub use error::{HttpCode, HttpError, Refusal};
 pub use http::Method;
+use pages::site::Site;
+pub use pages::site::{Accent, Brand, LARGEST_LOGO, Logo};
 pub use request::Request;
 pub use response::Response;
 use route::Call;
@@ -57,12 +55,15 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may read answers, compared as they are written.
     pub cors_origins: Vec<String>,
+    /// How the pages look.
+    pub brand: Brand,
 }
 
 /// The application: requests in, responses out.
 pub struct App {
     authd: Arc<Authd>,
     settings: Settings,
+    site: Site,
     /// The first part of request ids: random, for each start of the server.
     process: String,
     requests: AtomicU64,
@@ -74,6 +75,7 @@ impl App {
         let process = Entropy::system().bytes::<4>();
         let process = process.map(|byte| format!("{byte:02x}")).concat();
         App {
+            site: Site::new(settings.brand.clone(), &authd.policy().issuer),
             authd,
             settings,
             process,
@@ -93,7 +95,7 @@ impl App {
                 tracing::error!(request = id, route, "a handler panicked");
                 Err(HttpError::server_error())
             })
-            .unwrap_or_else(|error| error.into_response(surface, &id));
+            .unwrap_or_else(|error| self.show_error(error, surface, Some(request), &id));
         tracing::debug!(
             request = id,
             method = %request.method,
@@ -109,7 +111,7 @@ impl App {
         let id = self.next_request_id();
         let path = request.and_then(|request| table::find(&request.path));
         let surface = surface_of(path.as_ref());
-        let response = HttpError::from(refusal).into_response(surface, &id);
+        let response = self.show_error(HttpError::from(refusal), surface, request, &id);
         tracing::debug!(
             request = id,
             route = path.map(|path| path.pattern),
@@ -118,6 +120,24 @@ impl App {
             "refused before it was handled"
         );
         self.finish(request, surface, response, id)
+    }
+
+    /// The answer to an error, in the form of the surface. The cause of a server error goes to the log.
+    fn show_error(
+        &self,
+        error: HttpError,
+        surface: Surface,
+        request: Option<&Request>,
+        id: &str,
+    ) -> Response {
+        error.log_cause(id);
+        let body = match surface {
+            Surface::Api => api::problem::respond(&error, id),
+            Surface::Page | Surface::EntryPage => {
+                pages::show_error(&error, id, request, &self.site)
+            }
+        };
+        error.add_headers(body)
     }
 
     fn next_request_id(&self) -> String {
@@ -150,6 +170,7 @@ impl App {
             device: Device::new(ip, agent),
             parameter: path.parameter,
             trusted_proxies: &self.settings.trusted_proxies,
+            site: &self.site,
         })
     }
 
@@ -161,15 +182,23 @@ impl App {
         response: Response,
         request_id: String,
     ) -> Response {
-        let has_cache_control = response.headers().any(|(name, _)| name == "cache-control");
-        let response = match has_cache_control {
+        let response = match response.has_header("cache-control") {
             true => response,
             false => response.header("cache-control", "no-store"),
         };
         let response = response
             .header("x-content-type-options", "nosniff")
-            .header("referrer-policy", "no-referrer")
-            .header("content-security-policy", surface.content_security_policy());
+            .header("referrer-policy", surface.referrer_policy());
+        let response = match response.has_header("content-security-policy") {
+            true => response,
+            false => response.header("content-security-policy", surface.content_security_policy()),
+        };
+        let response = surface
+            .more_headers()
+            .iter()
+            .fold(response, |response, (name, value)| {
+                response.header(name, *value)
+            });
         self.allow_origin(request, surface, response)
             .header("x-request-id", request_id)
     }
@@ -231,7 +260,12 @@ fn preflight(path: &PathMatch<'_>, request: &Request) -> Response {
         .header("access-control-max-age", "600")
 }
 
-/// All routes, for documentation and for the tests that walk them.
+/// The routes of the API, for documentation and for the tests that walk them.
 pub fn routes() -> &'static [Route] {
     table::ROUTES
+}
+
+/// The routes of the pages.
+pub fn page_routes() -> &'static [Route] {
+    pages::ROUTES
 }

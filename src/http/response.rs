@@ -88,6 +88,11 @@ impl Response {
             .map(|(name, value)| (*name, value.as_ref()))
     }
 
+    /// Whether it has a field of this name, which is in lower case.
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(other, _)| *other == name)
+    }
+
     /// The body.
     pub fn body(&self) -> &[u8] {
         &self.body

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::error::HttpError;
 use super::input::{Input, InputDescription};
+use super::pages::site::Site;
 use super::request::Request;
 use super::response::Response;
 use super::surface::Surface;
@@ -24,6 +25,8 @@ pub struct Call<'a> {
     pub(super) parameter: &'a str,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(super) trusted_proxies: &'a [IpNet],
+    /// What all pages have in common.
+    pub(super) site: &'a Site,
 }
 
 impl Call<'_> {
@@ -68,6 +71,11 @@ impl Route {
     /// Whether it takes an access token.
     pub fn takes_access_token(&self) -> bool {
         self.guard.access() == Access::Bearer
+    }
+
+    /// Who may call it.
+    pub fn access(&self) -> Access {
+        self.guard.access()
     }
 
     /// Whether it takes a body.
@@ -144,6 +152,10 @@ pub enum Access {
     Public,
     /// A client that presents a first-party access token of an open session.
     Bearer,
+    /// An account owner who is signed in, in a browser.
+    Cookie,
+    /// An administrator who is signed in, in a browser, and authenticated lately.
+    Administrator,
     /// `authd doctor`, which can read the server's file and proves it with a pass. Other clients get the 404 of a path
     /// that does not exist.
     Doctor,

@@ -1,37 +1,18 @@
-//! The table of routes. Requests are dispatched from it, and the OpenAPI document is written from it.
+//! The table of routes. Requests are dispatched from it, and the OpenAPI document is written from it. The routes of the pages
+//! are in a table of their own.
 
 use http::Method;
 
 use super::api::{
     accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
-use super::pages::{front, links};
+use super::pages;
 use super::route::{Answer, Bearer, Doctor, Public, Route};
 use super::surface::Surface;
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
-/// Every route.
+/// The routes of the API.
 pub(super) static ROUTES: &[Route] = &[
-    Route {
-        method: Method::GET,
-        path: "/",
-        surface: Surface::Page,
-        guard: &Public(front::show),
-        operation_id: "getFrontPage",
-        summary: "What this server is, and how to get a new password, in plain text",
-        answers: &[Answer::text("The page.")],
-        refuses: &[],
-    },
-    Route {
-        method: Method::GET,
-        path: "/setup",
-        surface: Surface::Page,
-        guard: &Public(links::explain_setup),
-        operation_id: "getSetupPage",
-        summary: "How to create the first administrator, in plain text",
-        answers: &[Answer::text("The page.")],
-        refuses: &[400],
-    },
     Route {
         method: Method::POST,
         path: "/v1/setup",
@@ -57,16 +38,6 @@ pub(super) static ROUTES: &[Route] = &[
             ),
         ],
         refuses: &[400, 403, 409, 415, 422, 429],
-    },
-    Route {
-        method: Method::GET,
-        path: "/register",
-        surface: Surface::Page,
-        guard: &Public(links::explain_register),
-        operation_id: "getRegisterPage",
-        summary: "What to do with an invitation, in plain text",
-        answers: &[Answer::text("The page.")],
-        refuses: &[400],
     },
     Route {
         method: Method::GET,
@@ -225,16 +196,6 @@ pub(super) static ROUTES: &[Route] = &[
         refuses: &[400, 415, 422],
     },
     Route {
-        method: Method::GET,
-        path: "/reset",
-        surface: Surface::Page,
-        guard: &Public(links::explain_reset),
-        operation_id: "getResetPage",
-        summary: "What to do with a reset link, in plain text",
-        answers: &[Answer::text("The page.")],
-        refuses: &[400],
-    },
-    Route {
         method: Method::POST,
         path: "/v1/email-verification",
         surface: Surface::Api,
@@ -256,16 +217,6 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "Prove an e-mail address with the token of a link, once: creates a waiting account, or confirms a new address",
         answers: &[Answer::nothing(204, "Proven.")],
         refuses: &[400, 403, 409, 415],
-    },
-    Route {
-        method: Method::GET,
-        path: "/verify",
-        surface: Surface::Page,
-        guard: &Public(links::explain_verify),
-        operation_id: "getVerifyPage",
-        summary: "What to do with such a link, in plain text",
-        answers: &[Answer::text("The page.")],
-        refuses: &[400],
     },
     Route {
         method: Method::GET,
@@ -329,6 +280,11 @@ pub(super) static ROUTES: &[Route] = &[
     },
 ];
 
+/// Every route.
+pub(super) fn all() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(pages::ROUTES)
+}
+
 /// A path that has routes.
 pub(super) struct PathMatch<'p> {
     /// The path as it stands in the table.
@@ -340,14 +296,14 @@ pub(super) struct PathMatch<'p> {
 /// Finds the routes of a path. Paths are compared as they were sent: nothing is decoded, and no dot is resolved. A path
 /// that stands in the table itself comes before one with `{id}`: the segment `current` is not an id.
 pub(super) fn find(path: &str) -> Option<PathMatch<'_>> {
-    let exact = ROUTES.iter().find(|route| route.path == path);
+    let exact = all().find(|route| route.path == path);
     if let Some(route) = exact {
         return Some(PathMatch {
             pattern: route.path,
             parameter: "",
         });
     }
-    ROUTES.iter().find_map(|route| {
+    all().find_map(|route| {
         let prefix = route.path.strip_suffix("{id}")?;
         let parameter = path.strip_prefix(prefix)?;
         let is_segment = !parameter.is_empty() && !parameter.contains('/');
@@ -361,7 +317,7 @@ pub(super) fn find(path: &str) -> Option<PathMatch<'_>> {
 impl PathMatch<'_> {
     fn routes(&self) -> impl Iterator<Item = &'static Route> {
         let pattern = self.pattern;
-        ROUTES.iter().filter(move |route| route.path == pattern)
+        all().filter(move |route| route.path == pattern)
     }
 
     /// The route of a method.
@@ -399,7 +355,7 @@ mod tests {
     #[test]
     fn the_routes_of_a_path_have_one_surface() {
         let mut surfaces = BTreeMap::new();
-        for route in ROUTES {
+        for route in all() {
             let surface = surfaces.entry(route.path).or_insert(route.surface);
             assert_eq!(*surface, route.surface, "{}", route.path);
         }

@@ -62,6 +62,11 @@ impl Policy {
         Ok(Policy { min_length, words })
     }
 
+    /// The fewest characters of a new password, in code points.
+    pub fn min_length(&self) -> usize {
+        self.min_length
+    }
+
     /// Checks a new password.
     ///
     /// `context` holds what is known about the account: its username, e-mail address and display

@@ -282,6 +282,25 @@ fn list_of(
     )
 }
 
+/// The latest event of one kind of an account, if it was after `since`.
+pub(super) fn latest_of_kind(
+    tx: &ReadTx<'_>,
+    account: AccountKey,
+    kind: &str,
+    since: Timestamp,
+) -> Result<Option<Event>, Broken> {
+    tx.row(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM event e JOIN account a ON a.id = e.account_id \
+             WHERE e.account_id = ?1 AND e.kind = ?2 AND e.at > ?3 ORDER BY e.id DESC LIMIT 1"
+        ),
+        params![account, kind, since],
+        from_row,
+    )
+}
+
 /// The events after `after`, of `account` or of all, oldest first, at most `limit`. There is one writer, so a later event
 /// never has a smaller number, and a reader who goes on from the last one misses none.
 pub(super) fn list_after(

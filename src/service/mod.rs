@@ -31,7 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use account::groups::Group;
-pub use account::{Account, AccountDetails, NewAccount, Selector};
+pub use account::identifiers::invalid_fields;
+pub use account::{Account, AccountDetails, NewAccount, PendingEmailChange, Selector};
 pub use authentication::password::SignInStep;
 pub use authentication::proof::Confirmation;
 pub use delivery::message::test_letter;

@@ -4,6 +4,7 @@
 
 use serde_json::json;
 
+use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::service::account::{self, AccountDetails, identifiers};
 use crate::service::authentication::password;
@@ -164,6 +165,22 @@ impl Authd {
         Ok(self
             .store
             .read(|tx| event::list_for_owner(tx, account, before, limit))?)
+    }
+
+    /// The latest event of one kind of the account of the client that asks, if it was after `since`.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn latest_own_event(
+        &self,
+        actor: &Actor,
+        kind: &str,
+        since: Timestamp,
+    ) -> Result<Option<Event>, Error> {
+        let account = actor.account_key;
+        Ok(self
+            .store
+            .read(|tx| event::latest_of_kind(tx, account, kind, since))?)
     }
 
     /// Deletes the account of the client that asks, with its sessions and events.

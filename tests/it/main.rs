@@ -15,6 +15,7 @@ mod http_engine;
 mod invitations;
 mod keys;
 mod openapi;
+mod pages;
 mod password_reset;
 mod passwords;
 mod portable_sql;

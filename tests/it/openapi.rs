@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use authd::http::{Method, Surface, routes};
+use authd::http::{Method, page_routes, routes};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -311,16 +311,19 @@ fn the_document_lists_every_code() {
 }
 
 #[test]
-fn errors_of_pages_are_described_as_text() {
+fn every_error_is_described_as_problem_details_and_no_page_is_in_the_document() {
     let t = Harness::new();
     let document = document(&t);
     for route in routes() {
         let method = route.method.as_str().to_ascii_lowercase();
         let refused = &document["paths"][route.path][method]["responses"]["503"]["content"];
-        let kind = match route.surface {
-            Surface::Api => "application/problem+json",
-            Surface::Page => "text/plain",
-        };
-        assert!(refused[kind].is_object(), "{} {refused}", route.path);
+        assert!(
+            refused["application/problem+json"].is_object(),
+            "{} {refused}",
+            route.path
+        );
+    }
+    for page in page_routes() {
+        assert!(document["paths"][page.path].is_null(), "{}", page.path);
     }
 }

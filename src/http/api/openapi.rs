@@ -10,10 +10,9 @@ use crate::http::error::HttpError;
 use crate::http::input::{Parameter, remove_null_default};
 use crate::http::response::Response;
 use crate::http::route::{Call, Content, Route};
-use crate::http::surface::Surface;
 
 pub(in crate::http) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
-    let document = write(crate::http::routes(), &call.authd.policy().issuer);
+    let document = write(crate::http::table::ROUTES, &call.authd.policy().issuer);
     Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
 }
 
@@ -92,13 +91,8 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Valu
         true => &[401, 503],
         false => &[503],
     };
-    let content = match route.surface {
-        Surface::Api => {
-            let schema = generator.subschema_for::<Problem<'_>>();
-            json!({ route.surface.error_media_type(): { "schema": schema } })
-        }
-        Surface::Page => text(route.surface.error_media_type()),
-    };
+    let schema = generator.subschema_for::<Problem<'_>>();
+    let content = json!({ super::problem::MEDIA_TYPE: { "schema": schema } });
     for status in route.refuses.iter().chain(everywhere) {
         let response = json!({ "description": "Refused.", "content": content });
         responses.insert(status.to_string(), response);

@@ -1,20 +1,86 @@
-//! What a person sees who opens one of the server's addresses in a browser: plain text today.
+//! The pages: what a person sees in a browser.
 //!
-//! Every page is a GET and changes nothing: mail programs and virus scanners open links before people do (req 28,
-//! req 40).
+//! A handler starts from a [`visitor::Visitor`], which the guards of the routes make, calls the service, and fills in a
+//! view; `view` holds the looks and the words. Every page works without its script.
+//!
+//! Opening a page changes nothing: mail programs and virus scanners open links before people do (req 28, req 40). A form
+//! that is sent goes on with 303 to a page, so that reloading it sends nothing twice.
+//!
+//! Never in here: a rule of the lifecycle; a form that is read without its token; an address to go on to that was not
+//! checked by [`return_address`].
 
-pub(super) mod front;
-pub(super) mod links;
+pub(super) mod account;
+pub(super) mod activity;
+mod cookies;
+mod cross_site;
+mod device_name;
+mod field_errors;
+mod link;
+pub(super) mod recovery;
+mod return_address;
+pub(super) mod sessions;
+pub(super) mod sign_in;
+pub(super) mod sign_up;
+pub mod site;
+mod table;
+#[allow(dead_code, reason = "the pages of the administration are being built")]
+mod view;
+mod visitor;
+
+pub(super) use table::ROUTES;
+
+use http::Method;
 
 use super::error::HttpError;
+use super::request::Request;
 use super::response::Response;
+use crate::clock::Timestamp;
+use site::Site;
+use view::Language;
+use view::message::{About, Message};
 
-/// An error as a page.
-pub(super) fn show_error(error: &HttpError, request_id: &str) -> Response {
+/// An error as a page, for a visitor of whom nothing else is known.
+pub(super) fn show_error(
+    error: &HttpError,
+    request_id: &str,
+    request: Option<&Request>,
+    site: &Site,
+) -> Response {
+    let accepted = request.and_then(|request| request.header("accept-language"));
+    let language = Language::choose(None, accepted);
+    // No error page shows a time.
+    let shell = site.shell(language, Timestamp::from_unix(0));
+    let again = request.and_then(|request| page_of(&request.path));
     let status = error.status.as_u16();
-    let mut text = format!("{status} {}\n\n{}\n", error.title(), error.detail);
-    if !request_id.is_empty() {
-        text += &format!("\nThe request's id is {request_id}.\n");
-    }
-    Response::text(status, &text)
+    let retry_after_seconds = error.retry_after().unwrap_or(1);
+    let about = match (status, error.code) {
+        (_, HttpError::CROSS_SITE | HttpError::STALE_FORM) => About::FormRefused {
+            again: again.unwrap_or(return_address::HOME),
+        },
+        (404, _) => About::NotFound,
+        (429, _) => About::TooMany {
+            retry_after_seconds,
+            offers_reset: false,
+        },
+        (503, _) => About::Unavailable {
+            retry_after_seconds,
+        },
+        (500.., _) => About::ServerError { request_id },
+        _ => About::BadRequest,
+    };
+    visitor::html(
+        status,
+        &Message {
+            shell: &shell,
+            about,
+        },
+    )
+}
+
+/// The path itself, if a page is there that can be opened.
+fn page_of(path: &str) -> Option<&'static str> {
+    let mut pages = ROUTES.iter().filter(|route| route.method == Method::GET);
+    pages
+        .find(|route| route.path == path)
+        .map(|route| route.path)
 }

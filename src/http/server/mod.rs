@@ -51,10 +51,10 @@ use hyper::server::conn::http1;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::api::problem;
 use super::error::{HttpError, Refusal};
 use super::request::Request;
 use super::response::Response;
-use super::surface::Surface;
 use crate::clock::monotonic;
 use connection::{Connection, Phase};
 use connections::Connections;
@@ -115,7 +115,9 @@ type Refuse = Box<dyn Fn(&Refusal, Option<&Request>) -> Response + Send + Sync>;
 
 /// The answer to a refused request when the application has not said otherwise: problem details (RFC 9457).
 fn plain_refusal(refusal: &Refusal) -> Response {
-    HttpError::from(refusal).into_response(Surface::Api, "")
+    let error = HttpError::from(refusal);
+    let body = problem::respond(&error, "");
+    error.add_headers(body)
 }
 
 /// A bound address that does not answer yet.

@@ -100,6 +100,25 @@ pub fn read_username(text: &str) -> Result<Option<(String, String)>, Error> {
     Ok(Some((username, key)))
 }
 
+/// The names of the fields that are not valid, of those that are given: for a form that shows the mistake beside its field.
+pub fn invalid_fields(
+    email: Option<&str>,
+    username: Option<&str>,
+    name: Option<&str>,
+) -> Vec<&'static str> {
+    let mut invalid = Vec::new();
+    if email.is_some_and(|text| read_email(text).is_err()) {
+        invalid.push("email");
+    }
+    if username.is_some_and(|text| read_username(text).is_err()) {
+        invalid.push("username");
+    }
+    if name.is_some_and(|text| read_name(text).is_err()) {
+        invalid.push("name");
+    }
+    invalid
+}
+
 /// Whether a character is one that people do not see, or that is not for names (UTS 39 §3.1): fillers, variation selectors,
 /// letters that look like others.
 fn is_hidden(c: char) -> bool {

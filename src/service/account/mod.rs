@@ -114,6 +114,33 @@ impl Authd {
     }
 }
 
+impl Authd {
+    /// The change of the e-mail address of the client that asks, if one waits.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn email_change(&self, actor: &Actor) -> Result<Option<PendingEmailChange>, Error> {
+        let account = actor.account_key;
+        let pending = self.store.read(|tx| pending_email::pending(tx, account))?;
+        Ok(pending.map(|pending| PendingEmailChange {
+            email: pending.email,
+            present_confirmed: pending.present_confirmed,
+            new_confirmed: pending.new_confirmed,
+        }))
+    }
+}
+
+/// A change of e-mail address that waits to be confirmed at both addresses.
+#[derive(Clone, Debug)]
+pub struct PendingEmailChange {
+    /// The new address.
+    pub email: String,
+    /// Whether it was confirmed at the present address.
+    pub present_confirmed: bool,
+    /// Whether it was confirmed at the new address.
+    pub new_confirmed: bool,
+}
+
 /// An account that was checked and hashed, ready to be written.
 pub struct Prepared {
     pub account: NewAccount,

@@ -64,7 +64,14 @@ impl Authd {
         device: &Device,
     ) -> Result<SignIn, Error> {
         let opening = AppOpening::read(wanted, device)?;
-        let grant = self.create_administrator(token, email, password, opening, device)?;
+        let account = NewAccount {
+            email: email.to_owned(),
+            username: None,
+            name: None,
+            admin: true,
+            temporary: false,
+        };
+        let grant = self.create_administrator(token, account, password, opening, device)?;
         self.issue(grant)
     }
 
@@ -75,19 +82,19 @@ impl Authd {
     pub fn set_up_in_browser(
         &self,
         token: &str,
-        email: &str,
+        account: NewAccount,
         password: &str,
         wanted: BrowserWanted<'_>,
         device: &Device,
     ) -> Result<NewCookie, Error> {
         let opening = BrowserOpening::new(wanted, device);
-        self.create_administrator(token, email, password, opening, device)
+        self.create_administrator(token, account, password, opening, device)
     }
 
     fn create_administrator<O: Opening>(
         &self,
         token: &str,
-        email: &str,
+        account: NewAccount,
         password: &str,
         opening: O,
         device: &Device,
@@ -105,11 +112,8 @@ impl Authd {
             return Err(spent());
         }
         let account = NewAccount {
-            email: email.to_owned(),
-            username: None,
-            name: None,
             admin: true,
-            temporary: false,
+            ..account
         };
         let new = self.prepare(account, Some(password))?;
         self.write(Some(device), move |cx| {

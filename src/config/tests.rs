@@ -230,6 +230,9 @@ fn every_bound_is_held_on_both_sides() {
             &["on", "dir:", "smtp://", "smtp://u@h", "smtps://h?tls=none", "sendmail"],
         ),
         ("mail_from", &["a@b.c", "A B <a@b.c>"], &["", "a", "a@b\nc"]),
+        ("brand_name", &["Example", "Käse & Söhne"], &["", " ", &"x".repeat(65)]),
+        ("brand_logo", &["", "logo.svg"], &[]),
+        ("brand_accent", &["", "#0F766e"], &["0f766e", "#12345", "#12345g", "red"]),
         ("trusted_proxies", &["10.0.0.1", "fd00::/8"], &["10.0.0.0/33", "proxy", "::1,,::1"]),
         ("cors_origins", &["https://a.b"], &["*", "null", "https://a.b/", "https://*.b"]),
         ("max_connections", &["16", "10000"], &["15", "10001"]),
@@ -515,9 +518,9 @@ fn variables_of_a_kubernetes_service_are_not_ours() {
 fn the_public_url_follows_a_loopback_listener_and_no_other() {
     #[rustfmt::skip]
     let rows = [
-        ("127.0.0.1:80", Some("http://127.0.0.1")),
+        ("127.0.0.1:80", Some("http://localhost")),
         ("127.0.0.2:9000", Some("http://127.0.0.2:9000")),
-        ("[::1]:8080", Some("http://[::1]:8080")),
+        ("[::1]:8080", Some("http://localhost:8080")),
         ("0.0.0.0:8080", None),
         ("[::]:8080", None),
         ("192.168.1.2:80", None),

@@ -55,7 +55,7 @@ impl Authd {
         device: &Device,
     ) -> Result<SignIn, Error> {
         match self.replace_password(actor, current, new, device)? {
-            Renewed::App(grant) => self.issue(grant),
+            Renewed::App(grant) => self.issue(*grant),
             Renewed::Browser(_) => Err(unexpected("an app has the session of a browser").into()),
         }
     }

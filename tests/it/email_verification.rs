@@ -303,19 +303,17 @@ fn opening_the_link_uses_nothing_up() {
     let t = open();
     register(&t, "ann").issued();
     let token = link_token(&t.mail()[0]);
-    let page = t.unchanged(|| {
+    let opened = t.unchanged(|| {
         t.ask(Method::HEAD, &format!("/verify?token={token}"))
             .send();
         t.ask(Method::GET, &format!("/verify?token={token}")).send()
     });
-    assert_eq!(page.status, 200);
-    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
-    assert_eq!(page.header("cache-control"), Some("no-store"));
-    assert!(page.text().contains(&token));
-    for odd in ["%3Cscript%3E", "<script>", "ap_x", ""] {
-        let page = t.ask(Method::GET, &format!("/verify?token={odd}")).send();
-        assert!(page.text().contains("\"TOKEN\""), "{}", page.text());
-    }
+    assert_eq!(
+        (opened.status, opened.header("location")),
+        (303, Some("/verify"))
+    );
+    assert_eq!(opened.header("referrer-policy"), Some("same-origin"));
+    assert_eq!(opened.header("cache-control"), Some("no-store"));
     assert_eq!(confirm(&t, &token).status, 204);
 }
 

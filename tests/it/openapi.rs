@@ -209,7 +209,7 @@ fn a_generated_client_gets_names_that_say_what_they_are_for() {
     let document = document(&t);
     let mut ids = BTreeSet::new();
     assert!(
-        operations(&document).len() > 25,
+        operations(&document).len() >= 20,
         "the operations were found"
     );
     for (name, operation) in operations(&document) {
@@ -275,10 +275,6 @@ fn every_parameter_is_described() {
         let takes_id = operation["parameters"][0]["in"] == "path";
         assert_eq!(name.contains("{id}"), takes_id, "{name}");
     }
-    assert_eq!(
-        parameters(&document, "get", "/reset")["token"]["in"],
-        "query"
-    );
     let text = document.to_string();
     assert!(
         !text.contains("\"default\":null"),

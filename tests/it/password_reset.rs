@@ -256,18 +256,16 @@ fn what_is_not_one_address_is_refused_and_nobody_gets_mail() {
 fn opening_the_link_uses_nothing_up_and_tells_nobody() {
     let t = with_ann();
     let token = t.mailed_reset("ann");
-    let page = t.unchanged(|| {
+    let opened = t.unchanged(|| {
         t.ask(Method::HEAD, &format!("/reset?token={token}")).send();
         t.ask(Method::GET, &format!("/reset?token={token}")).send()
     });
-    assert_eq!(page.status, 200);
-    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
-    assert_eq!(page.header("cache-control"), Some("no-store"));
-    assert!(page.text().contains(&token));
-    for odd in ["%3Cscript%3E", "<script>", "as_x", ""] {
-        let page = t.ask(Method::GET, &format!("/reset?token={odd}")).send();
-        assert!(page.text().contains("\"TOKEN\""), "{}", page.text());
-    }
+    assert_eq!(
+        (opened.status, opened.header("location")),
+        (303, Some("/reset"))
+    );
+    assert_eq!(opened.header("referrer-policy"), Some("same-origin"));
+    assert_eq!(opened.header("cache-control"), Some("no-store"));
     assert_eq!(t.reset(&token, NEW_PASSWORD).status, 204);
 }
 

@@ -101,9 +101,16 @@ fn a_link_works_with_the_parameters_that_a_mail_service_adds() {
         format!("token={token}%0D%0A"),
         format!("token={encoded}"),
     ] {
-        let shown = page(&query);
-        assert_eq!(shown.status, 200, "{query}");
-        assert!(shown.text().contains(&format!("\"{token}\"")), "{query}");
+        let opened = page(&query);
+        assert_eq!(opened.status, 303, "{query}");
+        let mut set = opened
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "set-cookie");
+        assert!(
+            set.any(|(_, cookie)| cookie.contains(&format!("={token};"))),
+            "{query}"
+        );
     }
 }
 
@@ -115,22 +122,24 @@ fn a_link_without_its_token_says_so() {
     let cut = format!("?token={}", &t.mailed_reset("ann")[..20]);
     for query in ["", "?", "?utm_source=x", "?token=", "?token=<script>", &cut] {
         for path in ["/reset", "/verify", "/setup", "/register"] {
-            let shown = t.ask(Method::GET, &format!("{path}{query}")).send();
-            assert_eq!(shown.status, 200, "{path}{query}");
-            let text = shown.text();
+            let opened = t.ask(Method::GET, &format!("{path}{query}")).send();
+            let shown = match opened.status {
+                303 => t
+                    .ask(Method::GET, opened.header("location").expect("a path"))
+                    .send(),
+                _ => opened,
+            };
             assert!(
-                text.contains("This link has no valid token"),
-                "{path}{query}: {text}"
+                matches!(shown.status, 400 | 403),
+                "{path}{query}: {}",
+                shown.status
             );
-            assert!(text.contains("\"TOKEN\""), "{text}");
-            assert!(!text.contains("script"), "{text}");
+            assert!(!shown.text().contains("<script>"), "{path}{query}");
         }
     }
     // It is not clear which of the two the client means.
     let twice = t.ask(Method::GET, "/reset?token=a&token=b").send();
     assert_eq!(twice.status, 400);
-    let kind = twice.header("content-type");
-    assert_eq!(kind, Some("text/plain; charset=utf-8"));
 }
 
 #[test] // fault 48

@@ -7,20 +7,11 @@
 //! that is sent goes on with 303 to a page, so that reloading it sends nothing twice.
 //!
 //! Never in here: a rule of the lifecycle; a form that is read without its token; an address to go on to that was not
-//! checked by [`return_address`].
+//! checked by [`visitor::return_address`].
 
-pub(super) mod account;
-pub(super) mod activity;
-mod cookies;
-mod cross_site;
-mod device_name;
+mod entry;
 mod field_errors;
-mod link;
-pub(super) mod recovery;
-mod return_address;
-pub(super) mod sessions;
-pub(super) mod sign_in;
-pub(super) mod sign_up;
+mod owner;
 pub mod site;
 mod table;
 #[allow(dead_code, reason = "the pages of the administration are being built")]
@@ -55,7 +46,7 @@ pub(super) fn show_error(
     let retry_after_seconds = error.retry_after().unwrap_or(1);
     let about = match (status, error.code) {
         (_, HttpError::CROSS_SITE | HttpError::STALE_FORM) => About::FormRefused {
-            again: again.unwrap_or(return_address::HOME),
+            again: again.unwrap_or(visitor::return_address::HOME),
         },
         (404, _) => About::NotFound,
         (429, _) => About::TooMany {

@@ -4,8 +4,10 @@
 
 use http::Method;
 
+use super::entry::{recovery, sign_in, sign_up};
+use super::owner::{account, activity, sessions};
+use super::site;
 use super::visitor::{Everyone, Owner};
-use super::{account, activity, recovery, sessions, sign_in, sign_up, site};
 use crate::http::route::{Guard, Public, Route};
 use crate::http::surface::Surface;
 

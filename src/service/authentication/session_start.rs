@@ -179,7 +179,7 @@ fn insert(
 /// What the holder of a session gets when it goes on under another id.
 pub enum Renewed {
     /// An app: a new first-party family of the same scope.
-    App(Grant),
+    App(Box<Grant>),
     /// A browser: a new cookie.
     Browser(NewCookie),
 }
@@ -199,7 +199,8 @@ pub fn begin_anew(
     browser::record_authentication(cx, session)?;
     match browser::renew_cookie(cx, session)? {
         Some(cookie) => Ok(Renewed::Browser(cookie)),
-        None => begin_family_anew(cx, session, account, device).map(Renewed::App),
+        None => begin_family_anew(cx, session, account, device)
+            .map(|grant| Renewed::App(Box::new(grant))),
     }
 }
 

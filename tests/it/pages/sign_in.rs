@@ -139,7 +139,7 @@ fn a_session_that_is_not_kept_ends_with_the_browser_or_after_a_day() {
     let t = Harness::new();
     t.add("ann");
     let login = email("ann");
-    let mut sign_in = |keep: &[(&str, &str)]| {
+    let sign_in = |keep: &[(&str, &str)]| {
         let mut browser = Browser::new(&t, LAPTOP);
         let page = browser.open("/login");
         let fields = [&[("login", login.as_str()), ("password", PASSWORD)], keep].concat();

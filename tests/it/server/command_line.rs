@@ -242,8 +242,7 @@ fn somebody_is_invited_over_the_command_line() {
     let link = made["invitation_link"].as_str().expect("a link");
     let (_, token) = link.split_once("/register?invite=").expect("a token");
     let path = format!("/register?invite={token}");
-    let shown = server.client().get(&path).status(200);
-    assert!(shown.text().contains(token));
+    server.client().get(&path).status(303);
     let register = |email: &str, token: &str| {
         let body = json!({ "email": email, "password": PASSWORD, "invite": token });
         server.client().post("/v1/accounts", &body)

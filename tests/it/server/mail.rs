@@ -146,7 +146,7 @@ fn a_forgotten_password_is_replaced_by_mail() {
     // The next that arrives is the notice, so each letter was brought once.
     let notice = mail.brought();
     let message = notice["message"].as_str().expect("a text");
-    assert!(message.contains("Subject: Your password for 127.0.0.1"));
+    assert!(message.contains("Subject: Your password for localhost"));
     eventually("an empty outbox", || (waiting(&home) == 0).then_some(()));
     let stopped = server.stop();
     assert!(!stopped.stderr.contains(&token));
@@ -232,8 +232,10 @@ fn an_operator_prints_the_link_where_there_is_no_mail() {
     let printed = home.authd(&line).json();
     let link = printed["reset_link"].as_str().expect("a link");
     let (_, token) = link.split_once("/reset?token=").expect("a token");
-    let page = server.client().get(&format!("/reset?token={token}"));
-    assert!(page.status(200).text().contains(token));
+    server
+        .client()
+        .get(&format!("/reset?token={token}"))
+        .status(303);
     let body = json!({ "token": token, "new_password": NEW_PASSWORD });
     let mut client = server.client();
     client.post("/v1/password-reset/confirm", &body).status(204);
@@ -260,8 +262,7 @@ fn an_operator_prints_the_link_that_proves_an_address() {
     let link = printed["verify_link"].as_str().expect("a link");
     let (_, token) = link.split_once("/verify?token=").expect("a token");
     let mut client = server.client();
-    let page = client.get(&format!("/verify?token={token}"));
-    assert!(page.status(200).text().contains(token));
+    client.get(&format!("/verify?token={token}")).status(303);
     let body = json!({ "token": token });
     let path = "/v1/email-verification/confirm";
     client.post(path, &body).status(204);

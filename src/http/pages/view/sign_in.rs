@@ -46,13 +46,15 @@ pub enum Purpose {
     Administer,
 }
 
-/// Step-up, `GET` and `POST /confirm`: fields `password`, `return_to`.
+/// Step-up, `GET` and `POST /confirm`: fields `password`, `purpose`, `return_to`.
 #[derive(Template)]
 #[template(path = "pages/step_up.html")]
 pub struct StepUp<'a> {
     pub shell: &'a Shell<'a>,
     pub email: &'a str,
     pub purpose: Purpose,
+    /// The stable name of the purpose, for the form.
+    pub purpose_name: &'a str,
     pub return_to: &'a str,
     /// Where "Cancel" leads.
     pub back: &'a str,

@@ -205,7 +205,7 @@ texts! {
         "Für kein Konto gab es zu viele falsche Passwörter.";
     last_failure_at => "Last one" / "Zuletzt";
     locked_until => "Locked until" / "Gesperrt bis";
-    from_addresses => "From" / "Von";
+    their_addresses => "From" / "Von";
 
     settings_intro => "Change them in the settings file, the environment or on the command line, and start authd again." /
         "Ändern Sie sie in der Datei, der Umgebung oder auf der Befehlszeile, und starten Sie authd neu.";

@@ -8,15 +8,15 @@
 const LONGEST: usize = 2048;
 
 /// Where a browser goes that does not say.
-pub(super) const HOME: &str = "/account";
+pub(in crate::http::pages) const HOME: &str = "/account";
 
 /// A path of this server, with its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ReturnAddress(String);
+pub(in crate::http::pages) struct ReturnAddress(String);
 
 impl ReturnAddress {
     /// The address, if it is a path of this server.
-    pub(super) fn read(text: &str) -> Option<ReturnAddress> {
+    pub(in crate::http::pages) fn read(text: &str) -> Option<ReturnAddress> {
         let is_path = text.starts_with('/') && text.len() <= LONGEST;
         // A browser takes `\` for `/`, and removes tabs and line breaks wherever they are. `//` begins a host.
         let is_plain = text
@@ -26,12 +26,12 @@ impl ReturnAddress {
     }
 
     /// The address in a query or a form, or else the account page.
-    pub(super) fn or_home(text: Option<&str>) -> ReturnAddress {
+    pub(in crate::http::pages) fn or_home(text: Option<&str>) -> ReturnAddress {
         text.and_then(ReturnAddress::read)
             .unwrap_or_else(|| ReturnAddress(HOME.to_owned()))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::http::pages) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field_errors::{of_login, of_new_password};
-use super::return_address::ReturnAddress;
-use super::view::message::About;
-use super::view::sign_in::{ChoosePassword, Purpose, SignIn, StepUp};
-use super::view::{FieldError, Notice};
-use super::visitor::Visitor;
 use crate::http::error::HttpError;
 use crate::http::form::Form;
 use crate::http::input::Query;
+use crate::http::pages::field_errors::{of_login, of_new_password};
+use crate::http::pages::view::message::About;
+use crate::http::pages::view::sign_in::{ChoosePassword, Purpose, SignIn, StepUp};
+use crate::http::pages::view::{FieldError, Notice};
+use crate::http::pages::visitor::Visitor;
+use crate::http::pages::visitor::return_address::ReturnAddress;
 use crate::http::response::Response;
 use crate::service::{Browser, BrowserWanted, Registration, SignInStep, StepUpPurpose};
 
@@ -241,8 +241,9 @@ fn show_step_up_form(
         shell: &visitor.shell(),
         email: &browser.email,
         purpose: shown_purpose(purpose),
+        purpose_name: purpose.as_str(),
         return_to: return_to.as_str(),
-        back: super::return_address::HOME,
+        back: crate::http::pages::visitor::return_address::HOME,
         errors,
     }))
 }
@@ -263,8 +264,11 @@ pub(in crate::http) fn step_up(
     {
         Ok(cookie) => Ok(visitor.with_session(visitor.go(return_to.as_str()), &cookie)),
         Err(error) => {
-            let errors =
-                super::field_errors::of_current_password(visitor.language, "password", error)?;
+            let errors = crate::http::pages::field_errors::of_current_password(
+                visitor.language,
+                "password",
+                error,
+            )?;
             show_step_up_form(visitor, browser, &form, errors)
         }
     }

@@ -41,7 +41,7 @@ const SYSTEMS: &[(&str, &str)] = &[
 const LONGEST_PROGRAM: usize = 40;
 
 /// The program and the system, as far as they are known.
-pub(super) fn of(user_agent: &str) -> (Option<&str>, Option<&'static str>) {
+pub(in crate::http::pages) fn of(user_agent: &str) -> (Option<&str>, Option<&'static str>) {
     let known = |list: &[(&str, &'static str)]| {
         let found = list.iter().find(|(word, _)| user_agent.contains(word));
         found.map(|(_, name)| *name)

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::visitor::Visitor;
+use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
 
 /// The query of a link. Parameters that a mail service added are ignored.
@@ -23,7 +23,11 @@ pub(in crate::http) struct Link {
 
 impl Link {
     /// Moves the token into a cookie for the page at `path`; `None` if the address has no token.
-    pub(super) fn take(self, visitor: &Visitor<'_>, path: &str) -> Option<Response> {
+    pub(in crate::http::pages) fn take(
+        self,
+        visitor: &Visitor<'_>,
+        path: &str,
+    ) -> Option<Response> {
         let token = self.token.or(self.invite)?;
         // Copied by hand, it may have spaces around it; and nothing that is no token gets into a cookie.
         let token = token.trim();

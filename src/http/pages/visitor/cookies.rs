@@ -63,41 +63,45 @@ impl Cookies {
     }
 
     /// The tokens of the session cookies that came with a request.
-    pub(super) fn sessions<'a>(&self, request: &'a Request) -> Vec<&'a str> {
+    pub(in crate::http::pages) fn sessions<'a>(&self, request: &'a Request) -> Vec<&'a str> {
         values(request, &self.host_name("authd"))
     }
 
-    pub(super) fn form<'a>(&self, request: &'a Request) -> Option<&'a str> {
+    pub(in crate::http::pages) fn form<'a>(&self, request: &'a Request) -> Option<&'a str> {
         values(request, &self.host_name("authd_form")).pop()
     }
 
-    pub(super) fn notice<'a>(&self, request: &'a Request) -> Option<&'a str> {
+    pub(in crate::http::pages) fn notice<'a>(&self, request: &'a Request) -> Option<&'a str> {
         values(request, &self.host_name("authd_notice")).pop()
     }
 
-    pub(super) fn link<'a>(&self, request: &'a Request) -> Option<&'a str> {
+    pub(in crate::http::pages) fn link<'a>(&self, request: &'a Request) -> Option<&'a str> {
         values(request, &self.path_name("authd_link")).pop()
     }
 
     /// Sets the session cookie; the browser keeps it for `kept_for`, or until it is closed.
-    pub(super) fn set_session(&self, token: &str, kept_for: Option<Duration>) -> String {
+    pub(in crate::http::pages) fn set_session(
+        &self,
+        token: &str,
+        kept_for: Option<Duration>,
+    ) -> String {
         self.set(self.host_name("authd"), token, "/", kept_for)
     }
 
     /// Removes the session cookie. A changed `HttpOnly` cookie also keeps browsers from showing pages of before after Back.
-    pub(super) fn remove_session(&self) -> String {
+    pub(in crate::http::pages) fn remove_session(&self) -> String {
         self.set(self.host_name("authd"), "", "/", Some(Duration::ZERO))
     }
 
-    pub(super) fn set_form(&self, value: &str) -> String {
+    pub(in crate::http::pages) fn set_form(&self, value: &str) -> String {
         self.set(self.host_name("authd_form"), value, "/", None)
     }
 
-    pub(super) fn set_notice(&self, code: &str) -> String {
+    pub(in crate::http::pages) fn set_notice(&self, code: &str) -> String {
         self.set(self.host_name("authd_notice"), code, "/", Some(NOTICE_LIFE))
     }
 
-    pub(super) fn remove_notice(&self) -> String {
+    pub(in crate::http::pages) fn remove_notice(&self) -> String {
         self.set(
             self.host_name("authd_notice"),
             "",
@@ -107,11 +111,11 @@ impl Cookies {
     }
 
     /// Keeps the token of a link for the page at `path`.
-    pub(super) fn set_link(&self, token: &str, path: &str) -> String {
+    pub(in crate::http::pages) fn set_link(&self, token: &str, path: &str) -> String {
         self.set(self.path_name("authd_link"), token, path, Some(LINK_LIFE))
     }
 
-    pub(super) fn remove_link(&self, path: &str) -> String {
+    pub(in crate::http::pages) fn remove_link(&self, path: &str) -> String {
         self.set(self.path_name("authd_link"), "", path, Some(Duration::ZERO))
     }
 

@@ -10,7 +10,11 @@ use crate::http::request::Request;
 
 /// Whether a request may change something, as far as the page goes that caused it. `has_cookie` says whether a session
 /// cookie came along.
-pub(super) fn is_allowed(request: &Request, own_origin: &str, has_cookie: bool) -> bool {
+pub(in crate::http::pages) fn is_allowed(
+    request: &Request,
+    own_origin: &str,
+    has_cookie: bool,
+) -> bool {
     if is_safe(&request.method) {
         return true;
     }
@@ -28,7 +32,7 @@ pub(super) fn is_allowed(request: &Request, own_origin: &str, has_cookie: bool) 
 }
 
 /// Whether the method changes nothing (RFC 9110 §9.2.1).
-pub(super) fn is_safe(method: &Method) -> bool {
+pub(in crate::http::pages) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 

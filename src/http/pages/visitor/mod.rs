@@ -4,11 +4,15 @@
 //! to show, and the token of the forms. The guards make it. They also refuse a form that another site sent
 //! ([`cross_site`]), or that has no token of this visitor: no handler can forget either.
 
+mod cookies;
+mod cross_site;
+pub(super) mod return_address;
+
 use schemars::SchemaGenerator;
 
-use super::cookies::Cookies;
-use super::cross_site;
-use super::return_address::{HOME, ReturnAddress};
+use cookies::Cookies;
+use return_address::{HOME, ReturnAddress};
+
 use super::view::message::{About, Message};
 use super::view::{Language, Notice, Shell, SignedIn as ShownAccount, View};
 use crate::http::error::HttpError;
@@ -22,9 +26,9 @@ const TOKEN_FIELD: &str = "form_token";
 
 /// A person at a browser, signed in or not.
 pub(in crate::http) struct Visitor<'a> {
-    pub(super) call: &'a Call<'a>,
-    pub(super) cookies: Cookies,
-    pub(super) language: Language,
+    pub(in crate::http::pages) call: &'a Call<'a>,
+    pub(in crate::http::pages) cookies: Cookies,
+    pub(in crate::http::pages) language: Language,
     browser: Option<Browser>,
     /// The value of the form cookie, and whether the browser does not have it yet.
     form: (String, bool),
@@ -63,17 +67,17 @@ impl<'a> Visitor<'a> {
     }
 
     /// The session, if the visitor is signed in.
-    pub(super) fn browser(&self) -> Option<&Browser> {
+    pub(in crate::http::pages) fn browser(&self) -> Option<&Browser> {
         self.browser.as_ref()
     }
 
     /// The token of the session cookie that came along, if there is one.
-    pub(super) fn present_cookie(&self) -> Option<&'a str> {
+    pub(in crate::http::pages) fn present_cookie(&self) -> Option<&'a str> {
         self.cookies.sessions(self.call.request).first().copied()
     }
 
     /// What all pages have in common.
-    pub(super) fn shell(&self) -> Shell<'_> {
+    pub(in crate::http::pages) fn shell(&self) -> Shell<'_> {
         Shell {
             account: self.browser.as_ref().map(|browser| ShownAccount {
                 name: browser.name.as_deref(),
@@ -87,7 +91,7 @@ impl<'a> Visitor<'a> {
     }
 
     /// A page that only says something.
-    pub(super) fn show_message(&self, status: u16, about: About<'_>) -> Response {
+    pub(in crate::http::pages) fn show_message(&self, status: u16, about: About<'_>) -> Response {
         let shell = self.shell();
         self.show_with(
             status,
@@ -99,13 +103,13 @@ impl<'a> Visitor<'a> {
     }
 
     /// A page, with status 422 if it shows what is wrong with a form.
-    pub(super) fn show(&self, view: &impl View) -> Response {
+    pub(in crate::http::pages) fn show(&self, view: &impl View) -> Response {
         let status = if view.errors().is_empty() { 200 } else { 422 };
         self.show_with(status, view)
     }
 
     /// A page with another status.
-    pub(super) fn show_with(&self, status: u16, view: &impl View) -> Response {
+    pub(in crate::http::pages) fn show_with(&self, status: u16, view: &impl View) -> Response {
         let response = html(status, view);
         match self.notice {
             Some(_) => response.header("set-cookie", self.cookies.remove_notice()),
@@ -114,17 +118,21 @@ impl<'a> Visitor<'a> {
     }
 
     /// Sends the browser to a path of this server.
-    pub(super) fn go(&self, path: &str) -> Response {
+    pub(in crate::http::pages) fn go(&self, path: &str) -> Response {
         see_other(path)
     }
 
     /// The same, and tells there what was done.
-    pub(super) fn go_with(&self, path: &str, notice: Notice) -> Response {
+    pub(in crate::http::pages) fn go_with(&self, path: &str, notice: Notice) -> Response {
         see_other(path).header("set-cookie", self.cookies.set_notice(notice.code()))
     }
 
     /// Gives the browser its session.
-    pub(super) fn with_session(&self, response: Response, new: &NewCookie) -> Response {
+    pub(in crate::http::pages) fn with_session(
+        &self,
+        response: Response,
+        new: &NewCookie,
+    ) -> Response {
         let cookie = self.cookies.set_session(&new.cookie.reveal(), new.kept_for);
         response.header("set-cookie", cookie)
     }
@@ -139,7 +147,7 @@ impl<'a> Visitor<'a> {
     }
 
     /// Sends a visitor whose authentication is too old for `purpose` to give the password again, and back afterwards.
-    pub(super) fn to_step_up(&self, purpose: StepUpPurpose) -> Response {
+    pub(in crate::http::pages) fn to_step_up(&self, purpose: StepUpPurpose) -> Response {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("purpose", purpose.as_str())
             .append_pair("return_to", &self.here())
@@ -148,7 +156,7 @@ impl<'a> Visitor<'a> {
     }
 
     /// The pair of a query that says where to go on.
-    pub(super) fn return_pair(&self, path: &str) -> String {
+    pub(in crate::http::pages) fn return_pair(&self, path: &str) -> String {
         form_urlencoded::Serializer::new(String::new())
             .append_pair("return_to", path)
             .finish()
@@ -199,7 +207,7 @@ impl<'a> Visitor<'a> {
 }
 
 /// A page as a response.
-pub(super) fn html(status: u16, view: &impl View) -> Response {
+pub(in crate::http::pages) fn html(status: u16, view: &impl View) -> Response {
     Response::new(status)
         .header("content-type", "text/html; charset=utf-8")
         .header("content-language", view.shell().language.tag())
@@ -208,7 +216,7 @@ pub(super) fn html(status: u16, view: &impl View) -> Response {
 }
 
 /// 303: whatever the method was, the browser goes on with GET (RFC 9110 §15.4.4; req 50).
-pub(super) fn see_other(path: &str) -> Response {
+pub(in crate::http::pages) fn see_other(path: &str) -> Response {
     Response::new(303).header("location", path.to_owned())
 }
 
@@ -222,6 +230,7 @@ pub(in crate::http) struct Owner<I>(
     pub(in crate::http) fn(&Visitor<'_>, &Browser, I) -> Result<Response, HttpError>,
 );
 
+#[allow(dead_code, reason = "the pages of the administration are being built")]
 /// A page for an administrator who authenticated within the last ten minutes.
 pub(in crate::http) struct Administrator<I>(
     pub(in crate::http) fn(&Visitor<'_>, &Browser, I) -> Result<Response, HttpError>,

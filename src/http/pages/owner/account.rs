@@ -3,16 +3,18 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field_errors::{of_account, of_current_password, of_fields, of_new_password};
-use super::return_address::HOME;
-use super::view::account::{
-    Account, ChangeEmail, ChangePassword, DeleteAccount, PendingEmail, Profile as ProfilePage,
-};
-use super::view::message::About;
-use super::view::{FieldError, Notice};
-use super::visitor::{Visitor, see_other};
 use crate::http::error::HttpError;
 use crate::http::form::Form;
+use crate::http::pages::field_errors::{
+    of_account, of_current_password, of_fields, of_new_password,
+};
+use crate::http::pages::view::account::{
+    Account, ChangeEmail, ChangePassword, DeleteAccount, PendingEmail, Profile as ProfilePage,
+};
+use crate::http::pages::view::message::About;
+use crate::http::pages::view::{FieldError, Notice};
+use crate::http::pages::visitor::return_address::HOME;
+use crate::http::pages::visitor::{Visitor, see_other};
 use crate::http::response::Response;
 use crate::http::route::Call;
 use crate::service::{Browser, Code, Confirmation, Error, Profile, StepUpPurpose};

@@ -3,18 +3,18 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field_errors::{of_current_password, of_fields, of_new_password};
 use super::link::Link;
-use super::view::FieldError;
-use super::view::message::{About, DeadLink};
-use super::view::recovery::{
-    Confirms, Forgot, ForgotSent, Outcome, Reset, ResetDone, Verified, Verify,
-};
-use super::view::sign_up::FinishRegistration;
-use super::visitor::Visitor;
 use crate::http::error::HttpError;
 use crate::http::form::Form;
 use crate::http::input::Query;
+use crate::http::pages::field_errors::{of_current_password, of_fields, of_new_password};
+use crate::http::pages::view::FieldError;
+use crate::http::pages::view::message::{About, DeadLink};
+use crate::http::pages::view::recovery::{
+    Confirms, Forgot, ForgotSent, Outcome, Reset, ResetDone, Verified, Verify,
+};
+use crate::http::pages::view::sign_up::FinishRegistration;
+use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
 use crate::service::{Code, Confirmed, Error, LinkSubject};
 
@@ -202,7 +202,7 @@ pub(in crate::http) fn verify(
 fn show_confirmed(visitor: &Visitor<'_>, confirmed: &Confirmed) -> Response {
     let outcome = match confirmed {
         Confirmed::Registration => {
-            return visitor.go_with("/login", super::view::Notice::AccountCreated);
+            return visitor.go_with("/login", crate::http::pages::view::Notice::AccountCreated);
         }
         Confirmed::Address => Outcome::Verified { email: None },
         Confirmed::OneSide { missing_at } => Outcome::HalfConfirmed { missing_at },

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sessions::device;
-use super::view::activity::{Activity, Event as ShownEvent, Finding, Party, Theft};
-use super::visitor::Visitor;
 use crate::clock::Timestamp;
 use crate::http::error::HttpError;
 use crate::http::input::Query;
+use crate::http::pages::view::activity::{Activity, Event as ShownEvent, Finding, Party, Theft};
+use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
 use crate::service::{Browser, Event};
 
@@ -33,18 +33,18 @@ pub(in crate::http) struct Before {
 }
 
 /// An event with the texts that its view borrows.
-pub(super) struct Texts {
+pub(in crate::http::pages) struct Texts {
     address: Option<String>,
 }
 
 impl Texts {
-    pub(super) fn of(event: &Event) -> Texts {
+    pub(in crate::http::pages) fn of(event: &Event) -> Texts {
         Texts {
             address: event.ip.map(|ip| ip.to_string()),
         }
     }
 
-    pub(super) fn show<'a>(&'a self, event: &'a Event) -> ShownEvent<'a> {
+    pub(in crate::http::pages) fn show<'a>(&'a self, event: &'a Event) -> ShownEvent<'a> {
         let detail = |name: &str| event.detail.as_ref()?.get(name)?.as_str();
         let by = detail("by");
         ShownEvent {

@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field_errors::{of_account, of_fields};
 use super::link::Link;
-use super::return_address::HOME;
-use super::view::message::{About, DeadLink};
-use super::view::sign_up::{CheckMail, Invitation, Register, SetUp};
-use super::view::{FieldError, Notice};
-use super::visitor::Visitor;
 use crate::http::error::HttpError;
 use crate::http::form::Form;
 use crate::http::input::Query;
+use crate::http::pages::field_errors::{of_account, of_fields};
+use crate::http::pages::view::message::{About, DeadLink};
+use crate::http::pages::view::sign_up::{CheckMail, Invitation, Register, SetUp};
+use crate::http::pages::view::{FieldError, Notice};
+use crate::http::pages::visitor::Visitor;
+use crate::http::pages::visitor::return_address::HOME;
 use crate::http::response::Response;
 use crate::service::{
     BrowserWanted, Code, Error, LinkSubject, NewAccount, Registered, Registration,

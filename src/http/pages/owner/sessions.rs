@@ -4,13 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::device_name;
-use super::view::parts::Device;
-use super::view::sessions::{EndOthers, Kind, Session as ShownSession, SessionDetails, Sessions};
-use super::view::{FieldError, Notice};
-use super::visitor::Visitor;
 use crate::http::error::HttpError;
 use crate::http::form::Form;
 use crate::http::input::Query;
+use crate::http::pages::view::parts::Device;
+use crate::http::pages::view::sessions::{
+    EndOthers, Kind, Session as ShownSession, SessionDetails, Sessions,
+};
+use crate::http::pages::view::{FieldError, Notice};
+use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
 use crate::ids::SessionId;
 use crate::service::{Browser, Code, Error, Session, SessionKind};
@@ -40,20 +42,20 @@ pub(in crate::http) struct EndForm {
 }
 
 /// A session with the texts that its view borrows.
-pub(super) struct Texts {
+pub(in crate::http::pages) struct Texts {
     id: String,
     address: String,
 }
 
 impl Texts {
-    pub(super) fn of(session: &Session) -> Texts {
+    pub(in crate::http::pages) fn of(session: &Session) -> Texts {
         Texts {
             id: session.id.to_string(),
             address: session.ip.to_string(),
         }
     }
 
-    pub(super) fn show<'a>(&'a self, session: &'a Session) -> ShownSession<'a> {
+    pub(in crate::http::pages) fn show<'a>(&'a self, session: &'a Session) -> ShownSession<'a> {
         ShownSession {
             id: &self.id,
             device: device(
@@ -75,7 +77,10 @@ impl Texts {
 }
 
 /// A device, by its own name and by what it calls itself.
-pub(super) fn device<'a>(own_name: Option<&'a str>, user_agent: Option<&'a str>) -> Device<'a> {
+pub(in crate::http::pages) fn device<'a>(
+    own_name: Option<&'a str>,
+    user_agent: Option<&'a str>,
+) -> Device<'a> {
     let (program, system) = user_agent.map_or((None, None), device_name::of);
     Device {
         own_name,

@@ -1,0 +1,6 @@
+//! Pages for an account owner: the account, its sessions, and what happened to it.
+
+pub mod account;
+pub mod activity;
+mod device_name;
+pub mod sessions;

@@ -38,8 +38,16 @@ CREATE TABLE account (
     disabled_at          INTEGER,
     created_at           INTEGER NOT NULL,
     -- When it was shown that its owner reads mail at this address.
-    email_verified_at    INTEGER
+    email_verified_at    INTEGER,
+    -- The name in the form that is searched: folded to lower case and normalised.
+    name_key             TEXT
 ) STRICT;
+-- For the search by the beginning of a name.
+CREATE INDEX account_name ON account (name_key, id) WHERE name_key IS NOT NULL;
+-- For lists of the accounts of one state, and for the question whether another administrator is left.
+CREATE INDEX account_administrator ON account (id) WHERE admin = 1;
+CREATE INDEX account_disabled ON account (id) WHERE disabled_at IS NOT NULL;
+CREATE INDEX account_unverified ON account (id) WHERE email_verified_at IS NULL;
 
 -- A new address that waits to be confirmed, at the present one and at itself.
 CREATE TABLE email_change (
@@ -203,6 +211,7 @@ CREATE TABLE sign_in_counter (
     locked_until INTEGER,
     PRIMARY KEY (account_id, place)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX counter_locked ON sign_in_counter (locked_until) WHERE locked_until IS NOT NULL;
 
 -- What the owner of an account, or the operator, wants to know later.
 CREATE TABLE event (
@@ -296,6 +305,9 @@ CREATE TABLE outbox (
     -- How often it was tried, and when it is tried next.
     attempts    INTEGER NOT NULL,
     due_at      INTEGER NOT NULL,
+    -- What the mail server answered to the last try that failed, and when that was.
+    failure     TEXT,
+    failed_at   INTEGER,
     CHECK (coalesce(email_key, email) IS NOT NULL OR account_id IS NOT NULL)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);

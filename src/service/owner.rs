@@ -242,8 +242,8 @@ impl Changes {
         }
         if let Some(name) = &self.name {
             cx.run(
-                "UPDATE account SET name = ?2 WHERE id = ?1",
-                params![account, name],
+                "UPDATE account SET name = ?2, name_key = ?3 WHERE id = ?1",
+                params![account, name, name.as_deref().map(identifiers::fold)],
             )?;
             changed.push("name");
         }

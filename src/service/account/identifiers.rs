@@ -29,6 +29,11 @@ pub fn fold_login(text: &str) -> String {
     {
         return key;
     }
+    fold(text)
+}
+
+/// A name in the form that is searched, and the folding of [`fold_login`] without its rule for addresses.
+pub fn fold(text: &str) -> String {
     let capitals = text.trim().nfkc().flat_map(char::to_uppercase);
     let folded: String = capitals.flat_map(char::to_lowercase).collect();
     folded.nfkc().collect()

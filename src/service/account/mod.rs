@@ -248,8 +248,9 @@ pub fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
     }
     let key = tx
         .row(
-            "INSERT INTO account (public_id, email, email_key, username, username_key, name, admin, password_hash, \
-             password_temporary, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
+            "INSERT INTO account (public_id, email, email_key, username, username_key, name, name_key, admin, \
+             password_hash, password_temporary, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             RETURNING id",
             params![
                 AccountId::random(tx.random()),
                 new.email,
@@ -257,6 +258,7 @@ pub fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
                 username,
                 username_key,
                 new.name,
+                new.name.as_deref().map(identifiers::fold),
                 new.account.admin,
                 new.hash,
                 new.account.temporary,

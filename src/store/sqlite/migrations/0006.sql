@@ -11,3 +11,14 @@ CREATE TABLE step_up (
     at         INTEGER NOT NULL,
     PRIMARY KEY (session_id, purpose)
 ) STRICT, WITHOUT ROWID;
+-- For the administration: search by name, lists of accounts by their state, and why a message has not left.
+ALTER TABLE account ADD COLUMN name_key TEXT;
+-- SQLite's lower() folds ASCII alone. A name with other capitals gets its full form when it is changed.
+UPDATE account SET name_key = lower(name) WHERE name IS NOT NULL;
+CREATE INDEX account_name ON account (name_key, id) WHERE name_key IS NOT NULL;
+CREATE INDEX account_administrator ON account (id) WHERE admin = 1;
+CREATE INDEX account_disabled ON account (id) WHERE disabled_at IS NOT NULL;
+CREATE INDEX account_unverified ON account (id) WHERE email_verified_at IS NULL;
+CREATE INDEX counter_locked ON sign_in_counter (locked_until) WHERE locked_until IS NOT NULL;
+ALTER TABLE outbox ADD COLUMN failure TEXT;
+ALTER TABLE outbox ADD COLUMN failed_at INTEGER;

@@ -45,7 +45,7 @@ fn main() {
     });
     t.add("ann");
     t.add("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     let sign_in = |name: &str, password: &str| t.try_sign_in(LOCAL, &email(name), password);
     let register = |name: &str| {
         let body = json!({ "email": email(name), "password": PASSWORD });

@@ -1,5 +1,6 @@
 //! `authd event …`
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +20,12 @@ pub(super) enum Event {
         /// Only events of this account (e-mail address, username or id)
         #[arg(long, value_name = "USER")]
         user: Option<String>,
+        /// Only events of this kind, such as sign_in_failed
+        #[arg(long, value_name = "KIND", conflicts_with = "follow")]
+        kind: Option<String>,
+        /// Only events from this IP address
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "follow")]
+        ip: Option<IpAddr>,
         /// Only events before the one with this number
         #[arg(long, value_name = "ID", conflicts_with = "follow")]
         before: Option<i64>,
@@ -36,12 +43,16 @@ impl Event {
         let authd = common.open()?;
         let Event::List {
             user,
+            kind,
+            ip,
             before,
             limit,
             follow,
         } = self;
         let query = EventQuery {
             account: user.as_deref().map(Selector::read),
+            kind,
+            ip,
             before,
             limit,
         };

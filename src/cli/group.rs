@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::output::Output;
 use super::{Common, Failure};
-use crate::service::{AccountQuery, Selector};
+use crate::service::{AccountFilter, AccountQuery, Selector};
 
 #[derive(Subcommand)]
 pub(super) enum Group {
@@ -47,25 +47,32 @@ impl Group {
     pub fn run(self, common: &Common, out: &Output) -> Result<(), Failure> {
         let authd = common.open()?;
         match self {
-            Group::Add { name } => out.record(&json!(authd.add_group(&name)?)),
+            Group::Add { name } => out.record(&json!(authd.as_operator().add_group(&name)?)),
             Group::List => out.groups(&authd.groups()?),
             Group::Show { name, after } => {
-                let after = after.as_deref().map(Selector::read);
-                let group = Some(name);
-                out.accounts(&authd.accounts(&AccountQuery { after, group })?)
+                let query = AccountQuery {
+                    filter: AccountFilter::Group(name),
+                    after,
+                    ..AccountQuery::default()
+                };
+                out.accounts(&authd.accounts(&query)?)
             }
             Group::Delete { name } => {
-                let members = authd.delete_group(&name)?;
+                let members = authd.as_operator().delete_group(&name)?;
                 out.record(&json!({ "deleted": name, "members": members }))
             }
             Group::Grant(Membership { group, user }) => {
-                let (account, changed) = authd.grant_group(&group, &Selector::read(&user))?;
+                let (account, changed) = authd
+                    .as_operator()
+                    .grant_group(&group, &Selector::read(&user))?;
                 out.record(
                     &json!({ "granted": group, "account": account.email, "changed": changed }),
                 )
             }
             Group::Revoke(Membership { group, user }) => {
-                let (account, changed) = authd.revoke_group(&group, &Selector::read(&user))?;
+                let (account, changed) = authd
+                    .as_operator()
+                    .revoke_group(&group, &Selector::read(&user))?;
                 out.record(
                     &json!({ "revoked": group, "account": account.email, "changed": changed }),
                 )

@@ -43,7 +43,7 @@ impl Invite {
                     "that is not the id of an invitation. `authd invite --list` shows them.".into(),
                 )
             })?;
-            authd.withdraw_invitation(parsed)?;
+            authd.as_operator().withdraw_invitation(parsed)?;
             return out.record(&json!({ "withdrawn": id }));
         }
         let new = NewInvitation {
@@ -52,7 +52,7 @@ impl Invite {
             lifetime: self.expires,
             is_mailed: self.send,
         };
-        let Invited { invitation, token } = authd.invite(&new)?;
+        let Invited { invitation, token } = authd.as_operator().invite(&new)?;
         let mut shown = json!({
             "id": invitation.id,
             "email": invitation.email,

@@ -29,7 +29,7 @@ impl Key {
         match self {
             Key::List => out.keys(&common.open()?.signing_keys()?),
             Key::Rotate { now: false } => {
-                let made: SigningKeyInfo = common.open()?.rotate_signing_key()?;
+                let made: SigningKeyInfo = common.open()?.as_operator().rotate_signing_key()?;
                 out.record(&json!(made))
             }
             Key::Rotate { now: true } => replace_all(&common.settings()?.config, out),

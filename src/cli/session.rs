@@ -56,7 +56,9 @@ impl Session {
                     .take(LONGEST_TOKEN)
                     .read_to_string(&mut token)?;
                 let found = authd.find_refresh_token(token.trim())?;
-                let ended = authd.revoke_refresh_token(token.trim(), Ended::Operator)?;
+                let ended = authd
+                    .as_operator()
+                    .revoke_refresh_token(token.trim(), Ended::Operator)?;
                 out.record(&json!({
                     "revoked": usize::from(ended > 0),
                     "session": found.session,
@@ -68,7 +70,7 @@ impl Session {
             Session::Revoke { user, session, .. } => {
                 let user = Selector::read(&user.unwrap_or_default());
                 let revoked = match session {
-                    None => authd.revoke_sessions(&user)?,
+                    None => authd.as_operator().revoke_sessions(&user)?,
                     Some(session) => {
                         let session = session.parse().map_err(|_| {
                             Failure::Refused(
@@ -77,7 +79,7 @@ impl Session {
                                     .into(),
                             )
                         })?;
-                        authd.revoke_session(&user, session)?;
+                        authd.as_operator().revoke_session(&user, session)?;
                         1
                     }
                 };

@@ -2,13 +2,13 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::output::Output;
 use super::{Common, Failure};
-use crate::service::{AccountQuery, Authd, NewAccount, Selector};
+use crate::service::{AccountChange, AccountFilter, AccountQuery, Authd, NewAccount, Selector};
 
 /// Most of standard input that is read, in bytes. The service refuses a password of this length.
 const LONGEST_INPUT: u64 = 4096;
@@ -19,21 +19,32 @@ pub(super) enum User {
     Add(Add),
     /// List accounts
     List {
-        /// Only accounts created after this one; a list has at most 1,000
-        #[arg(long, value_name = "USER")]
-        after: Option<String>,
-        /// Only accounts in this group
-        #[arg(long, value_name = "GROUP")]
-        group: Option<String>,
+        #[command(flatten)]
+        which: AccountList,
         /// Only accounts that are locked after too many wrong passwords
-        #[arg(long, conflicts_with_all = ["after", "group"])]
+        #[arg(long, conflicts_with_all = ["after", "group", "search", "status", "limit"])]
         locked: bool,
         /// Registrations whose e-mail address is not confirmed; they are not accounts yet
-        #[arg(long, conflicts_with_all = ["after", "group", "locked"])]
+        #[arg(long, conflicts_with_all = ["after", "group", "search", "status", "limit", "locked"])]
         waiting: bool,
     },
     /// Show an account
     Show(Which),
+    /// Change the username or the name of an account
+    Update {
+        #[command(flatten)]
+        which: Which,
+        /// New username; empty for none
+        #[arg(long, value_name = "NAME", required_unless_present = "name")]
+        username: Option<String>,
+        /// New name; empty for none
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+    },
+    /// Make an account an administrator
+    Promote(Which),
+    /// Make an administrator an ordinary account; the last administrator cannot be demoted
+    Demote(Which),
     /// End the sessions of an account and refuse its sign-ins
     Disable(Which),
     /// Allow the sign-ins of a disabled account again
@@ -61,6 +72,9 @@ pub(super) enum User {
         /// List the requests for such links in the last week, and create no link
         #[arg(long)]
         list: bool,
+        /// Let the running server mail the link to the account's address instead of printing it
+        #[arg(long, conflicts_with = "list")]
+        send: bool,
     },
     /// Print the links that confirm an e-mail address
     ///
@@ -96,6 +110,55 @@ pub(super) struct Add {
 }
 
 #[derive(Args)]
+pub(super) struct AccountList {
+    /// Only accounts whose e-mail address, username or name contains this text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only accounts of this state
+    #[arg(long, value_enum)]
+    status: Option<Status>,
+    /// Only accounts in this group
+    #[arg(long, value_name = "GROUP", conflicts_with = "status")]
+    group: Option<String>,
+    /// At most this many accounts
+    #[arg(long, default_value_t = AccountQuery::MOST, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Go on after this account, or after the place that the last page ended with
+    #[arg(long, value_name = "USER")]
+    after: Option<String>,
+}
+
+/// A state of accounts.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Status {
+    /// Administrators
+    Administrator,
+    /// Disabled accounts
+    Disabled,
+    /// Accounts whose e-mail address is not proven
+    Unverified,
+}
+
+impl AccountList {
+    fn query(self) -> AccountQuery {
+        let filter = match (self.group, self.status) {
+            (Some(group), _) => AccountFilter::Group(group),
+            (None, Some(Status::Administrator)) => AccountFilter::Administrators,
+            (None, Some(Status::Disabled)) => AccountFilter::Disabled,
+            (None, Some(Status::Unverified)) => AccountFilter::Unverified,
+            (None, None) => AccountFilter::All,
+        };
+        AccountQuery {
+            filter,
+            search: self.search,
+            after: self.after,
+            newest_first: false,
+            limit: self.limit,
+        }
+    }
+}
+
+#[derive(Args)]
 pub(super) struct Which {
     /// E-mail address, username or id
     user: String,
@@ -117,25 +180,36 @@ impl User {
             User::List { waiting: true, .. } => {
                 out.waiting_registrations(&authd.waiting_registrations()?)
             }
-            User::List { after, group, .. } => {
-                let after = after.as_deref().map(Selector::read);
-                out.accounts(&authd.accounts(&AccountQuery { after, group })?)
-            }
+            User::List { which, .. } => out.accounts(&authd.accounts(&which.query())?),
             User::Show(which) => show(&authd, &which.selector(), out),
+            User::Update {
+                which,
+                username,
+                name,
+            } => {
+                let change = AccountChange {
+                    username,
+                    name,
+                    admin: None,
+                };
+                update(&authd, &which, &change, out)
+            }
+            User::Promote(which) => set_administrator(&authd, &which, true, out),
+            User::Demote(which) => set_administrator(&authd, &which, false, out),
             User::Disable(which) => {
-                let (account, ended) = authd.disable_account(&which.selector())?;
+                let (account, ended) = authd.as_operator().disable_account(&which.selector())?;
                 out.record(&json!({ "disabled": account.email, "sessions_ended": ended }))
             }
             User::Unlock(which) => {
-                let (account, locked) = authd.unlock_account(&which.selector())?;
+                let (account, locked) = authd.as_operator().unlock_account(&which.selector())?;
                 out.record(&json!({ "unlocked": account.email, "was_locked_until": locked }))
             }
             User::Enable(which) => {
-                let account = authd.enable_account(&which.selector())?;
+                let account = authd.as_operator().enable_account(&which.selector())?;
                 out.record(&json!({ "enabled": account.email }))
             }
             User::Delete(which) => {
-                let account = authd.delete_account(&which.selector())?;
+                let account = authd.as_operator().delete_account(&which.selector())?;
                 out.record(&json!({ "deleted": account.email }))
             }
             User::SetPassword {
@@ -146,15 +220,26 @@ impl User {
                 let selector = which.selector();
                 let account = authd.find_account(&selector)?.account;
                 let text = password.read(false)?.unwrap_or_default();
-                let ended = authd.set_password(&selector, &text, temporary)?;
+                let ended = authd
+                    .as_operator()
+                    .set_password(&selector, &text, temporary)?;
                 out.record(&json!({ "password_set": account.email, "sessions_ended": ended }))
             }
-            User::ResetLink { which, list: true } => {
-                out.link_requests(&authd.reset_requests(&which.selector())?)
+            User::ResetLink {
+                which, list: true, ..
+            } => out.link_requests(&authd.reset_requests(&which.selector())?),
+            User::ResetLink {
+                which, send: true, ..
+            } => {
+                let account = authd.as_operator().mail_reset_link(&which.selector())?;
+                out.record(&json!({
+                    "account": account.email,
+                    "letter": "is sent by the server, as soon as it runs",
+                }))
             }
             User::ResetLink { which, .. } => print_reset_link(&authd, &which.selector(), out),
             User::VerifyLink { user } => {
-                let links = authd.verification_links(&user)?;
+                let links = authd.as_operator().verification_links(&user)?;
                 out.verification_links(&links, &authd.policy().issuer)
             }
             User::SetupLink => print_setup_link(&authd, out),
@@ -172,7 +257,9 @@ impl Add {
             admin: self.admin,
             temporary: self.temporary,
         };
-        let made = authd.add_account(account, password.as_ref().map(|text| text.as_str()))?;
+        let made = authd
+            .as_operator()
+            .add_account(account, password.as_ref().map(|text| text.as_str()))?;
         let mut shown = json!(made);
         if password.is_none() {
             shown["password"] =
@@ -194,8 +281,33 @@ fn show(authd: &Authd, selector: &Selector, out: &Output) -> Result<(), Failure>
     out.record(&shown)
 }
 
+fn update(
+    authd: &Authd,
+    which: &Which,
+    change: &AccountChange,
+    out: &Output,
+) -> Result<(), Failure> {
+    let account = authd
+        .as_operator()
+        .update_account(&which.selector(), change)?;
+    out.record(&json!(account))
+}
+
+fn set_administrator(
+    authd: &Authd,
+    which: &Which,
+    admin: bool,
+    out: &Output,
+) -> Result<(), Failure> {
+    let change = AccountChange {
+        admin: Some(admin),
+        ..AccountChange::default()
+    };
+    update(authd, which, &change, out)
+}
+
 fn print_reset_link(authd: &Authd, selector: &Selector, out: &Output) -> Result<(), Failure> {
-    let link = authd.reset_link(selector)?;
+    let link = authd.as_operator().reset_link(selector)?;
     let url = format!("{}/reset?token={}", authd.policy().issuer, link.token);
     out.record(&json!({
         "reset_link": url,

@@ -106,7 +106,8 @@ const fn status_of(code: Code) -> StatusCode {
         Code::InvalidCredentials | Code::InvalidGrant | Code::InvalidToken => {
             StatusCode::UNAUTHORIZED
         }
-        Code::WrongPassword
+        Code::InsufficientScope
+        | Code::WrongPassword
         | Code::StepUpRequired
         | Code::PasswordChangeRequired
         | Code::RegistrationClosed
@@ -115,7 +116,9 @@ const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidSetupToken
         | Code::NoMail => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
-        Code::EmailTaken | Code::UsernameTaken => StatusCode::CONFLICT,
+        Code::EmailTaken | Code::UsernameTaken | Code::LastAdministrator | Code::OwnAccount => {
+            StatusCode::CONFLICT
+        }
         Code::WeakPassword => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::StorageLow => StatusCode::SERVICE_UNAVAILABLE,
@@ -210,6 +213,11 @@ impl HttpError {
         HttpError::of_service(Code::NotFound, detail)
     }
 
+    /// 404: there is no such thing; `detail` says what.
+    pub(super) fn not_found(detail: &'static str) -> HttpError {
+        HttpError::of_service(Code::NotFound, detail)
+    }
+
     /// 404: the account has no session with this id.
     pub(super) fn no_such_session() -> HttpError {
         HttpError::of_service(Code::NotFound, "There is no such session.")
@@ -278,9 +286,13 @@ impl From<Error> for HttpError {
         match error {
             Error::No(code, detail) => {
                 let refused = HttpError::of_service(code, detail);
-                let challenge = "Bearer realm=\"authd\", error=\"invalid_token\"";
+                // RFC 6750 §3 and §3.1.
+                let expired = "Bearer realm=\"authd\", error=\"invalid_token\"";
+                let narrow =
+                    "Bearer realm=\"authd\", error=\"insufficient_scope\", scope=\"admin\"";
                 match code {
-                    Code::InvalidToken => refused.with_header("www-authenticate", challenge),
+                    Code::InvalidToken => refused.with_header("www-authenticate", expired),
+                    Code::InsufficientScope => refused.with_header("www-authenticate", narrow),
                     _ => refused,
                 }
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::administration::By;
 use super::event::{Entry, Kind};
 use super::{Authd, Device, Error};
 use crate::ids::AccountKey;
@@ -31,6 +32,7 @@ pub(super) struct Context<'a> {
     tx: &'a Tx<'a>,
     settings: &'a Settings,
     device: Option<&'a Device>,
+    by: Option<&'a By>,
 }
 
 impl<'a> Context<'a> {
@@ -49,7 +51,7 @@ impl<'a> Context<'a> {
         self.settings.policy.session_idle_lifetime
     }
 
-    /// The device that asks; `None` for an operator.
+    /// The device of the client that asks; `None` for an operator and an administrator.
     pub fn device(&self) -> Option<&'a Device> {
         self.device
     }
@@ -70,12 +72,23 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Begins an event about an account, with the device that asks.
+    /// Who administers; `None` where this is no administration.
+    pub fn by(&self) -> Option<&'a By> {
+        self.by
+    }
+
+    /// Begins an event about an account, with the device that asks, or with who administers.
     pub fn event(&self, kind: Kind, account: AccountKey) -> Entry<'a> {
-        Entry {
+        let entry = Entry {
             device: self.device,
             ..Entry::of(kind, account)
-        }
+        };
+        entry.by(self.by)
+    }
+
+    /// Begins an event about no account, with who administers.
+    pub fn event_of_nobody(&self, kind: Kind) -> Entry<'a> {
+        Entry::of_nobody(kind).by(self.by)
     }
 
     /// Writes an event about an account, with the device that asks.
@@ -93,7 +106,7 @@ impl<'a> Deref for Context<'a> {
 }
 
 impl Authd {
-    /// Runs `f` in one transaction, for a device or, without one, for an operator. Returns when what it wrote is safe on
+    /// Runs `f` in one transaction, for a device or, without one, for the server itself. Returns when what it wrote is safe on
     /// the disk.
     ///
     /// # Errors
@@ -107,12 +120,42 @@ impl Authd {
         T: Send + 'static,
         E: From<Broken> + Send + 'static,
     {
-        let (settings, device) = (Arc::clone(&self.settings), device.cloned());
+        self.write_in_context(device.cloned(), None, f)
+    }
+
+    /// The same for an operator or an administrator.
+    ///
+    /// # Errors
+    /// Those of [`Authd::write`].
+    pub(super) fn write_by<T, E>(
+        &self,
+        by: &By,
+        f: impl Fn(&Context<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Broken> + Send + 'static,
+    {
+        self.write_in_context(None, Some(by.clone()), f)
+    }
+
+    fn write_in_context<T, E>(
+        &self,
+        device: Option<Device>,
+        by: Option<By>,
+        f: impl Fn(&Context<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Broken> + Send + 'static,
+    {
+        let settings = Arc::clone(&self.settings);
         self.store.write(move |tx| {
             f(&Context {
                 tx,
                 settings: &settings,
                 device: device.as_ref(),
+                by: by.as_ref(),
             })
         })
     }

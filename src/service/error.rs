@@ -21,6 +21,8 @@ pub enum Code {
     InvalidGrant,
     /// The access token is not, or no longer, good (RFC 6750 §3.1).
     InvalidToken,
+    /// The access token does not have the scope that this takes, or its account is no administrator (RFC 6750 §3.1).
+    InsufficientScope,
     /// The current password that a change asks for is wrong.
     WrongPassword,
     /// The browser session was authenticated too long ago for this.
@@ -49,6 +51,10 @@ pub enum Code {
     EmailTaken,
     /// Another account has this username.
     UsernameTaken,
+    /// It would leave the server without an administrator.
+    LastAdministrator,
+    /// An administrator cannot do this to the own account.
+    OwnAccount,
     /// There is no such thing, or it is not the caller's.
     NotFound,
     /// Too many tries; the error says when to come back.
@@ -66,6 +72,7 @@ impl Code {
             Code::InvalidScope => "invalid_scope",
             Code::InvalidGrant => "invalid_grant",
             Code::InvalidToken => "invalid_token",
+            Code::InsufficientScope => "insufficient_scope",
             Code::WrongPassword => "wrong_password",
             Code::StepUpRequired => "step_up_required",
             Code::PasswordRequired => "password_required",
@@ -80,6 +87,8 @@ impl Code {
             Code::NoMail => "no_mail",
             Code::EmailTaken => "email_taken",
             Code::UsernameTaken => "username_taken",
+            Code::LastAdministrator => "last_administrator",
+            Code::OwnAccount => "own_account",
             Code::NotFound => "not_found",
             Code::TooManyRequests => "too_many_requests",
             Code::StorageLow => "storage_low",

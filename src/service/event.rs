@@ -3,15 +3,17 @@
 //! An event is written in the transaction that makes it true, so there is none without the other. Rotations write
 //! none: they are the normal case, and the row of the family has the last one.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
 use crate::service::Device;
+use crate::service::administration::By;
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// The most events that one question answers.
@@ -30,8 +32,8 @@ macro_rules! columns {
     };
 }
 
-/// Not shown to account owners: the answer of a mail server is for operators.
-const OPERATORS_ALONE: Kind = Kind::MailFailed;
+/// Not shown to account owners: what mail servers answer, and what becomes of messages, is for operators.
+const OPERATORS_ALONE: [Kind; 3] = [Kind::MailFailed, Kind::MailRetried, Kind::MailDeleted];
 
 /// The kinds of event, by their stable names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +44,9 @@ pub(super) enum Kind {
     AccountEnabled,
     AccountUnlocked,
     AccountDeleted,
+    AdministratorPromoted,
+    AdministratorDemoted,
+    GroupCreated,
     GroupGranted,
     GroupRevoked,
     GroupDeleted,
@@ -56,6 +61,8 @@ pub(super) enum Kind {
     EmailChanged,
     MailFailed,
     MailLimited,
+    MailRetried,
+    MailDeleted,
     SignIn,
     SignInFailed,
     SignInThrottled,
@@ -71,7 +78,52 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn as_str(self) -> &'static str {
+    const ALL: [Kind; 37] = [
+        Kind::AccountCreated,
+        Kind::AccountChanged,
+        Kind::AccountDisabled,
+        Kind::AccountEnabled,
+        Kind::AccountUnlocked,
+        Kind::AccountDeleted,
+        Kind::AdministratorPromoted,
+        Kind::AdministratorDemoted,
+        Kind::GroupCreated,
+        Kind::GroupGranted,
+        Kind::GroupRevoked,
+        Kind::GroupDeleted,
+        Kind::InvitationCreated,
+        Kind::InvitationUsed,
+        Kind::InvitationWithdrawn,
+        Kind::PasswordChanged,
+        Kind::PasswordResetRequested,
+        Kind::EmailVerificationRequested,
+        Kind::EmailVerified,
+        Kind::EmailChangeRequested,
+        Kind::EmailChanged,
+        Kind::MailFailed,
+        Kind::MailLimited,
+        Kind::MailRetried,
+        Kind::MailDeleted,
+        Kind::SignIn,
+        Kind::SignInFailed,
+        Kind::SignInThrottled,
+        Kind::SignInIncomplete,
+        Kind::SessionEnded,
+        Kind::SessionsEnded,
+        Kind::RefreshRefused,
+        Kind::RefreshReplayedElsewhere,
+        Kind::RefreshTokenReused,
+        Kind::FileRolledBack,
+        Kind::SigningKeyRotated,
+        Kind::DatabaseRestored,
+    ];
+
+    /// Whether there is a kind of this name.
+    pub fn is_known(name: &str) -> bool {
+        Kind::ALL.iter().any(|kind| kind.as_str() == name)
+    }
+
+    pub const fn as_str(self) -> &'static str {
         match self {
             Kind::AccountCreated => "account_created",
             Kind::AccountChanged => "account_changed",
@@ -79,6 +131,9 @@ impl Kind {
             Kind::AccountEnabled => "account_enabled",
             Kind::AccountUnlocked => "account_unlocked",
             Kind::AccountDeleted => "account_deleted",
+            Kind::AdministratorPromoted => "administrator_promoted",
+            Kind::AdministratorDemoted => "administrator_demoted",
+            Kind::GroupCreated => "group_created",
             Kind::GroupGranted => "group_granted",
             Kind::GroupRevoked => "group_revoked",
             Kind::GroupDeleted => "group_deleted",
@@ -93,6 +148,8 @@ impl Kind {
             Kind::EmailChanged => "email_changed",
             Kind::MailFailed => "mail_failed",
             Kind::MailLimited => "mail_limited",
+            Kind::MailRetried => "mail_retried",
+            Kind::MailDeleted => "mail_deleted",
             Kind::SignIn => "sign_in",
             Kind::SignInFailed => "sign_in_failed",
             Kind::SignInThrottled => "sign_in_throttled",
@@ -139,6 +196,8 @@ pub(super) struct Entry<'a> {
     pub session: Option<SessionId>,
     pub device: Option<&'a Device>,
     pub detail: Option<Value>,
+    /// Who administers, for `by` in the detail.
+    pub by: Option<Value>,
 }
 
 impl<'a> Entry<'a> {
@@ -158,6 +217,19 @@ impl<'a> Entry<'a> {
             session: None,
             device: None,
             detail: None,
+            by: None,
+        }
+    }
+
+    /// Done by an operator or an administrator: from the administrator's device, if it is one.
+    pub fn by(self, by: Option<&'a By>) -> Entry<'a> {
+        match by {
+            None => self,
+            Some(by) => Entry {
+                device: by.device(),
+                by: Some(by.label()),
+                ..self
+            },
         }
     }
 
@@ -183,7 +255,10 @@ impl<'a> Entry<'a> {
     }
 
     /// Writes it.
-    pub fn write(self, tx: &Tx<'_>) -> Result<(), Broken> {
+    pub fn write(mut self, tx: &Tx<'_>) -> Result<(), Broken> {
+        if let Some(by) = self.by.take() {
+            self.detail.get_or_insert_with(|| json!({}))["by"] = by;
+        }
         tx.run(
             "INSERT INTO event (at, kind, account_id, session_id, ip, user_agent, detail) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -229,43 +304,151 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The events before `before`, of `account` or of all, newest first, at most `limit`.
-pub(super) fn list(
+/// Events that a search by kind or address looks at for one page. They are read by their numbers, without an index.
+const MOST_READ: i64 = 100_000;
+
+/// Which events are searched; what is absent is not asked.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Search<'a> {
+    pub account: Option<AccountKey>,
+    pub kind: Option<&'a str>,
+    pub ip: Option<IpAddr>,
+}
+
+/// The events before `before` that `search` finds, newest first, at most `limit`, and with which number the search goes on;
+/// `None` at the end.
+pub(super) fn search(
     tx: &ReadTx<'_>,
-    account: Option<AccountKey>,
+    search: Search<'_>,
     before: i64,
     limit: u32,
-) -> Result<Vec<Event>, Broken> {
-    match account {
+) -> Result<(Vec<Event>, Option<i64>), Broken> {
+    // The events of one account are few, since each kind is bounded.
+    let last = match search.account {
+        Some(_) => 0,
+        None => newest(tx)?.min(before).saturating_sub(MOST_READ).max(0),
+    };
+    let mut found = match search.account {
+        Some(account) => tx.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM event e JOIN account a ON a.id = e.account_id \
+                 WHERE e.account_id = ?6 AND e.id < ?1 AND e.id > ?2 \
+                     AND (?3 = '' OR e.kind = ?3) AND (?4 = 0 OR e.ip = ?5) ORDER BY e.id DESC LIMIT ?7"
+            ),
+            params![
+                before,
+                last,
+                search.kind.unwrap_or(""),
+                search.ip.is_some(),
+                search.ip,
+                account,
+                limit + 1
+            ],
+            from_row,
+        ),
         None => tx.rows(
             concat!(
                 "SELECT ",
                 columns!(),
-                " \
-             FROM event e LEFT JOIN account a ON a.id = e.account_id \
-             WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2"
+                " FROM event e LEFT JOIN account a ON a.id = e.account_id \
+                 WHERE e.id < ?1 AND e.id > ?2 \
+                     AND (?3 = '' OR e.kind = ?3) AND (?4 = 0 OR e.ip = ?5) ORDER BY e.id DESC LIMIT ?6"
             ),
-            params![before, limit],
+            params![
+                before,
+                last,
+                search.kind.unwrap_or(""),
+                search.ip.is_some(),
+                search.ip,
+                limit + 1
+            ],
             from_row,
         ),
-        Some(account) => list_of(tx, account, "", before, limit),
+    }?;
+    if found.len() > limit as usize {
+        found.truncate(limit as usize);
+        let next = found.last().map(|event| event.id);
+        return Ok((found, next));
+    }
+    let next = (last > 0).then_some(last + 1);
+    Ok((found, next))
+}
+
+fn newest(tx: &ReadTx<'_>) -> Result<i64, Broken> {
+    let newest: Option<Option<i64>> =
+        tx.row("SELECT max(id) FROM event", params![], |row| row.get(0))?;
+    Ok(newest.flatten().map_or(0, |id| id.saturating_add(1)))
+}
+
+/// Adds to each event that an administrator caused the address of the administrator, as long as there is that account.
+pub(super) fn name_administrators(tx: &ReadTx<'_>, events: &mut [Event]) -> Result<(), Broken> {
+    let mut known: HashMap<String, Option<String>> = HashMap::new();
+    for event in events {
+        let by = event
+            .detail
+            .as_mut()
+            .and_then(|detail| detail.get_mut("by"));
+        let Some(by) = by.and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let Some(account) = by.get("account").and_then(Value::as_str) else {
+            continue;
+        };
+        let email = match known.get(account) {
+            Some(email) => email.clone(),
+            None => {
+                let id: Option<AccountId> = account.parse().ok();
+                let email = tx.row(
+                    "SELECT email FROM account WHERE public_id = ?1",
+                    params![id],
+                    |row| row.get(0),
+                )?;
+                known.insert(account.to_owned(), email.clone());
+                email
+            }
+        };
+        by.insert("email".to_owned(), json!(email));
+    }
+    Ok(())
+}
+
+/// Takes out of an event that an administrator caused who that was, and from where: its account's owner is told that it was
+/// an administrator.
+fn hide_administrator(event: &mut Event) {
+    let by = event
+        .detail
+        .as_mut()
+        .and_then(|detail| detail.get_mut("by"));
+    if let Some(by) = by.filter(|by| by.is_object()) {
+        *by = json!("administrator");
+        (event.ip, event.user_agent) = (None, None);
     }
 }
 
-/// The same of one account, as its owner may see it.
+/// The events of one account before `before`, newest first, at most `limit`, as its owner may see them.
 pub(super) fn list_for_owner(
     tx: &ReadTx<'_>,
     account: AccountKey,
     before: i64,
     limit: u32,
 ) -> Result<Vec<Event>, Broken> {
-    list_of(tx, account, OPERATORS_ALONE.as_str(), before, limit)
+    let mut events = list_of(
+        tx,
+        account,
+        OPERATORS_ALONE.map(Kind::as_str),
+        before,
+        limit,
+    )?;
+    events.iter_mut().for_each(hide_administrator);
+    Ok(events)
 }
 
 fn list_of(
     tx: &ReadTx<'_>,
     account: AccountKey,
-    hidden: &str,
+    [failed, retried, deleted]: [&str; 3],
     before: i64,
     limit: u32,
 ) -> Result<Vec<Event>, Broken> {
@@ -275,9 +458,9 @@ fn list_of(
             columns!(),
             " \
          FROM event e JOIN account a ON a.id = e.account_id \
-         WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind <> ?4 ORDER BY e.id DESC LIMIT ?2"
+         WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind NOT IN (?4, ?5, ?6) ORDER BY e.id DESC LIMIT ?2"
         ),
-        params![before, limit, account, hidden],
+        params![before, limit, account, failed, retried, deleted],
         from_row,
     )
 }

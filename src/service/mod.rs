@@ -12,6 +12,7 @@
 //! engine understands, a token in a column.
 
 mod account;
+mod administration;
 mod authentication;
 mod context;
 mod delivery;
@@ -33,6 +34,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use account::groups::Group;
 pub use account::identifiers::invalid_fields;
 pub use account::{Account, AccountDetails, NewAccount, PendingEmailChange, Selector};
+pub use administration::Administration;
+pub use administration::accounts::{AccountChange, AccountRecord, PasswordState};
+pub use administration::outbox::WaitingMessage;
+pub use administration::search::{AccountFilter, AccountPage, AccountQuery, ListedAccount};
 pub use authentication::password::SignInStep;
 pub use authentication::proof::Confirmation;
 pub use delivery::message::test_letter;
@@ -40,9 +45,9 @@ pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;
 pub use error::{Code, Error};
 pub use event::Event;
-pub use operations::accounts::{AccountQuery, Failures};
+pub use operations::accounts::Failures;
 pub use operations::doctor_pass::issue as issue_doctors_pass;
-pub use operations::events::EventQuery;
+pub use operations::events::{EventPage, EventQuery};
 pub use operations::health::{Examination, MailLimited, Waiting, examine};
 pub use operations::restore::{Begun, Contents, Losses, begin as begin_epoch, compare, contents};
 pub use operations::sweep::Swept;

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::service::account::{self, AccountDetails, identifiers};
+use crate::service::administration;
 use crate::service::authentication::password;
 use crate::service::authentication::proof::Confirmation;
 use crate::service::authentication::session_start::{self, Renewed};
@@ -186,7 +187,7 @@ impl Authd {
     /// Deletes the account of the client that asks, with its sessions and events.
     ///
     /// # Errors
-    /// [`Code::WrongPassword`] if the current password is wrong; [`Code::StepUpRequired`].
+    /// [`Code::WrongPassword`] if the current password is wrong; [`Code::StepUpRequired`]; [`Code::LastAdministrator`].
     pub fn delete_own_account(
         &self,
         actor: &Actor,
@@ -197,7 +198,9 @@ impl Authd {
         let account = actor.account_key;
         self.write(Some(device), move |cx| {
             proof.require(cx)?;
-            let email = account::load(cx, account)?.shown.email;
+            let owner = account::load(cx, account)?;
+            administration::refuse_last(cx, &owner)?;
+            let email = owner.shown.email;
             account::delete(cx, account)?;
             // The messages of the account were deleted with it, and this one tells its owner.
             Ok(outbox::enqueue(
@@ -230,21 +233,11 @@ impl Changes {
             changed.push("email");
         }
         if let Some(username) = &self.username {
-            let (username, key) = username.clone().unzip();
-            if let Some(key) = &key {
-                account::refuse_taken_username(cx, key, account)?;
-            }
-            cx.run(
-                "UPDATE account SET username = ?2, username_key = ?3 WHERE id = ?1",
-                params![account, username, key],
-            )?;
+            account::set_username(cx, account, username.clone())?;
             changed.push("username");
         }
         if let Some(name) = &self.name {
-            cx.run(
-                "UPDATE account SET name = ?2, name_key = ?3 WHERE id = ?1",
-                params![account, name, name.as_deref().map(identifiers::fold)],
-            )?;
+            account::set_name(cx, account, name.as_deref())?;
             changed.push("name");
         }
         Ok(changed)

@@ -65,7 +65,7 @@ fn the_set_up_link_dies_when_an_operator_makes_an_administrator() {
         admin: true,
         temporary: false,
     };
-    t.authd()
+    t.operator()
         .add_account(root, Some(PASSWORD))
         .expect("an account");
     t.unchanged(|| set_up(&t, &link.token).refused("invalid_setup_token"));
@@ -383,7 +383,7 @@ fn an_account_goes_with_everything_that_belongs_to_it() {
 fn a_freed_address_inherits_nothing() {
     let t = Harness::new();
     let old = t.sign_in("ann");
-    let deleted = t.authd().delete_account(&account("ann")).expect("ann");
+    let deleted = t.operator().delete_account(&account("ann")).expect("ann");
     let new = t.sign_in("ann");
     assert_ne!(new.account, deleted.id.to_string());
     assert!(!t.is_open(&old));
@@ -396,7 +396,9 @@ fn whoever_comes_after_a_deleted_account_is_nobodys_prey() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     let actor = t.authd().authenticate(&ann.access).expect("signed in");
-    t.authd().delete_account(&account("ann")).expect("deleted");
+    t.operator()
+        .delete_account(&account("ann"))
+        .expect("deleted");
     let bob = t.sign_in("bob");
     let device = LAPTOP.device();
     t.unchanged_but_counted(|| {
@@ -464,7 +466,9 @@ fn whoever_comes_after_a_locked_account_is_not_locked() {
     }
     let failures = t.authd().failures(&account("ann")).expect("ann");
     assert_eq!(failures.expect("failures").failures, 10);
-    t.authd().delete_account(&account("ann")).expect("deleted");
+    t.operator()
+        .delete_account(&account("ann"))
+        .expect("deleted");
     t.sign_in("bob");
     assert_eq!(
         t.number("SELECT count(*) FROM sign_in_counter WHERE failures > 0"),
@@ -496,7 +500,7 @@ fn disabling_an_account_is_one_stroke() {
     let t = Harness::new();
     let devices = [t.sign_in("ann"), t.sign_in_on(PHONE, "ann")];
     let before = t.authd().statistics().transactions;
-    let (shown, ended) = t.authd().disable_account(&account("ann")).expect("ann");
+    let (shown, ended) = t.operator().disable_account(&account("ann")).expect("ann");
     assert_eq!(t.authd().statistics().transactions - before, 1);
     assert_eq!((shown.disabled_at, ended), (Some(START), 2));
     for device in &devices {
@@ -504,10 +508,10 @@ fn disabling_an_account_is_one_stroke() {
         t.refresh(device).refused("invalid_grant");
     }
     // Once more changes nothing.
-    let (_, ended) = t.unchanged(|| t.authd().disable_account(&account("ann")).expect("ann"));
+    let (_, ended) = t.unchanged(|| t.operator().disable_account(&account("ann")).expect("ann"));
     assert_eq!(ended, 0);
-    t.authd().enable_account(&account("ann")).expect("ann");
-    t.unchanged(|| t.authd().enable_account(&account("ann")).expect("ann"));
+    t.operator().enable_account(&account("ann")).expect("ann");
+    t.unchanged(|| t.operator().enable_account(&account("ann")).expect("ann"));
     t.sign_in("ann");
 }
 
@@ -523,13 +527,13 @@ fn sign_ins_race_with_disabling_and_lose() {
                         .status
                 });
             }
-            t.authd().disable_account(&account("ann")).expect("ann");
+            t.operator().disable_account(&account("ann")).expect("ann");
             assert!(t.sessions("ann").is_empty());
         });
         assert!(t.sessions("ann").is_empty());
         let open = "SELECT count(*) FROM session WHERE ended_at IS NULL";
         assert_eq!(t.number(open), 0);
-        t.authd().enable_account(&account("ann")).expect("ann");
+        t.operator().enable_account(&account("ann")).expect("ann");
     }
 }
 
@@ -543,7 +547,7 @@ fn an_account_without_a_password_lets_nobody_in() {
         admin: false,
         temporary: false,
     };
-    t.authd().add_account(new, None).expect("an account");
+    t.operator().add_account(new, None).expect("an account");
     for password in ["", PASSWORD] {
         t.try_sign_in(LAPTOP, &email("ann"), password)
             .refused("invalid_credentials");
@@ -557,16 +561,23 @@ fn an_operator_lists_accounts_page_by_page() {
         t.add(name);
     }
     let emails = |after: Option<&str>| -> Vec<String> {
-        let after = after.map(account);
-        let query = AccountQuery { after, group: None };
+        let after = after.map(email);
+        let query = AccountQuery {
+            after,
+            ..AccountQuery::default()
+        };
         let listed = t.authd().accounts(&query).expect("a list");
-        listed.into_iter().map(|account| account.email).collect()
+        listed
+            .accounts
+            .into_iter()
+            .map(|listed| listed.account.email)
+            .collect()
     };
     assert_eq!(emails(None), ["ann", "bob", "cid"].map(email));
     assert_eq!(emails(Some("bob")), ["cid"].map(email));
     let nobody = AccountQuery {
-        after: Some(account("nobody")),
-        group: None,
+        after: Some(email("nobody")),
+        ..AccountQuery::default()
     };
     assert!(t.authd().accounts(&nobody).is_err());
 }

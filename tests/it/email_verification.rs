@@ -156,7 +156,7 @@ fn asking_does_not_tell_who_has_an_account() {
     }
     ask(&t, &email("bob")).gives(202);
     assert_eq!(confirm(&t, &link_token(&t.mail()[0])).status, 204);
-    t.authd().disable_account(&account("cid")).expect("cid");
+    t.operator().disable_account(&account("cid")).expect("cid");
     let unknown = headers(&ask(&t, &email("other")));
     let commits = || t.authd().statistics().commits;
     for name in ["ann", "bob", "cid", "nobody"] {
@@ -352,14 +352,14 @@ fn a_link_does_not_outlive_what_it_was_for() {
 
     t.add("bob");
     let token = mailed("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     is_spent(&t, &token);
-    t.authd().enable_account(&account("bob")).expect("bob");
+    t.operator().enable_account(&account("bob")).expect("bob");
     is_spent(&t, &token);
 
     t.add("cid");
     let token = mailed("cid");
-    t.authd().delete_account(&account("cid")).expect("cid");
+    t.operator().delete_account(&account("cid")).expect("cid");
     is_spent(&t, &token);
 }
 
@@ -399,7 +399,7 @@ fn a_reset_by_mail_proves_the_address_and_puts_out_who_registered_with_it() {
 
     // What an operator hands out says nothing about who reads mail there.
     t.add("bob");
-    let link = t.authd().reset_link(&account("bob")).expect("a link");
+    let link = t.operator().reset_link(&account("bob")).expect("a link");
     assert_eq!(t.reset(&link.token, NEW_PASSWORD).status, 204);
     assert!(!is_verified(&t, "bob"));
 }
@@ -417,7 +417,7 @@ fn an_operator_hands_out_the_same_link() {
     assert_eq!(refused["status"], 403);
     assert!(refused["detail"].to_string().contains("verify-link"));
 
-    let links = || t.authd().verification_links(&email("ann"));
+    let links = || t.operator().verification_links(&email("ann"));
     let first = links().expect("a link").remove(0);
     let second = links().expect("a link").remove(0);
     assert_eq!(second.expires_at, START.plus(hours(24)));
@@ -425,7 +425,7 @@ fn an_operator_hands_out_the_same_link() {
     assert_eq!(confirm(&t, &second.token).status, 204);
     t.unchanged(|| assert!(links().is_err(), "it is proven"));
     for nobody in ["nobody@example.org", "nobody", ""] {
-        assert!(t.authd().verification_links(nobody).is_err(), "{nobody}");
+        assert!(t.operator().verification_links(nobody).is_err(), "{nobody}");
     }
 }
 
@@ -486,7 +486,7 @@ fn registering_does_not_tell_which_addresses_are_taken() {
     let t = proven_first();
     t.add("ann");
     t.add("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     let commits = || t.authd().statistics().commits;
     let answers = ["ann", "bob", "new", "other"].map(|name| {
         let before = commits();
@@ -630,7 +630,7 @@ fn an_operator_who_was_faster_is_not_overruled() {
     t.add("ann");
     let refused = t.unchanged(|| confirm(&t, &token));
     assert_eq!(refused.refused("email_taken")["status"], 409);
-    t.authd().delete_account(&account("ann")).expect("ann");
+    t.operator().delete_account(&account("ann")).expect("ann");
     assert_eq!(confirm(&t, &token).status, 204);
     t.try_sign_in(LAPTOP, &email("ann"), PASSWORD).issued();
 }
@@ -664,14 +664,14 @@ fn an_invitation_is_used_up_by_the_account_and_not_by_the_registration() {
         terms.policy.registration = Registration::Invite;
         terms.policy.verification = Verification::Required;
     });
-    t.authd().add_group("friends").expect("a group");
+    t.operator().add_group("friends").expect("a group");
     let new = NewInvitation {
         email: None,
         group: Some("friends".to_owned()),
         is_mailed: false,
         lifetime: hours(2),
     };
-    let invited = t.authd().invite(&new).expect("an invitation");
+    let invited = t.operator().invite(&new).expect("an invitation");
     let token = invited.token.expect("a token");
     let with = |name: &str| {
         let body = json!({ "email": email(name), "password": PASSWORD, "invite": token });
@@ -696,7 +696,7 @@ fn an_invitation_is_used_up_by_the_account_and_not_by_the_registration() {
         is_mailed: true,
         ..new
     };
-    t.authd().invite(&mailed).expect("an invitation");
+    t.operator().invite(&mailed).expect("an invitation");
     let letter = &t.mail()[0];
     let (_, token) = letter.text.split_once("?invite=").expect("a link");
     let token = token.lines().next().expect("a token");
@@ -712,7 +712,7 @@ fn a_refused_sign_in_says_for_everybody_alike_what_it_may_be() {
     let t = proven_first();
     t.add("ann");
     t.add("cid");
-    t.authd().disable_account(&account("cid")).expect("cid");
+    t.operator().disable_account(&account("cid")).expect("cid");
     register(&t, "bob").gives(202);
     let told = ["ann", "bob", "cid", "nobody"].map(|name| {
         let answer = t.try_sign_in(LAPTOP, &email(name), "wrong wrong wrong");
@@ -779,7 +779,7 @@ fn an_operator_hands_out_the_link_of_the_newest_registration() {
         t.clock.advance(minutes(5));
     }
     assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
-    let links = t.authd().verification_links("ANN@example.org");
+    let links = t.operator().verification_links("ANN@example.org");
     let links = links.expect("links");
     let from: Vec<_> = links.iter().map(|link| link.asked_for).collect();
     let ip = |place: Place| place.ip.parse().expect("an address");
@@ -798,7 +798,7 @@ fn a_link_that_an_operator_handed_out_takes_the_place_of_a_letter_that_waits() {
         if was_tried {
             assert_eq!(t.mail().len(), 1);
         }
-        let links = t.authd().verification_links(&email("ann"));
+        let links = t.operator().verification_links(&email("ann"));
         t.post_office.counter().refusal = None;
         t.clock.advance(minutes(5));
         assert!(t.mail().is_empty());
@@ -951,12 +951,14 @@ fn whatever_puts_a_thief_out_ends_the_change() {
             assert_eq!(t.reset(&token, NEW_PASSWORD).status, 204);
         }),
         ("an operator's password", |t, _| {
-            let done = t.authd().set_password(&account("ann"), NEW_PASSWORD, false);
+            let done = t
+                .operator()
+                .set_password(&account("ann"), NEW_PASSWORD, false);
             done.expect("ann");
         }),
         ("disabling", |t, _| {
-            t.authd().disable_account(&account("ann")).expect("ann");
-            t.authd().enable_account(&account("ann")).expect("ann");
+            t.operator().disable_account(&account("ann")).expect("ann");
+            t.operator().enable_account(&account("ann")).expect("ann");
         }),
     ];
     for (what, happens) in stories {
@@ -999,7 +1001,7 @@ fn an_address_that_was_taken_meanwhile_is_not_given_twice() {
     t.add("eve");
     let refused = t.unchanged(|| confirm(&t, &new));
     assert_eq!(refused.refused("email_taken")["status"], 409);
-    t.authd().delete_account(&account("eve")).expect("eve");
+    t.operator().delete_account(&account("eve")).expect("eve");
     assert_eq!(confirm(&t, &new).status, 204);
     assert_eq!(shown(&t, &ann)["email"], email("eve"));
 }
@@ -1070,7 +1072,7 @@ fn an_operator_hands_out_both_links_of_a_change() {
     });
     let ann = t.sign_in("ann");
     change(&t, &ann, &email("eve")).gives(200);
-    let links = || t.authd().verification_links("ann").expect("links");
+    let links = || t.operator().verification_links("ann").expect("links");
     let proves = |links: &[VerificationLink]| -> Vec<(Proves, String)> {
         let told = links.iter().map(|link| (link.proves, link.email.clone()));
         told.collect()

@@ -14,8 +14,8 @@ fn a_life_of_an_account_can_be_read_afterwards() {
     t.try_sign_in(THIEF, "ann", "wrong wrong wrong");
     let laptop = t.change_password(&laptop, PASSWORD, NEW_PASSWORD).issued();
     t.sign_out(&laptop).gives(204);
-    t.authd().disable_account(&account("ann")).expect("ann");
-    t.authd().enable_account(&account("ann")).expect("ann");
+    t.operator().disable_account(&account("ann")).expect("ann");
+    t.operator().enable_account(&account("ann")).expect("ann");
     let told = [
         "account_created",
         "sign_in",
@@ -42,6 +42,7 @@ fn events_are_paged_newest_first_and_kept_apart() {
             account: of.map(account),
             before,
             limit,
+            ..EventQuery::default()
         };
         t.authd().events(&query).expect("events")
     };
@@ -161,6 +162,7 @@ fn whoever_looks_on_misses_nothing() {
             account: None,
             before: None,
             limit: 1,
+            ..EventQuery::default()
         })
         .expect("events")[0]
         .id;

@@ -13,19 +13,19 @@ fn shown_to(t: &Harness, device: &SignedIn) -> Value {
 }
 
 fn grant(t: &Harness, group: &str, name: &str) -> bool {
-    let granted = t.authd().grant_group(group, &account(name));
+    let granted = t.operator().grant_group(group, &account(name));
     granted.expect("a group and an account").1
 }
 
 fn revoke(t: &Harness, group: &str, name: &str) -> bool {
-    let revoked = t.authd().revoke_group(group, &account(name));
+    let revoked = t.operator().revoke_group(group, &account(name));
     revoked.expect("a group and an account").1
 }
 
 /// Makes groups.
 fn add(t: &Harness, names: &[&str]) {
     for name in names {
-        t.authd().add_group(name).expect("a group");
+        t.operator().add_group(name).expect("a group");
     }
 }
 
@@ -86,7 +86,7 @@ fn a_deleted_group_leaves_nobody_in_it() {
         grant(&t, "staff", name);
         grant(&t, "family", name);
     }
-    assert_eq!(t.authd().delete_group("staff").expect("a group"), 2);
+    assert_eq!(t.operator().delete_group("staff").expect("a group"), 2);
     for device in [&ann, &bob] {
         assert_eq!(shown_to(&t, device), json!(["family"]));
     }
@@ -94,7 +94,7 @@ fn a_deleted_group_leaves_nobody_in_it() {
     add(&t, &["staff"]);
     assert_eq!(shown_to(&t, &ann), json!(["family"]));
     // A deleted account is in no group, nor is whoever gets its address.
-    t.authd().delete_account(&account("bob")).expect("bob");
+    t.operator().delete_account(&account("bob")).expect("bob");
     assert_eq!(shown_to(&t, &t.sign_in("bob")), json!([]));
     let members = |name: &str| {
         let groups = t.authd().groups().expect("groups");
@@ -109,17 +109,19 @@ fn groups_are_few() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
     for number in 0..1000 {
-        t.authd().add_group(&format!("g{number}")).expect("a group");
+        t.operator()
+            .add_group(&format!("g{number}"))
+            .expect("a group");
     }
     t.unchanged(|| {
-        let refused = t.authd().add_group("one-more").expect_err("too many");
+        let refused = t.operator().add_group("one-more").expect_err("too many");
         assert!(refused.to_string().contains("1000"), "{refused}");
     });
     for number in 0..32 {
         assert!(grant(&t, &format!("g{number}"), "ann"));
     }
     t.unchanged(|| {
-        let refused = t.authd().grant_group("g32", &account("ann"));
+        let refused = t.operator().grant_group("g32", &account("ann"));
         let refused = refused.expect_err("too many").to_string();
         assert!(refused.contains("32"), "{refused}");
         // Those that it is in already are no more.
@@ -194,7 +196,7 @@ fn a_revoked_group_is_gone_with_the_next_refresh() {
     let next = answer.issued();
     assert_eq!(next.claims()["scope"], "groups");
     assert_eq!(next.claims()["groups"], json!(["family"]));
-    t.authd().delete_group("family").expect("a group");
+    t.operator().delete_group("family").expect("a group");
     assert_eq!(t.refresh(&next).issued().claims()["groups"], json!([]));
 }
 
@@ -235,7 +237,7 @@ fn a_scope_that_is_not_known_is_refused() {
     for scope in [
         "openid",
         "Groups",
-        "groups admin",
+        "groups administer",
         " groups",
         "groups  groups",
     ] {

@@ -14,8 +14,8 @@ use authd::http::{App, Method, Request, Settings};
 use authd::mail::{self, Cause, Letter, Mailer, Undelivered};
 use authd::password::{self, Hasher, Params};
 use authd::service::{
-    Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector, Sender, Session,
-    Verification, Wanted,
+    Administration, Authd, Device, Event, EventQuery, NewAccount, Policy, Registration, Selector,
+    Sender, Session, Verification, Wanted,
 };
 use authd::store::{OpenError, Options, Role, Store};
 use base64::Engine;
@@ -214,6 +214,10 @@ impl Harness {
         &self.running.as_ref().expect("it runs").authd
     }
 
+    pub fn operator(&self) -> Administration<'_> {
+        self.authd().as_operator()
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("authd.db")
     }
@@ -302,7 +306,7 @@ impl Harness {
             admin: false,
             temporary: false,
         };
-        self.authd()
+        self.operator()
             .add_account(account, Some(PASSWORD))
             .expect("an account");
     }
@@ -430,6 +434,7 @@ impl Harness {
             account: Some(account(name)),
             before: None,
             limit: EventQuery::MOST,
+            ..EventQuery::default()
         };
         let mut events = self.authd().events(&query).expect("an account");
         events.reverse();

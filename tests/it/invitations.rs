@@ -36,7 +36,7 @@ struct Printed {
 }
 
 fn invite(t: &Harness, new: &NewInvitation) -> Printed {
-    let invited = t.authd().invite(new).expect("an invitation");
+    let invited = t.operator().invite(new).expect("an invitation");
     Printed {
         id: invited.invitation.id,
         expires_at: invited.invitation.expires_at,
@@ -90,7 +90,7 @@ fn an_invitation_makes_one_account() {
 
     refused(&t, "bob", &invited.token);
     // It stays used when the account goes.
-    t.authd().delete_account(&account("ann")).expect("ann");
+    t.operator().delete_account(&account("ann")).expect("ann");
     assert_eq!(only_one(&t).used_by, None);
     refused(&t, "ann", &invited.token);
 }
@@ -117,7 +117,7 @@ fn registration_takes_an_invitation_where_the_operator_says_so() {
     t.restart_with(|terms| terms.policy.registration = Registration::Closed);
     t.unchanged(|| {
         register(&t, "bob", &second).refused("registration_closed");
-        let refused = t.authd().invite(&for_anybody());
+        let refused = t.operator().invite(&for_anybody());
         assert!(matches!(
             refused,
             Err(Error::No(Code::RegistrationClosed, _))
@@ -139,7 +139,7 @@ fn an_invitation_for_an_address_is_for_no_other() {
     register(&t, "ann", &invited.token).issued();
     // Nobody is invited twice.
     t.unchanged(|| {
-        let refused = t.authd().invite(&new);
+        let refused = t.operator().invite(&new);
         assert!(matches!(refused, Err(Error::No(Code::EmailTaken, _))));
     });
 }
@@ -164,7 +164,7 @@ fn an_invitation_expires() {
 fn a_withdrawn_invitation_works_no_more() {
     let t = by_invitation();
     let invited = invite(&t, &for_anybody());
-    let withdraw = |id| t.authd().withdraw_invitation(id);
+    let withdraw = |id| t.operator().withdraw_invitation(id);
     withdraw(invited.id).expect("it is open");
     refused(&t, "ann", &invited.token);
     assert_eq!(only_one(&t).state, "withdrawn");
@@ -185,7 +185,7 @@ fn a_bad_invitation_tells_nothing_about_itself() {
     let t = by_invitation();
     let [used, withdrawn, expired] = [(); 3].map(|()| invite(&t, &for_anybody()));
     register(&t, "ann", &used.token).issued();
-    t.authd()
+    t.operator()
         .withdraw_invitation(withdrawn.id)
         .expect("it is open");
     t.clock.advance(days(7));
@@ -196,7 +196,7 @@ fn a_bad_invitation_tells_nothing_about_itself() {
     let other = invite(&t, &other);
     let unknown = by_invitation();
     let unknown = invite(&unknown, &for_anybody());
-    let reset = t.authd().reset_link(&account("ann")).expect("ann").token;
+    let reset = t.operator().reset_link(&account("ann")).expect("ann").token;
     let detail = |invite: &str| refused(&t, "bob", invite)["detail"].clone();
     let said = detail("");
     for token in [
@@ -266,7 +266,7 @@ fn sixteen_who_race_with_one_invitation_make_one_account() {
 #[test]
 fn an_invitation_leads_into_a_group() {
     let t = by_invitation();
-    t.authd().add_group("family").expect("a group");
+    t.operator().add_group("family").expect("a group");
     let new = NewInvitation {
         group: Some("family".to_owned()),
         ..for_anybody()
@@ -287,12 +287,12 @@ fn an_invitation_leads_into_a_group() {
 
     // A group that was deleted meanwhile is no reason to turn somebody away.
     let invited = invite(&t, &new);
-    t.authd().delete_group("family").expect("a group");
+    t.operator().delete_group("family").expect("a group");
     let bob = register(&t, "bob", &invited.token).issued();
     let shown = t.with_token(&bob, Method::GET, "/v1/account").send();
     assert_eq!(shown.gives(200)["groups"], json!([]));
     t.unchanged(|| {
-        let refused = t.authd().invite(&new);
+        let refused = t.operator().invite(&new);
         assert!(matches!(refused, Err(Error::No(Code::NotFound, _))));
     });
 }
@@ -305,7 +305,7 @@ fn invitations_are_bounded() {
             lifetime,
             ..for_anybody()
         };
-        t.authd().invite(&new).is_ok()
+        t.operator().invite(&new).is_ok()
     };
     t.unchanged(|| {
         for lifetime in [
@@ -386,7 +386,10 @@ fn by_letter(name: &str) -> NewInvitation {
 
 /// Has an invitation mailed.
 fn send(t: &Harness, name: &str) -> InvitationId {
-    let invited = t.authd().invite(&by_letter(name)).expect("an invitation");
+    let invited = t
+        .operator()
+        .invite(&by_letter(name))
+        .expect("an invitation");
     assert!(invited.token.is_none(), "nobody sees what is mailed");
     invited.invitation.id
 }
@@ -441,12 +444,12 @@ fn an_invitation_is_mailed_to_an_address_by_a_server_that_sends_mail() {
         ..by_letter("ann")
     };
     t.unchanged(|| {
-        let refused = t.authd().invite(&nowhere);
+        let refused = t.operator().invite(&nowhere);
         assert!(matches!(refused, Err(Error::No(Code::InvalidRequest, _))));
     });
     t.restart_with(|terms| terms.policy.sends_mail = false);
     t.unchanged(|| {
-        let refused = t.authd().invite(&by_letter("ann"));
+        let refused = t.operator().invite(&by_letter("ann"));
         assert!(matches!(refused, Err(Error::No(Code::NoMail, _))));
     });
 }
@@ -476,7 +479,7 @@ fn a_letter_that_waits_carries_the_same_invitation() {
 fn a_letter_with_a_withdrawn_invitation_does_not_leave() {
     let t = by_invitation();
     let id = send(&t, "ann");
-    t.authd().withdraw_invitation(id).expect("it is open");
+    t.operator().withdraw_invitation(id).expect("it is open");
     assert!(t.mail().is_empty());
     assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
     // Nor does one whose time was over before the mail server came back.
@@ -484,7 +487,7 @@ fn a_letter_with_a_withdrawn_invitation_does_not_leave() {
         lifetime: hours(1),
         ..by_letter("bob")
     };
-    t.authd().invite(&short).expect("an invitation");
+    t.operator().invite(&short).expect("an invitation");
     t.clock.advance(hours(1));
     assert!(t.mail().is_empty());
     assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
@@ -503,6 +506,7 @@ fn an_operator_hears_of_an_invitation_that_cannot_be_delivered() {
         account: None,
         before: None,
         limit: 10,
+        ..EventQuery::default()
     };
     let events = t.authd().events(&query).expect("events").into_iter();
     let failed = events.filter(|event| event.kind == "mail_failed");

@@ -19,7 +19,7 @@ fn with_ann() -> Harness {
 fn a_request_does_not_tell_whether_there_is_an_account() {
     let t = with_ann();
     t.add("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     let commits = || t.authd().statistics().commits;
     let mut costs = Vec::new();
     for typed in ["ann@example.org", "nobody@example.org", "bob@example.org"] {
@@ -55,7 +55,9 @@ fn the_letter_goes_to_the_address_that_is_stored() {
         admin: false,
         temporary: false,
     };
-    t.authd().add_account(stored, Some(PASSWORD)).expect("ann");
+    t.operator()
+        .add_account(stored, Some(PASSWORD))
+        .expect("ann");
     assert_eq!(t.ask_for_reset("aNN@eXAMPLE.ORG").status, 202);
     assert_eq!(t.mail()[0].to, "Ann@Example.org");
 }
@@ -129,7 +131,7 @@ fn a_new_link_ends_the_old_one_and_a_request_changes_nothing() {
 #[test] // finding 6: no stranger ends a link that an operator printed
 fn a_request_does_not_end_the_link_of_an_operator() {
     let t = with_ann();
-    let link = t.authd().reset_link(&account("ann")).expect("a link");
+    let link = t.operator().reset_link(&account("ann")).expect("a link");
     let mailed = t.mailed_reset("ann");
     t.unchanged(|| t.reset(&mailed, "short").refused("weak_password"));
     assert_eq!(t.reset(&link.token, NEW_PASSWORD).status, 204);
@@ -349,16 +351,16 @@ fn a_link_does_not_outlive_what_it_was_for() {
     voided(&t, &token);
 
     let token = t.mailed_reset("ann");
-    t.authd()
+    t.operator()
         .set_password(&account("ann"), PASSWORD, false)
         .expect("ann");
     voided(&t, &token);
 
     t.add("bob");
     let token = t.mailed_reset("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     voided(&t, &token);
-    t.authd().enable_account(&account("bob")).expect("bob");
+    t.operator().enable_account(&account("bob")).expect("bob");
     voided(&t, &token);
 }
 
@@ -403,13 +405,13 @@ fn an_operator_hands_out_the_same_link() {
     let refused = t.unchanged(|| t.ask_for_reset(&email("ann")));
     assert_eq!(refused.refused("no_mail")["status"], 403);
 
-    let first = t.authd().reset_link(&account("ann")).expect("a link");
-    let second = t.authd().reset_link(&account("ann")).expect("a link");
+    let first = t.operator().reset_link(&account("ann")).expect("a link");
+    let second = t.operator().reset_link(&account("ann")).expect("a link");
     assert_eq!(second.expires_at, START.plus(minutes(15)));
     t.reset(&first.token, NEW_PASSWORD)
         .refused("invalid_reset_token");
     assert_eq!(t.reset(&second.token, NEW_PASSWORD).status, 204);
-    assert!(t.authd().reset_link(&account("nobody")).is_err());
+    assert!(t.operator().reset_link(&account("nobody")).is_err());
     assert_eq!(t.number("SELECT count(*) FROM outbox"), 0);
 }
 
@@ -423,7 +425,7 @@ fn the_first_password_can_come_by_link() {
         admin: false,
         temporary: false,
     };
-    t.authd().add_account(new, None).expect("ann");
+    t.operator().add_account(new, None).expect("ann");
     let token = t.mailed_reset("ann");
     assert_eq!(t.reset(&token, NEW_PASSWORD).status, 204);
     t.try_sign_in(PHONE, &email("ann"), NEW_PASSWORD).issued();
@@ -498,7 +500,7 @@ fn a_restart_between_two_tries_sends_a_link_that_works() {
 fn a_deleted_account_takes_its_letters_with_it() {
     let t = with_ann();
     t.ask_for_reset(&email("ann")).gives(202);
-    t.authd().delete_account(&account("ann")).expect("ann");
+    t.operator().delete_account(&account("ann")).expect("ann");
     assert!(t.mail().is_empty());
     assert_eq!(t.number("SELECT count(*) FROM one_time_token"), 0);
 }
@@ -510,7 +512,7 @@ fn every_change_of_password_is_told() {
     t.change_password(&ann, PASSWORD, NEW_PASSWORD).issued();
     let notice = &t.mail()[0];
     assert!(notice.text.contains(LAPTOP.ip), "{}", notice.text);
-    t.authd()
+    t.operator()
         .set_password(&account("ann"), PASSWORD, true)
         .expect("ann");
     let notice = &t.mail()[0];
@@ -589,7 +591,7 @@ fn many_failures_are_told_twice_at_most() {
 #[test]
 fn nobody_is_told_of_failures_on_an_account_that_is_not_theirs() {
     let t = with_ann();
-    t.authd().disable_account(&account("ann")).expect("ann");
+    t.operator().disable_account(&account("ann")).expect("ann");
     for login in ["nobody@example.org", "ann@example.org"] {
         for _ in 0..12 {
             t.clock.advance(hours(1));

@@ -280,7 +280,7 @@ fn temporary(t: &Harness) {
         admin: false,
         temporary: true,
     };
-    t.authd()
+    t.operator()
         .add_account(account, Some(PASSWORD))
         .expect("an account");
 }
@@ -326,7 +326,9 @@ fn a_new_password_at_sign_in_is_refused_otherwise() {
 fn an_operators_new_password_ends_all_sessions() {
     let t = Harness::new();
     let devices = [t.sign_in("ann"), t.sign_in_on(PHONE, "ann")];
-    let ended = t.authd().set_password(&account("ann"), NEW_PASSWORD, false);
+    let ended = t
+        .operator()
+        .set_password(&account("ann"), NEW_PASSWORD, false);
     assert_eq!(ended.expect("ann"), 2);
     for device in &devices {
         t.refresh(device).refused("invalid_grant");

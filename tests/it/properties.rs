@@ -379,7 +379,7 @@ impl Run {
             }
             Op::EndAll => {
                 self.t
-                    .authd()
+                    .operator()
                     .revoke_sessions(&account("ann"))
                     .expect("ann");
                 self.model.end(|_| true);
@@ -391,14 +391,17 @@ impl Run {
             }
             Op::Disable => {
                 self.t
-                    .authd()
+                    .operator()
                     .disable_account(&account("ann"))
                     .expect("ann");
                 self.model.is_disabled = true;
                 self.model.end(|_| true);
             }
             Op::Enable => {
-                self.t.authd().enable_account(&account("ann")).expect("ann");
+                self.t
+                    .operator()
+                    .enable_account(&account("ann"))
+                    .expect("ann");
                 self.model.is_disabled = false;
             }
             Op::Sweep => {
@@ -574,7 +577,7 @@ fn the_file_contains_nothing_that_was_handed_out() {
         lifetime: days(7),
         is_mailed: false,
     };
-    let invited = t.authd().invite(&anybody).expect("an invitation");
+    let invited = t.operator().invite(&anybody).expect("an invitation");
     let invitation = invited.token.expect("it is printed");
     let link = t.authd().open_setup().expect("a link").expect("no admin");
     let body = json!({ "token": link.token, "email": email("root"), "password": PASSWORD });

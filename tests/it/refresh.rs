@@ -113,7 +113,7 @@ fn no_rotation_survives_a_revocation() {
                     held = answer.issued();
                 }
             });
-            let ended = t.authd().revoke_sessions(&account("ann"));
+            let ended = t.operator().revoke_sessions(&account("ann"));
             assert_eq!(ended.expect("an account"), 1);
             assert!(t.sessions("ann").is_empty());
             rotating.join().expect("the rotating thread")
@@ -564,10 +564,10 @@ fn no_successor_outlives_the_absolute_end() {
 fn a_disabled_account_refreshes_nothing_and_enabling_revives_nothing() {
     let t = Harness::new();
     let ann = t.sign_in("ann");
-    let (_, ended) = t.authd().disable_account(&account("ann")).expect("ann");
+    let (_, ended) = t.operator().disable_account(&account("ann")).expect("ann");
     assert_eq!(ended, 1);
     t.refresh(&ann).refused("invalid_grant");
-    t.authd().enable_account(&account("ann")).expect("ann");
+    t.operator().enable_account(&account("ann")).expect("ann");
     t.refresh(&ann).refused("invalid_grant");
     assert!(!t.is_open(&ann));
     t.sign_in("ann");
@@ -691,7 +691,7 @@ fn a_token_that_was_found_somewhere_ends_its_session() {
     let other = t.sign_in_on(PHONE, "ann");
     let live = t.refresh(&old).issued();
     let revoke = |token: &SignedIn| {
-        t.authd()
+        t.operator()
             .revoke_refresh_token(&token.refresh, Ended::Operator)
     };
     assert_eq!(revoke(&old).expect("its family"), 1);
@@ -701,7 +701,7 @@ fn a_token_that_was_found_somewhere_ends_its_session() {
     let ended = t.events_of("ann", "session_ended");
     assert_eq!(ended.len(), 1);
     assert!(
-        t.authd()
+        t.operator()
             .revoke_refresh_token("ar_x", Ended::Operator)
             .is_err()
     );
@@ -712,7 +712,7 @@ fn all_sessions_of_an_account_end_at_once() {
     let t = Harness::new();
     let devices = [LAPTOP, PHONE, THIEF].map(|place| t.sign_in_on(place, "ann"));
     let bob = t.sign_in("bob");
-    let count = || t.authd().revoke_sessions(&account("ann")).expect("ann");
+    let count = || t.operator().revoke_sessions(&account("ann")).expect("ann");
     assert_eq!(count(), 3);
     assert_eq!(count(), 0);
     for device in &devices {
@@ -730,10 +730,10 @@ fn a_session_ends_for_its_own_account_only() {
     let (ann, bob) = (t.sign_in("ann"), t.sign_in("bob"));
     let id = t.sessions("ann")[0].id;
     t.unchanged(|| {
-        let refused = t.authd().revoke_session(&account("bob"), id);
+        let refused = t.operator().revoke_session(&account("bob"), id);
         assert!(refused.is_err());
     });
-    t.authd()
+    t.operator()
         .revoke_session(&account("ann"), id)
         .expect("her session");
     t.refresh(&ann).refused("invalid_grant");

@@ -119,8 +119,8 @@ fn a_locked_account_stays_locked_over_a_restore() {
 fn groups_outlive_a_restore() {
     let mut t = Harness::new();
     t.add("ann");
-    t.authd().add_group("staff").expect("a group");
-    let granted = t.authd().grant_group("staff", &account("ann"));
+    t.operator().add_group("staff").expect("a group");
+    let granted = t.operator().grant_group("staff", &account("ann"));
     assert!(granted.expect("an account").1);
     restored(&mut t);
     let ann = t.sign_in("ann");
@@ -137,7 +137,7 @@ fn an_invitation_from_before_a_restore_invites_nobody() {
         lifetime: days(7),
         is_mailed: false,
     };
-    let invited = t.authd().invite(&new).expect("an invitation");
+    let invited = t.operator().invite(&new).expect("an invitation");
     restored(&mut t);
     let body = json!({ "email": email("ann"), "password": PASSWORD, "invite": invited.token });
     t.unchanged(|| {
@@ -155,10 +155,12 @@ fn what_is_lost_is_counted() {
         t.add(name);
     }
     for group in ["staff", "guests"] {
-        t.authd().add_group(group).expect("a group");
-        t.authd().grant_group(group, &account("dan")).expect("one");
+        t.operator().add_group(group).expect("a group");
+        t.operator()
+            .grant_group(group, &account("dan"))
+            .expect("one");
     }
-    t.authd()
+    t.operator()
         .grant_group("guests", &account("cid"))
         .expect("one");
     let old = t.stopped(|path| {
@@ -166,12 +168,12 @@ fn what_is_lost_is_counted() {
         fs::copy(path, &old).expect("a copy");
         old
     });
-    t.authd().delete_account(&account("ann")).expect("one");
-    t.authd().disable_account(&account("bob")).expect("one");
-    t.authd()
+    t.operator().delete_account(&account("ann")).expect("one");
+    t.operator().disable_account(&account("bob")).expect("one");
+    t.operator()
         .set_password(&account("cid"), NEW_PASSWORD, false)
         .expect("one");
-    t.authd()
+    t.operator()
         .revoke_group("staff", &account("dan"))
         .expect("one");
     t.sign_in("eve");

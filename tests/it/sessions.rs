@@ -229,6 +229,6 @@ fn an_access_token_ends_with_its_session() {
     let t = Harness::with(|terms| terms.policy.access_token_lifetime = hours(1));
     let laptop = t.sign_in("ann");
     assert!(t.is_open(&laptop));
-    t.authd().revoke_sessions(&account("ann")).expect("ann");
+    t.operator().revoke_sessions(&account("ann")).expect("ann");
     assert!(!t.is_open(&laptop));
 }

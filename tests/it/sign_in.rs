@@ -83,7 +83,7 @@ fn unknown_wrong_and_disabled_look_alike() {
     let t = Harness::new();
     t.add("ann");
     t.add("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     let faces: BTreeSet<_> = [
         t.try_sign_in(LAPTOP, "nobody@example.org", PASSWORD),
         t.try_sign_in(LAPTOP, "ann", WRONG),
@@ -102,7 +102,7 @@ fn unknown_wrong_and_disabled_are_slowed_down_alike() {
     let t = Harness::new();
     t.add("ann");
     t.add("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     let course = |place, login: &str, password: &str| -> Vec<_> {
         (0..12_u8)
             .map(|number| {
@@ -122,7 +122,7 @@ fn unknown_wrong_and_disabled_cost_the_same_work() {
     let t = Harness::new();
     t.add("ann");
     t.add("bob");
-    t.authd().disable_account(&account("bob")).expect("bob");
+    t.operator().disable_account(&account("bob")).expect("bob");
     let work = |place, login: &str, password: &str| {
         let before = t.authd().statistics();
         let throttles = t.number("SELECT count(*) FROM throttle");
@@ -210,7 +210,9 @@ fn a_new_password_ends_the_delay() {
     guess(&t, THIEF, "ann", 100);
     t.try_sign_in(PHONE, "ann", PASSWORD)
         .refused("invalid_credentials");
-    let set = t.authd().set_password(&account("ann"), NEW_PASSWORD, false);
+    let set = t
+        .operator()
+        .set_password(&account("ann"), NEW_PASSWORD, false);
     set.expect("ann");
     t.try_sign_in(PHONE, "ann", NEW_PASSWORD).issued();
 }
@@ -222,11 +224,11 @@ fn an_account_can_be_unlocked() {
     guess(&t, THIEF, "ann", 100);
     t.try_sign_in(PHONE, "ann", PASSWORD)
         .refused("invalid_credentials");
-    let (_, locked) = t.authd().unlock_account(&account("ann")).expect("ann");
+    let (_, locked) = t.operator().unlock_account(&account("ann")).expect("ann");
     assert!(locked.is_some());
     t.try_sign_in(PHONE, "ann", PASSWORD).issued();
     assert_eq!(t.events_of("ann", "account_unlocked").len(), 1);
-    let (_, locked) = t.authd().unlock_account(&account("ann")).expect("ann");
+    let (_, locked) = t.operator().unlock_account(&account("ann")).expect("ann");
     assert_eq!(locked, None);
     assert_eq!(t.events_of("ann", "account_unlocked").len(), 1);
 }
@@ -617,6 +619,6 @@ fn a_session_can_be_opened_without_a_password() {
     };
     let opened = open().expect("a session");
     assert_eq!(t.sessions("ann")[0].id, opened.session.id);
-    t.authd().disable_account(&account("ann")).expect("ann");
+    t.operator().disable_account(&account("ann")).expect("ann");
     t.unchanged(|| assert!(open().is_err()));
 }

@@ -18,7 +18,7 @@ use super::doctor::finding::{Finding, State, count};
 use crate::clock::Timestamp;
 use crate::config::{Loaded, Source};
 use crate::service::{
-    Account, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
+    AccountPage, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
     VerificationLink, WaitingRegistration,
 };
 
@@ -44,23 +44,39 @@ impl Output {
         print(layout::fields(&fields).as_bytes())
     }
 
-    pub fn accounts(&self, accounts: &[Account]) -> Result<(), Failure> {
+    /// One page of accounts, in at most 80 columns: long names are cut, and ids are left out. The JSON has them.
+    pub fn accounts(&self, page: &AccountPage) -> Result<(), Failure> {
         if self.json {
-            return self.print_json(&json!({ "accounts": accounts }));
+            return self.print_json(page);
         }
         self.table(
-            // Without the id, for which there is no space: the e-mail address names an account, too.
-            ["E-MAIL", "USERNAME", "NAME", "STATE", "CREATED"],
-            accounts.iter().map(|account| {
+            ["E-MAIL", "USERNAME", "NAME", "ROLE", "STATE"],
+            page.accounts.iter().map(|listed| {
+                let account = &listed.account;
+                let state = match (account.disabled_at, listed.locked_until) {
+                    (Some(_), _) => "disabled",
+                    (None, Some(_)) => "locked",
+                    (None, None) => "active",
+                };
                 [
-                    account.email.clone(),
-                    or_dash(account.username.as_ref()),
-                    or_dash(account.name.as_ref()),
-                    account_state(account),
-                    time(&account.created_at),
+                    cut(&account.email, 28),
+                    account
+                        .username
+                        .as_deref()
+                        .map_or_else(|| "-".to_owned(), |name| cut(name, 12)),
+                    account
+                        .name
+                        .as_deref()
+                        .map_or_else(|| "-".to_owned(), |name| cut(name, 16)),
+                    (if account.admin { "admin" } else { "-" }).to_owned(),
+                    state.to_owned(),
                 ]
             }),
-        )
+        )?;
+        match &page.next {
+            Some(next) => finish(writeln!(io::stdout(), "More: --after {next}")),
+            None => Ok(()),
+        }
     }
 
     pub fn failures(&self, locked: &[Failures]) -> Result<(), Failure> {
@@ -438,6 +454,14 @@ fn detail_shown(detail: &Value) -> String {
             format!("{}: {value}", name.replace('_', " "))
         });
     shown_fields.collect::<Vec<_>>().join(", ")
+}
+
+/// The text in at most `width` characters; a longer one ends with an ellipsis.
+fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(width - 1).chain(['…']).collect(),
+    }
 }
 
 fn listed(values: &[impl Display]) -> String {

@@ -7,16 +7,19 @@
 //! Operators alone make groups and say who is in them. A token tells what was so when it was signed, so an app hears of a
 //! change with the next refresh.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, GroupKey};
 use crate::service::account;
+use crate::service::administration::Administration;
+use crate::service::context::Context;
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};
 use crate::service::{Account, Authd, Code, Error, Selector};
-use crate::store::{ReadTx, Tx, params};
+use crate::store::{ReadTx, params};
 
 /// Groups of one account. Their names travel in access tokens, and a token has to fit into one header line of every
 /// proxy on its way; 8 KiB is what the usual ones take.
@@ -29,7 +32,7 @@ pub const MOST_GROUPS: u32 = 1000;
 pub const NAME_LENGTH: usize = 64;
 
 /// A group as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Group {
     /// Its name, as apps compare it.
     pub name: String,
@@ -40,36 +43,6 @@ pub struct Group {
 }
 
 impl Authd {
-    /// Makes a group, for an operator.
-    ///
-    /// # Errors
-    /// [`Code::InvalidRequest`] for a name that is none, or that another group has, and
-    /// for the 1,001st group.
-    pub fn add_group(&self, name: &str) -> Result<Group, Error> {
-        let name = read_name(name)?;
-        self.write(None, move |cx| {
-            let made = cx.run(
-                "INSERT INTO user_group (name, created_at) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-                params![name, cx.now],
-            )?;
-            if made == 0 {
-                return Err(Error::invalid("There is a group of this name already."));
-            }
-            let groups: Option<u32> =
-                cx.row("SELECT count(*) FROM user_group", params![], |row| row.get(0))?;
-            if groups.unwrap_or(0) > MOST_GROUPS {
-                return Err(Error::invalid(format!(
-                    "There are {MOST_GROUPS} groups already. Delete one that nobody needs."
-                )));
-            }
-            Ok(Group {
-                name: name.clone(),
-                members: 0,
-                created_at: cx.now,
-            })
-        })
-    }
-
     /// All groups, by name, for an operator.
     ///
     /// # Errors
@@ -90,6 +63,41 @@ impl Authd {
             )
         })?)
     }
+}
+
+impl Administration<'_> {
+    /// Makes a group, for an operator.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] for a name that is none, or that another group has, and
+    /// for the 1,001st group.
+    pub fn add_group(&self, name: &str) -> Result<Group, Error> {
+        let name = read_name(name)?;
+        self.write(move |cx| {
+            let made = cx.run(
+                "INSERT INTO user_group (name, created_at) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                params![name, cx.now],
+            )?;
+            if made == 0 {
+                return Err(Error::invalid("There is a group of this name already."));
+            }
+            let groups: Option<u32> =
+                cx.row("SELECT count(*) FROM user_group", params![], |row| row.get(0))?;
+            if groups.unwrap_or(0) > MOST_GROUPS {
+                return Err(Error::invalid(format!(
+                    "There are {MOST_GROUPS} groups already. Delete one that nobody needs."
+                )));
+            }
+            cx.event_of_nobody(Kind::GroupCreated)
+                .detail(json!({ "group": name }))
+                .write(cx)?;
+            Ok(Group {
+                name: name.clone(),
+                members: 0,
+                created_at: cx.now,
+            })
+        })
+    }
 
     /// Deletes a group, for an operator; nobody is in it any more. Returns how many accounts were.
     ///
@@ -97,12 +105,12 @@ impl Authd {
     /// [`Code::NotFound`].
     pub fn delete_group(&self, name: &str) -> Result<usize, Error> {
         let name = name.to_owned();
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let group = select(cx, &name)?;
             let members = cx.run("DELETE FROM membership WHERE group_id = ?1", params![group])?;
             cx.run("DELETE FROM user_group WHERE id = ?1", params![group])?;
-            Entry::of_nobody(Kind::GroupDeleted)
-                .detail(json!({ "group": name, "members": members, "by": "operator" }))
+            cx.event_of_nobody(Kind::GroupDeleted)
+                .detail(json!({ "group": name, "members": members }))
                 .write(cx)?;
             Ok(members)
         })
@@ -115,10 +123,10 @@ impl Authd {
     /// [`Code::InvalidRequest`] for the 33rd group of an account.
     pub fn grant_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
         let (name, account) = (name.to_owned(), account.clone());
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let group = select(cx, &name)?;
             let account = account::select(cx, &account)?;
-            let granted = grant(cx, group, account.key, "operator")?;
+            let granted = grant(cx, group, account.key)?;
             Ok((account.shown, granted))
         })
     }
@@ -129,7 +137,7 @@ impl Authd {
     /// [`Code::NotFound`] if there is no such group or account.
     pub fn revoke_group(&self, name: &str, account: &Selector) -> Result<(Account, bool), Error> {
         let (name, account) = (name.to_owned(), account.clone());
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let group = select(cx, &name)?;
             let account = account::select(cx, &account)?;
             let revoked = cx.run(
@@ -137,9 +145,7 @@ impl Authd {
                 params![account.key, group],
             )?;
             if revoked == 1 {
-                Entry::of(Kind::GroupRevoked, account.key)
-                    .detail(json!({ "group": name, "by": "operator" }))
-                    .write(cx)?;
+                cx.record(Kind::GroupRevoked, account.key, json!({ "group": name }))?;
             }
             Ok((account.shown, revoked == 1))
         })
@@ -161,14 +167,15 @@ pub fn select(tx: &ReadTx<'_>, name: &str) -> Result<GroupKey, Error> {
     })
 }
 
-/// Takes an account into a group, and says by what in an event. Returns whether it was not in it before.
-pub fn grant(tx: &Tx<'_>, group: GroupKey, account: AccountKey, by: &str) -> Result<bool, Error> {
-    let granted = tx.run(
+/// Takes an account into a group, with an event, which says who did it: an operator, an administrator, or the invitation
+/// with which the account was made. Returns whether it was not in it before.
+pub fn grant(cx: &Context<'_>, group: GroupKey, account: AccountKey) -> Result<bool, Error> {
+    let granted = cx.run(
         "INSERT INTO membership (account_id, group_id, granted_at) VALUES (?1, ?2, ?3) \
          ON CONFLICT (account_id, group_id) DO NOTHING",
-        params![account, group, tx.now],
+        params![account, group, cx.now],
     )?;
-    let groups: u32 = tx
+    let groups: u32 = cx
         .row(
             "SELECT count(*) FROM membership WHERE account_id = ?1",
             params![account],
@@ -181,14 +188,19 @@ pub fn grant(tx: &Tx<'_>, group: GroupKey, account: AccountKey, by: &str) -> Res
         )));
     }
     if granted == 1 {
-        let name: Option<String> = tx.row(
+        let name: Option<String> = cx.row(
             "SELECT name FROM user_group WHERE id = ?1",
             params![group],
             |row| row.get(0),
         )?;
+        let detail = match cx.by() {
+            Some(_) => json!({ "group": name }),
+            None => json!({ "group": name, "by": "invitation" }),
+        };
         Entry::of(Kind::GroupGranted, account)
-            .detail(json!({ "group": name, "by": by }))
-            .write(tx)?;
+            .by(cx.by())
+            .detail(detail)
+            .write(cx)?;
     }
     Ok(granted == 1)
 }

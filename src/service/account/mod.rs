@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey};
+use crate::service::context::Context;
 use crate::service::error::{invalid_token, unexpected};
 use crate::service::event::{Entry, Kind};
 use crate::service::{Actor, Authd, Code, Error};
@@ -239,20 +240,20 @@ pub fn from_columns(row: &Row<'_>, first: usize) -> Result<Loaded, Broken> {
 ///
 /// # Errors
 /// [`Code::EmailTaken`]; [`Code::UsernameTaken`].
-pub fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
+pub fn insert(cx: &Context<'_>, new: &Prepared) -> Result<Loaded, Error> {
     let nobody = AccountKey::from_row(0);
-    refuse_taken_email(tx, &new.email_key, nobody)?;
+    refuse_taken_email(cx, &new.email_key, nobody)?;
     let (username, username_key) = new.username.clone().unzip();
     if let Some(key) = &username_key {
-        refuse_taken_username(tx, key, nobody)?;
+        refuse_taken_username(cx, key, nobody)?;
     }
-    let key = tx
+    let key = cx
         .row(
             "INSERT INTO account (public_id, email, email_key, username, username_key, name, name_key, admin, \
              password_hash, password_temporary, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
              RETURNING id",
             params![
-                AccountId::random(tx.random()),
+                AccountId::random(cx.random()),
                 new.email,
                 new.email_key,
                 username,
@@ -262,27 +263,56 @@ pub fn insert(tx: &Tx<'_>, new: &Prepared) -> Result<Loaded, Error> {
                 new.account.admin,
                 new.hash,
                 new.account.temporary,
-                tx.now,
+                cx.now,
             ],
             |row| row.get(0),
         )?
         .ok_or_else(|| unexpected("an insertion returned no row"))?;
     if new.account.admin {
         // An open set-up link would make another administrator.
-        tx.run("UPDATE server SET setup_digest = NULL", params![])?;
+        cx.run("UPDATE server SET setup_digest = NULL", params![])?;
     }
-    Entry::of(Kind::AccountCreated, key).write(tx)?;
-    Ok(load(tx, key)?)
+    Entry::of(Kind::AccountCreated, key).by(cx.by()).write(cx)?;
+    Ok(load(cx, key)?)
+}
+
+/// Gives an account a username that was read in its two forms, or none.
+///
+/// # Errors
+/// [`Code::UsernameTaken`].
+pub fn set_username(
+    tx: &Tx<'_>,
+    account: AccountKey,
+    username: Option<(String, String)>,
+) -> Result<(), Error> {
+    let (username, key) = username.unzip();
+    if let Some(key) = &key {
+        refuse_taken_username(tx, key, account)?;
+    }
+    tx.run(
+        "UPDATE account SET username = ?2, username_key = ?3 WHERE id = ?1",
+        params![account, username, key],
+    )?;
+    Ok(())
+}
+
+/// Gives an account a name that was read, or none.
+pub fn set_name(tx: &Tx<'_>, account: AccountKey, name: Option<&str>) -> Result<(), Broken> {
+    tx.run(
+        "UPDATE account SET name = ?2, name_key = ?3 WHERE id = ?1",
+        params![account, name, name.map(identifiers::fold)],
+    )?;
+    Ok(())
 }
 
 /// Deletes an account with its sessions, events and counters.
-pub fn delete(tx: &Tx<'_>, account: AccountKey) -> Result<(), Broken> {
-    let id = load(tx, account)?.shown.id;
-    tx.run("DELETE FROM account WHERE id = ?1", params![account])?;
+pub fn delete(cx: &Context<'_>, account: AccountKey) -> Result<(), Broken> {
+    let id = load(cx, account)?.shown.id;
+    cx.run("DELETE FROM account WHERE id = ?1", params![account])?;
     // This event stays, without the address: operators see that an account was deleted, and when.
-    Entry::of_nobody(Kind::AccountDeleted)
+    cx.event_of_nobody(Kind::AccountDeleted)
         .detail(json!({ "account": id }))
-        .write(tx)
+        .write(cx)
 }
 
 /// Refuses a new account whose username another account has.

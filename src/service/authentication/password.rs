@@ -240,10 +240,15 @@ impl Authd {
                 return Err(self.refuse_right_password(found.account, is_temporary, device)?);
             }
         };
+        let account = found.account;
         let begun = self.write(Some(device), move |cx| {
             complete(cx, Some(&attempt), &found, replacement.as_deref(), &opening)
-        })?;
-        begun.map(SignInStep::Done).ok_or_else(|| self.refused())
+        });
+        if let Err(Error::No(Code::InvalidScope, _)) = &begun {
+            let cause = "the scope `admin` is for administrators";
+            self.record_incomplete(account, cause, device)?;
+        }
+        begun?.map(SignInStep::Done).ok_or_else(|| self.refused())
     }
 
     /// The token with which a sign-in goes on whose password is temporary.

@@ -166,7 +166,7 @@ impl Authd {
     }
 }
 
-fn step_up_required() -> Error {
+pub(in crate::service) fn step_up_required() -> Error {
     Error::no(
         Code::StepUpRequired,
         "Enter your password again for this: you signed in more than ten minutes ago.",

@@ -56,6 +56,7 @@ impl Opening for AppOpening {
 
     /// Begins it, with the first refresh token of its first-party family.
     fn begin(&self, cx: &Context<'_>, who: Authenticated) -> Result<Grant, Error> {
+        self.scope.require_granted(&who.account.shown)?;
         let expires_at = cx.now.plus(cx.policy().session_lifetime);
         let (key, account) = insert(
             cx,
@@ -252,7 +253,7 @@ fn grant(
         token,
         refresh_until: loaded.liveness.ends_at(idle),
         session: loaded.shown,
-        disclosure: scope.disclose(cx, account.key)?,
+        disclosure: scope.disclose(cx, &account)?,
         account,
     })
 }

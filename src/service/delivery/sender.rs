@@ -26,6 +26,7 @@ use crate::ids::{AccountKey, MessageKey, OneTimeTokenKey};
 use crate::mail::{Letter, Mailer, Undelivered};
 use crate::network;
 use crate::service::account::{self, pending_email};
+use crate::service::administration::outbox::record_failure;
 use crate::service::context::Context;
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};
@@ -200,6 +201,7 @@ impl Sender {
                 why,
                 "a message could not be sent; it is tried again"
             );
+            authd.write(None, move |cx| record_failure(cx, due.key, &why))?;
             return Ok(());
         }
         tracing::error!(topic, attempt, why, "the mail server refused a message");

@@ -1,38 +1,32 @@
 //! What an operator does with accounts: make, find, disable and delete them, set their passwords, read their events.
 //!
-//! These methods check no permission. The command line calls them: a person who can open the file can do all of this.
+//! What only reads is a method of [`Authd`] and checks no permission.
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::clock::Timestamp;
-use crate::ids::AccountKey;
-use crate::service::account::{self, account_columns, groups};
+use crate::ids::AccountId;
+use crate::service::account::{self, identifiers};
+use crate::service::administration::{self, Administration};
 use crate::service::authentication::password;
 use crate::service::delivery::one_time_token;
-use crate::service::event::{self, Entry, Kind};
+use crate::service::event::{self, Kind};
 use crate::service::session::{self, Ended};
 use crate::service::throttle::guesses;
 use crate::service::{Account, AccountDetails, Authd, Error, NewAccount, Selector};
 use crate::store::{Broken, ReadTx, params};
 
-/// Accounts that one question lists.
+/// Locked accounts that one question lists.
 const MOST_LISTED: u32 = 1000;
 
-/// Which accounts to list.
-#[derive(Clone, Debug, Default)]
-pub struct AccountQuery {
-    /// Only those made after this one.
-    pub after: Option<Selector>,
-    /// Only those in the group of this name.
-    pub group: Option<String>,
-}
-
 /// Wrong passwords for an account, without a day's break.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Failures {
+    /// The account.
+    pub id: AccountId,
     /// The e-mail address of the account.
     pub email: String,
     /// How many.
@@ -52,55 +46,6 @@ impl Failures {
 }
 
 impl Authd {
-    /// Makes an account, for an operator. Without a password nobody can sign in to it yet.
-    ///
-    /// # Errors
-    /// [`Code::WeakPassword`](crate::service::Code::WeakPassword); [`Code::EmailTaken`](crate::service::Code::EmailTaken);
-    /// [`Code::UsernameTaken`](crate::service::Code::UsernameTaken); [`Code::InvalidRequest`](crate::service::Code::InvalidRequest).
-    pub fn add_account(
-        &self,
-        account: NewAccount,
-        password: Option<&str>,
-    ) -> Result<Account, Error> {
-        let new = self.prepare(account, password)?;
-        Ok(self.write(None, move |cx| account::insert(cx, &new))?.shown)
-    }
-
-    /// At most 1,000 accounts in the order of their making, for an operator.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account to begin after, or no such group.
-    pub fn accounts(&self, query: &AccountQuery) -> Result<Vec<Account>, Error> {
-        self.store.read(|tx| {
-            let after = match &query.after {
-                Some(selector) => account::select(tx, selector)?.key,
-                None => AccountKey::from_row(0),
-            };
-            let listed = match &query.group {
-                None => tx.rows(
-                    concat!(
-                        "SELECT ",
-                        account_columns!(),
-                        " FROM account a WHERE a.id > ?1 ORDER BY a.id LIMIT ?2"
-                    ),
-                    params![after, MOST_LISTED],
-                    account::from_row,
-                ),
-                Some(name) => tx.rows(
-                    concat!(
-                        "SELECT ",
-                        account_columns!(),
-                        " FROM membership m JOIN account a ON a.id = m.account_id \
-                         WHERE m.group_id = ?3 AND m.account_id > ?1 ORDER BY m.account_id LIMIT ?2"
-                    ),
-                    params![after, MOST_LISTED, groups::select(tx, name)?],
-                    account::from_row,
-                ),
-            }?;
-            Ok(listed.into_iter().map(|loaded| loaded.shown).collect())
-        })
-    }
-
     /// One account, for an operator.
     ///
     /// # Errors
@@ -109,69 +54,6 @@ impl Authd {
         self.store.read(|tx| {
             let found = account::select(tx, selector)?;
             Ok(account::details(tx, found)?)
-        })
-    }
-
-    /// Disables an account: it cannot sign in, and its sessions end in the same transaction. Returns the account and how
-    /// many sessions that ended.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound).
-    pub fn disable_account(&self, selector: &Selector) -> Result<(Account, usize), Error> {
-        let selector = selector.clone();
-        self.write(None, move |cx| {
-            let account = account::select(cx, &selector)?;
-            let disabled = cx.run(
-                "UPDATE account SET disabled_at = ?2 WHERE id = ?1 AND disabled_at IS NULL",
-                params![account.key, cx.now],
-            )?;
-            if disabled == 1 {
-                Entry::of(Kind::AccountDisabled, account.key).write(cx)?;
-            }
-            one_time_token::void_all(cx, account.key, "account_disabled")?;
-            let ended = session::end_all(cx, account.key, None, Ended::AccountDisabled)?;
-            Ok((account::load(cx, account.key)?.shown, ended))
-        })
-    }
-
-    /// Lets a disabled account sign in again. Its old sessions stay ended.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound).
-    pub fn enable_account(&self, selector: &Selector) -> Result<Account, Error> {
-        let selector = selector.clone();
-        self.write(None, move |cx| {
-            let account = account::select(cx, &selector)?;
-            let enabled = cx.run(
-                "UPDATE account SET disabled_at = NULL WHERE id = ?1 AND disabled_at IS NOT NULL",
-                params![account.key],
-            )?;
-            if enabled == 1 {
-                Entry::of(Kind::AccountEnabled, account.key).write(cx)?;
-            }
-            Ok(account::load(cx, account.key)?.shown)
-        })
-    }
-
-    /// Forgets the failures on an account, so that its owner need not wait, for an operator. Returns the account, and until
-    /// when it was locked, if it was.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound).
-    pub fn unlock_account(
-        &self,
-        selector: &Selector,
-    ) -> Result<(Account, Option<Timestamp>), Error> {
-        let selector = selector.clone();
-        self.write(None, move |cx| {
-            let account = account::select(cx, &selector)?;
-            let count = guesses::count(cx, account.key)?;
-            let locked = count.and_then(|count| count.locked_until);
-            guesses::clear(cx, account.key)?;
-            if locked.is_some() {
-                Entry::of(Kind::AccountUnlocked, account.key).write(cx)?;
-            }
-            Ok((account.shown, locked))
         })
     }
 
@@ -200,15 +82,130 @@ impl Authd {
             Ok(locked)
         })
     }
+}
+
+impl Administration<'_> {
+    /// Makes an account, for an operator. Without a password nobody can sign in to it yet.
+    ///
+    /// # Errors
+    /// [`Code::WeakPassword`](crate::service::Code::WeakPassword); [`Code::EmailTaken`](crate::service::Code::EmailTaken);
+    /// [`Code::UsernameTaken`](crate::service::Code::UsernameTaken); [`Code::InvalidRequest`](crate::service::Code::InvalidRequest).
+    pub fn add_account(
+        &self,
+        account: NewAccount,
+        password: Option<&str>,
+    ) -> Result<Account, Error> {
+        let new = self.authd.prepare(account, password)?;
+        Ok(self.write(move |cx| account::insert(cx, &new))?.shown)
+    }
+
+    /// Disables an account: it cannot sign in, and its sessions end in the same transaction. Returns the account and how
+    /// many sessions that ended.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](crate::service::Code::NotFound);
+    /// [`Code::LastAdministrator`](crate::service::Code::LastAdministrator);
+    /// [`Code::OwnAccount`](crate::service::Code::OwnAccount).
+    pub fn disable_account(&self, selector: &Selector) -> Result<(Account, usize), Error> {
+        let selector = selector.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &selector)?;
+            administration::refuse_removal(cx, &account)?;
+            let disabled = cx.run(
+                "UPDATE account SET disabled_at = ?2 WHERE id = ?1 AND disabled_at IS NULL",
+                params![account.key, cx.now],
+            )?;
+            if disabled == 1 {
+                cx.event(Kind::AccountDisabled, account.key).write(cx)?;
+            }
+            one_time_token::void_all(cx, account.key, "account_disabled")?;
+            let ended = session::end_all(cx, account.key, None, Ended::AccountDisabled)?;
+            Ok((account::load(cx, account.key)?.shown, ended))
+        })
+    }
+
+    /// Lets a disabled account sign in again. Its old sessions stay ended.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
+    pub fn enable_account(&self, selector: &Selector) -> Result<Account, Error> {
+        let selector = selector.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &selector)?;
+            let enabled = cx.run(
+                "UPDATE account SET disabled_at = NULL WHERE id = ?1 AND disabled_at IS NOT NULL",
+                params![account.key],
+            )?;
+            if enabled == 1 {
+                cx.event(Kind::AccountEnabled, account.key).write(cx)?;
+            }
+            Ok(account::load(cx, account.key)?.shown)
+        })
+    }
+
+    /// Forgets the failures on an account, so that its owner need not wait, for an operator. Returns the account, and until
+    /// when it was locked, if it was.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](crate::service::Code::NotFound).
+    pub fn unlock_account(
+        &self,
+        selector: &Selector,
+    ) -> Result<(Account, Option<Timestamp>), Error> {
+        let selector = selector.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &selector)?;
+            let count = guesses::count(cx, account.key)?;
+            let locked = count.and_then(|count| count.locked_until);
+            guesses::clear(cx, account.key)?;
+            if locked.is_some() {
+                cx.event(Kind::AccountUnlocked, account.key).write(cx)?;
+            }
+            Ok((account.shown, locked))
+        })
+    }
 
     /// Deletes an account with its sessions and events, for an operator.
     ///
     /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound).
+    /// [`Code::NotFound`](crate::service::Code::NotFound);
+    /// [`Code::LastAdministrator`](crate::service::Code::LastAdministrator);
+    /// [`Code::OwnAccount`](crate::service::Code::OwnAccount).
     pub fn delete_account(&self, selector: &Selector) -> Result<Account, Error> {
+        self.delete_if(selector, |_| Ok(()))
+    }
+
+    /// [`Administration::delete_account`], if `email` is the account's address: for a client in which it was typed.
+    ///
+    /// # Errors
+    /// Those of [`Administration::delete_account`]; [`Code::InvalidRequest`](crate::service::Code::InvalidRequest) for
+    /// another address.
+    pub fn delete_confirmed_account(
+        &self,
+        selector: &Selector,
+        email: &str,
+    ) -> Result<Account, Error> {
+        let typed = identifiers::fold_login(email);
+        self.delete_if(selector, move |account| {
+            match identifiers::fold_login(&account.email) == typed {
+                true => Ok(()),
+                false => Err(Error::invalid(
+                    "This is not the e-mail address of the account, so nothing was deleted.",
+                )),
+            }
+        })
+    }
+
+    fn delete_if(
+        &self,
+        selector: &Selector,
+        confirm: impl Fn(&Account) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Account, Error> {
         let selector = selector.clone();
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let account = account::select(cx, &selector)?;
+            confirm(&account.shown)?;
+            administration::refuse_removal(cx, &account)?;
             account::delete(cx, account.key)?;
             Ok(account.shown)
         })
@@ -225,9 +222,15 @@ impl Authd {
         password: &str,
         temporary: bool,
     ) -> Result<usize, Error> {
-        let account = self.store.read(|tx| account::select(tx, selector))?.key;
-        let hash = self.hash_new(account, password, || Error::not_found("account"))?;
-        self.write(None, move |cx| {
+        let account = self
+            .authd
+            .store
+            .read(|tx| account::select(tx, selector))?
+            .key;
+        let hash = self
+            .authd
+            .hash_new(account, password, || Error::not_found("account"))?;
+        self.write(move |cx| {
             let changed = cx.run(
                 "UPDATE account SET password_hash = ?2, password_temporary = ?3 WHERE id = ?1",
                 params![account, hash, temporary],
@@ -236,7 +239,7 @@ impl Authd {
                 return Err(Error::not_found("account"));
             }
             password::password_was_changed(cx, account)?;
-            cx.record(Kind::PasswordChanged, account, json!({ "by": "operator" }))?;
+            cx.event(Kind::PasswordChanged, account).write(cx)?;
             session::end_all(cx, account, None, Ended::PasswordChanged)
         })
     }
@@ -247,6 +250,7 @@ fn failures_of(tx: &ReadTx<'_>, account: account::Loaded) -> Result<Option<Failu
         return Ok(None);
     };
     Ok(Some(Failures {
+        id: account.shown.id,
         email: account.shown.email,
         failures: count.failures,
         last_at: count.last_at,

@@ -12,14 +12,15 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::VerificationToken;
 use crate::service::account::identifiers;
 use crate::service::account::pending_email::{self, Side};
+use crate::service::administration::Administration;
 use crate::service::context::Context;
 use crate::service::delivery::link_request;
 use crate::service::delivery::one_time_token::{self, Found, Purpose, Secret, Subject};
@@ -31,7 +32,7 @@ use crate::service::{Authd, Code, Device, Error, Registration, Selector, account
 use crate::store::{Broken, ReadTx, params};
 
 /// What a link proves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Proves {
     /// That the owner of an account reads mail at its address.
@@ -175,7 +176,9 @@ impl Authd {
         })?;
         Ok(waiting)
     }
+}
 
+impl Administration<'_> {
     /// Makes the links that an account or a registration waits for, for an operator to hand out; older ones of the same kind
     /// stop working. `user` names an account whose address is not proven or about to change, which takes two links; or is
     /// the address of a registration that waits.
@@ -184,7 +187,7 @@ impl Authd {
     /// [`Code::NotFound`] if there is neither; [`Code::InvalidRequest`] if there is nothing to prove.
     pub fn verification_links(&self, user: &str) -> Result<Vec<VerificationLink>, Error> {
         let user = user.to_owned();
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let found = account::select(cx, &Selector::read(&user));
             match (found, identifiers::read_email(&user)) {
                 (Ok(account), _) => links_of_account(cx, &account),
@@ -286,11 +289,8 @@ fn links_of_account(
             expires_at,
         });
     }
-    cx.record(
-        Kind::EmailVerificationRequested,
-        account.key,
-        json!({ "by": "operator" }),
-    )?;
+    cx.event(Kind::EmailVerificationRequested, account.key)
+        .write(cx)?;
     Ok(links)
 }
 

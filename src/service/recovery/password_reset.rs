@@ -10,15 +10,18 @@ use crate::clock::Timestamp;
 use crate::ids::AccountKey;
 use crate::secret::ResetToken;
 use crate::service::account;
+use crate::service::administration::Administration;
 use crate::service::authentication::password;
 use crate::service::context::Context;
 use crate::service::delivery::link_request;
+use crate::service::delivery::message::Topic;
 use crate::service::delivery::one_time_token::{
     self, Found, LinkRequest, Purpose, Secret, Subject,
 };
+use crate::service::delivery::outbox::{self, Outgoing};
 use crate::service::event::Kind;
 use crate::service::session::{self, Ended};
-use crate::service::{Authd, Code, Device, Error, Selector};
+use crate::service::{Account, Authd, Code, Device, Error, Selector};
 use crate::store::{Broken, ReadTx, params};
 
 /// A reset link that an operator hands out.
@@ -43,29 +46,6 @@ impl Authd {
     pub fn request_password_reset(&self, email: &str, device: &Device) -> Result<(), Error> {
         let command = "authd user reset-link";
         self.request_link(link_request::PASSWORD_RESET, command, email, device)
-    }
-
-    /// Makes a reset link for an operator to hand out; older ones stop working.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`] if there is no such account.
-    pub fn reset_link(&self, selector: &Selector) -> Result<ResetLink, Error> {
-        let selector = selector.clone();
-        self.write(None, move |cx| {
-            let account = account::select(cx, &selector)?;
-            let (purpose, subject) = (Purpose::PasswordReset, Subject::Account(account.key));
-            let key = one_time_token::request(cx, purpose, subject, None, None)?;
-            let secret = Secret::draw(cx, purpose);
-            let expires_at = one_time_token::arm(cx, key, purpose, secret.digest())?
-                .ok_or_else(|| Error::not_found("open link"))?;
-            let detail = json!({ "by": "operator" });
-            cx.record(Kind::PasswordResetRequested, account.key, detail)?;
-            Ok(ResetLink {
-                email: account.shown.email,
-                token: secret.reveal(),
-                expires_at,
-            })
-        })
     }
 
     /// The last 100 reset links of an account that were asked for within a week, newest first, for an operator.
@@ -120,6 +100,62 @@ impl Authd {
             Some(hash) if self.is_password(password, &hash)? => Ok(()),
             _ => Err(spent()),
         }
+    }
+}
+
+impl Administration<'_> {
+    /// Makes a reset link for an operator to hand out; older ones stop working.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if there is no such account.
+    pub fn reset_link(&self, selector: &Selector) -> Result<ResetLink, Error> {
+        let selector = selector.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &selector)?;
+            let (purpose, subject) = (Purpose::PasswordReset, Subject::Account(account.key));
+            let key = one_time_token::request(cx, purpose, subject, None, None)?;
+            let secret = Secret::draw(cx, purpose);
+            let expires_at = one_time_token::arm(cx, key, purpose, secret.digest())?
+                .ok_or_else(|| Error::not_found("open link"))?;
+            cx.event(Kind::PasswordResetRequested, account.key)
+                .write(cx)?;
+            Ok(ResetLink {
+                email: account.shown.email,
+                token: secret.reveal(),
+                expires_at,
+            })
+        })
+    }
+
+    /// Has a reset link sent to the address of an account; it replaces earlier links when it leaves. It is the
+    /// administration's link: using it does not prove the address.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if there is no such account; [`Code::NoMail`] where mail is off; [`Code::InvalidRequest`] for an
+    /// account that is disabled.
+    pub fn mail_reset_link(&self, selector: &Selector) -> Result<Account, Error> {
+        if !self.authd.policy().sends_mail {
+            return Err(Error::no(
+                Code::NoMail,
+                "This server sends no mail. Print the link, and hand it out.",
+            ));
+        }
+        let selector = selector.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &selector)?;
+            if account.shown.disabled_at.is_some() {
+                return Err(Error::invalid(
+                    "This account is disabled, so its owner could not use the link. Enable it first.",
+                ));
+            }
+            let (purpose, subject) = (Purpose::PasswordReset, Subject::Account(account.key));
+            let token = one_time_token::request(cx, purpose, subject, None, None)?;
+            let message = Outgoing::to(account.key, Topic::PasswordReset).with(token);
+            outbox::enqueue(cx, message)?;
+            cx.event(Kind::PasswordResetRequested, account.key)
+                .write(cx)?;
+            Ok(account.shown)
+        })
     }
 }
 

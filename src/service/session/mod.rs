@@ -24,6 +24,7 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId, SessionKey};
 use crate::service::account;
+use crate::service::administration::{Administration, By};
 use crate::service::context::Context;
 use crate::service::error::{invalid_token, unexpected};
 use crate::service::event::{Entry, Kind};
@@ -96,6 +97,8 @@ pub enum Ended {
     Replaced,
     /// An operator ended it.
     Operator,
+    /// An administrator ended it.
+    Administrator,
     /// The password was changed.
     PasswordChanged,
     /// A new password was chosen by a reset link.
@@ -117,6 +120,7 @@ impl Ended {
             Ended::SignedOut => "signed_out",
             Ended::Replaced => "signed_in_again",
             Ended::Operator => "ended_by_operator",
+            Ended::Administrator => "ended_by_administrator",
             Ended::PasswordChanged => "password_changed",
             Ended::PasswordReset => "password_reset",
             Ended::AccountDisabled => "account_disabled",
@@ -205,27 +209,6 @@ impl Authd {
         })
     }
 
-    /// Ends one session of an account, for an operator.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account, or no such open session of it.
-    pub fn revoke_session(&self, account: &Selector, session: SessionId) -> Result<(), Error> {
-        let key = self.store.read(|tx| account::select(tx, account))?.key;
-        self.end_one(key, session, Ended::Operator, None)
-    }
-
-    /// Ends all sessions of an account, for an operator. Returns how many.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account.
-    pub fn revoke_sessions(&self, account: &Selector) -> Result<usize, Error> {
-        let account = account.clone();
-        self.write(None, move |cx| {
-            let account = account::select(cx, &account)?;
-            end_all(cx, account.key, None, Ended::Operator)
-        })
-    }
-
     fn end_one(
         &self,
         account: AccountKey,
@@ -233,22 +216,61 @@ impl Authd {
         reason: Ended,
         device: Option<&Device>,
     ) -> Result<(), Error> {
-        self.write(device, move |cx| {
-            let open = find_open(cx, session, cx.idle())?.filter(|open| open.account == account);
-            let ended = match open {
-                Some(open) => end(cx, open.session, reason)?,
-                None => false,
-            };
-            if !ended {
-                return Err(Error::not_found("session"));
-            }
-            cx.event(Kind::SessionEnded, account)
-                .session(session)
-                .detail(json!({ "reason": reason.as_str() }))
-                .write(cx)?;
-            Ok(())
+        self.write(device, move |cx| end_one(cx, account, session, reason))
+    }
+}
+
+impl Administration<'_> {
+    /// Ends one session of an account.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account, or no such open session of it.
+    pub fn revoke_session(&self, account: &Selector, session: SessionId) -> Result<(), Error> {
+        let account = account.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &account)?;
+            end_one(cx, account.key, session, ended_by(cx))
         })
     }
+
+    /// Ends all sessions of an account. Returns how many.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account.
+    pub fn revoke_sessions(&self, account: &Selector) -> Result<usize, Error> {
+        let account = account.clone();
+        self.write(move |cx| {
+            let account = account::select(cx, &account)?;
+            end_all(cx, account.key, None, ended_by(cx))
+        })
+    }
+}
+
+/// Why a session ends that an operator or an administrator ends.
+fn ended_by(cx: &Context<'_>) -> Ended {
+    cx.by().map_or(Ended::Operator, By::ended)
+}
+
+/// Ends an open session of an account.
+fn end_one(
+    cx: &Context<'_>,
+    account: AccountKey,
+    session: SessionId,
+    reason: Ended,
+) -> Result<(), Error> {
+    let open = find_open(cx, session, cx.idle())?.filter(|open| open.account == account);
+    let ended = match open {
+        Some(open) => end(cx, open.session, reason)?,
+        None => false,
+    };
+    if !ended {
+        return Err(Error::not_found("session"));
+    }
+    cx.event(Kind::SessionEnded, account)
+        .session(session)
+        .detail(json!({ "reason": reason.as_str() }))
+        .write(cx)?;
+    Ok(())
 }
 
 macro_rules! liveness_columns {
@@ -427,7 +449,7 @@ pub fn make_room(tx: &Tx<'_>, account: AccountKey) -> Result<(), Error> {
 }
 
 /// The open sessions of an account, the one used last first. There are at most a few more than [`MOST_SESSIONS`] rows.
-fn open_sessions(
+pub fn open_sessions(
     tx: &ReadTx<'_>,
     account: AccountKey,
     current: Option<SessionKey>,

@@ -6,10 +6,11 @@
 //!
 //! Every word that this server knows is an entry of [`Word`]. One that it does not know is refused, and not left out: an
 //! app that misspells a word would otherwise find out only by what its tokens lack.
+//!
+//! `admin` is a word that lets a token do something: it is granted to administrators alone.
 
-use crate::ids::AccountKey;
-use crate::service::account;
-use crate::service::{Code, Error};
+use crate::service::account::{self, Loaded};
+use crate::service::{Account, Code, Error};
 use crate::store::{Broken, ReadTx};
 
 /// Longest scope that is read, in bytes: every known word many times over.
@@ -20,14 +21,17 @@ const LONGEST: usize = 256;
 enum Word {
     /// The names of the account's groups.
     Groups,
+    /// The administration of this server, for administrators.
+    Admin,
 }
 
 impl Word {
-    const ALL: [Word; 1] = [Word::Groups];
+    const ALL: [Word; 2] = [Word::Groups, Word::Admin];
 
     const fn as_str(self) -> &'static str {
         match self {
             Word::Groups => "groups",
+            Word::Admin => "admin",
         }
     }
 
@@ -79,15 +83,39 @@ impl Scope {
         Some(words.join(" ")).filter(|text| !text.is_empty())
     }
 
-    /// What it lets an access token tell of an account at this moment. Without a word nothing is looked up.
-    pub fn disclose(&self, tx: &ReadTx<'_>, account: AccountKey) -> Result<Disclosure, Broken> {
+    /// Whether an access token of this scope lets an administrator administer.
+    pub fn lets_administer(&self) -> bool {
+        self.0.contains(&Word::Admin)
+    }
+
+    /// Refuses a scope that a session of this account cannot have.
+    ///
+    /// # Errors
+    /// [`Code::InvalidScope`] for `admin` where the account is no administrator.
+    pub fn require_granted(&self, account: &Account) -> Result<(), Error> {
+        match self.lets_administer() && !account.admin {
+            true => Err(Error::no(
+                Code::InvalidScope,
+                "The scope `admin` is for administrators, and this account is none.",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// What it lets an access token tell and do at this moment. Without a word nothing is looked up. An account that is no
+    /// administrator any more keeps the rest of its scope (RFC 6749 §6).
+    pub fn disclose(&self, tx: &ReadTx<'_>, account: &Loaded) -> Result<Disclosure, Broken> {
+        let words = self.0.iter().copied();
+        let granted = words.filter(|word| *word != Word::Admin || account.shown.admin);
+        let granted = Scope(granted.collect());
         let mut disclosure = Disclosure {
-            scope: self.text(),
+            scope: granted.text(),
             ..Disclosure::default()
         };
         for word in &self.0 {
             match word {
-                Word::Groups => disclosure.groups = Some(account::groups(tx, account)?),
+                Word::Groups => disclosure.groups = Some(account::groups(tx, account.key)?),
+                Word::Admin => {}
             }
         }
         Ok(disclosure)
@@ -129,7 +157,7 @@ mod tests {
             " ",
             "groups\t",
             "groups openid",
-            "admin",
+            "Admin",
             "groups\0",
             &long,
         ] {

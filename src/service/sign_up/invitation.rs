@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,12 +18,13 @@ use crate::clock::Timestamp;
 use crate::ids::{AccountKey, GroupKey, InvitationId, InvitationKey, OneTimeTokenKey};
 use crate::secret::{Digest, InvitationToken};
 use crate::service::account::{self, groups, identifiers};
+use crate::service::administration::Administration;
 use crate::service::context::Context;
 use crate::service::delivery::message::Topic;
 use crate::service::delivery::one_time_token::{self, Purpose, Secret, Subject};
 use crate::service::delivery::outbox::{self, Outgoing};
 use crate::service::error::unexpected;
-use crate::service::event::{Entry, Kind};
+use crate::service::event::Kind;
 use crate::service::{Authd, Code, Error, Registration};
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
@@ -61,7 +63,7 @@ impl NewInvitation {
 }
 
 /// An invitation as an operator sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Invitation {
     /// Its name, which is no secret and lets nobody in.
     pub id: InvitationId,
@@ -94,6 +96,27 @@ pub struct Invited {
 }
 
 impl Authd {
+    /// All open invitations, then those that ended within the last 30 days; of each the newest first, and no more than
+    /// 2,000. For an operator.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn invitations(&self) -> Result<Vec<Invitation>, Error> {
+        Ok(self.store.read(|tx| {
+            tx.rows(
+                "SELECT i.public_id, i.email, g.name, i.is_mailed, i.created_at, t.expires_at, t.ended_at, \
+                     t.end_reason, a.email \
+                 FROM invitation i JOIN one_time_token t ON t.invitation_id = i.id \
+                     LEFT JOIN user_group g ON g.id = i.group_id LEFT JOIN account a ON a.id = i.account_id \
+                 ORDER BY t.ended_at IS NULL AND t.expires_at > ?1 DESC, i.id DESC LIMIT ?2",
+                params![tx.now, MOST_LISTED],
+                |row| from_row(row, tx.now),
+            )
+        })?)
+    }
+}
+
+impl Administration<'_> {
     /// Makes an invitation, for an operator to hand out or to have mailed.
     ///
     /// # Errors
@@ -102,13 +125,13 @@ impl Authd {
     /// [`Code::InvalidRequest`] for what is no address, one to be mailed without any, a lifetime out of bounds, and the
     /// 1,001st that would be open.
     pub fn invite(&self, new: &NewInvitation) -> Result<Invited, Error> {
-        if self.policy().registration == Registration::Closed {
+        if self.authd.policy().registration == Registration::Closed {
             return Err(Error::no(
                 Code::RegistrationClosed,
                 "Registration is closed here, so nobody could use an invitation. Set `registration = \"invite\"`.",
             ));
         }
-        if new.is_mailed && !self.policy().sends_mail {
+        if new.is_mailed && !self.authd.policy().sends_mail {
             return Err(Error::no(
                 Code::NoMail,
                 "This server sends no mail. Make an invitation that is not mailed, and hand out its link.",
@@ -129,7 +152,7 @@ impl Authd {
             .map(identifiers::read_email)
             .transpose()?;
         let (group, is_mailed) = (new.group.clone(), new.is_mailed);
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let (email, email_key) = email.clone().unzip();
             if let Some(key) = &email_key {
                 account::refuse_taken_email(cx, key, AccountKey::from_row(0))?;
@@ -152,7 +175,7 @@ impl Authd {
                 used_by: None,
             };
             let token = insert(cx, &invitation, email_key.as_deref(), group_key)?;
-            Entry::of_nobody(Kind::InvitationCreated)
+            cx.event_of_nobody(Kind::InvitationCreated)
                 .detail(json!({ "invitation": invitation.id, "group": invitation.group }))
                 .write(cx)?;
             Ok(Invited {
@@ -173,31 +196,12 @@ impl Authd {
         })
     }
 
-    /// All open invitations, then those that ended within the last 30 days; of each the newest first, and no more than
-    /// 2,000. For an operator.
-    ///
-    /// # Errors
-    /// Only those of the store.
-    pub fn invitations(&self) -> Result<Vec<Invitation>, Error> {
-        Ok(self.store.read(|tx| {
-            tx.rows(
-                "SELECT i.public_id, i.email, g.name, i.is_mailed, i.created_at, t.expires_at, t.ended_at, \
-                     t.end_reason, a.email \
-                 FROM invitation i JOIN one_time_token t ON t.invitation_id = i.id \
-                     LEFT JOIN user_group g ON g.id = i.group_id LEFT JOIN account a ON a.id = i.account_id \
-                 ORDER BY t.ended_at IS NULL AND t.expires_at > ?1 DESC, i.id DESC LIMIT ?2",
-                params![tx.now, MOST_LISTED],
-                |row| from_row(row, tx.now),
-            )
-        })?)
-    }
-
     /// Withdraws an invitation that is open, for an operator.
     ///
     /// # Errors
     /// [`Code::NotFound`] if there is none of this name, or none that is open.
     pub fn withdraw_invitation(&self, id: InvitationId) -> Result<(), Error> {
-        self.write(None, move |cx| {
+        self.write(move |cx| {
             let withdrawn = cx.run(
                 "UPDATE one_time_token SET ended_at = ?2, end_reason = 'withdrawn' \
                  WHERE ended_at IS NULL AND expires_at > ?2 \
@@ -207,7 +211,7 @@ impl Authd {
             if withdrawn == 0 {
                 return Err(Error::not_found("open invitation"));
             }
-            Entry::of_nobody(Kind::InvitationWithdrawn)
+            cx.event_of_nobody(Kind::InvitationWithdrawn)
                 .detail(json!({ "invitation": id }))
                 .write(cx)?;
             Ok(())
@@ -297,7 +301,7 @@ pub fn claim(
     }
     // Without a group if that was deleted since.
     if let Some(group) = group {
-        groups::grant(cx, group, account, "invitation")?;
+        groups::grant(cx, group, account)?;
     }
     Ok(())
 }

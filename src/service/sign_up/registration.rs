@@ -13,6 +13,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -53,7 +54,7 @@ pub enum Registered<S = Box<SignIn>> {
 }
 
 /// A registration that waits, as an operator sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct WaitingRegistration {
     /// The address that has to be proven.
     pub email: String,

@@ -16,6 +16,7 @@ use crate::service::session::{self, Session};
 use crate::service::token::jwt::Unverified;
 use crate::service::token::signing_key::{Algorithm, JwkSet};
 use crate::service::{Account, Actor, Authd, Error};
+use crate::store::ReadTx;
 
 /// The algorithm that access tokens are signed with.
 pub(in crate::service) const ALGORITHM: Algorithm = Algorithm::Es256;
@@ -87,22 +88,38 @@ impl Authd {
     /// [`Code::InvalidToken`](crate::service::Code::InvalidToken) for every kind of bad token; [`Error::Unavailable`] when
     /// the session cannot be looked up, which is never shown as "signed out".
     pub fn authenticate(&self, token: &str) -> Result<Actor, Error> {
+        let (actor, _) = self.authenticate_with(token, |_, _| Ok(()))?;
+        Ok(actor)
+    }
+
+    /// [`Authd::authenticate`], with a further check in the read that looks the session up. Returns the claims too.
+    ///
+    /// # Errors
+    /// Those of [`Authd::authenticate`], and what `check` returns.
+    pub(in crate::service) fn authenticate_with(
+        &self,
+        token: &str,
+        check: fn(&ReadTx<'_>, &Actor) -> Result<(), Error>,
+    ) -> Result<(Actor, Claims), Error> {
         let claims = self.verify_access_token(token)?;
         let account: AccountId = claims.sub.parse().map_err(|_| invalid_token())?;
         let session: SessionId = claims.sid.parse().map_err(|_| invalid_token())?;
         let idle = self.policy().session_idle_lifetime;
-        let open = self
-            .store
-            .read(|tx| session::find_open(tx, session, idle))?;
-        let open = open
-            .filter(|open| open.account_id == account)
-            .ok_or_else(invalid_token)?;
-        Ok(Actor {
-            account,
-            session,
-            account_key: open.account,
-            session_key: open.session,
-        })
+        let actor = self.store.read(|tx| {
+            let open = session::find_open(tx, session, idle)?;
+            let open = open
+                .filter(|open| open.account_id == account)
+                .ok_or_else(invalid_token)?;
+            let actor = Actor {
+                account,
+                session,
+                account_key: open.account,
+                session_key: open.session,
+            };
+            check(tx, &actor)?;
+            Ok::<_, Error>(actor)
+        })?;
+        Ok((actor, claims))
     }
 
     /// Checks signature, type, issuer, audience, client and times; not the session.

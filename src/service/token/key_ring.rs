@@ -12,12 +12,14 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
+use crate::service::administration::{Administration, By};
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};
 use crate::service::token::checked_signatures::CheckedSignatures;
@@ -36,7 +38,7 @@ const OVERLAP: Duration = Duration::from_secs(60 * 60);
 const GRACE: Duration = Duration::from_secs(60 * 60);
 
 /// A key, for an operator's list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SigningKeyInfo {
     /// Its name in JWKS and tokens: the RFC 7638 thumbprint.
     pub kid: String,
@@ -226,16 +228,6 @@ impl Authd {
         Ok(described(&keys, self.clock.now()))
     }
 
-    /// Makes the next key. It signs in an hour, when all verifiers know it.
-    ///
-    /// # Errors
-    /// Only those of the store.
-    pub fn rotate_signing_key(&self) -> Result<SigningKeyInfo, Error> {
-        let made = make_next(&self.store, Algorithm::Es256)?;
-        self.keys.reload(&self.store)?;
-        Ok(made)
-    }
-
     /// Housekeeping: makes the next key when the newest has signed for its time, and deletes those that no token needs any
     /// more. Returns whether anything changed.
     pub(in crate::service) fn tend_signing_keys(&self) -> Result<bool, Error> {
@@ -266,6 +258,19 @@ impl Authd {
                 .write(move |tx| delete_before_successor(tx, algorithm, horizon))?;
         }
         Ok(is_due || has_unneeded)
+    }
+}
+
+impl Administration<'_> {
+    /// Makes the next key. It signs in an hour, when all verifiers know it.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn rotate_signing_key(&self) -> Result<SigningKeyInfo, Error> {
+        let new = NewKey::generate(Algorithm::Es256)?;
+        let made = self.write(move |cx| Ok(replace_next(cx, &new, Algorithm::Es256, cx.by())?))?;
+        self.authd.keys.reload(&self.authd.store)?;
+        Ok(made)
     }
 }
 
@@ -330,10 +335,11 @@ impl NewKey {
     }
 
     /// Writes it, with an event; it signs after `delay`. Returns its name.
-    fn begin(&self, tx: &Tx<'_>, delay: Duration) -> Result<String, Broken> {
+    fn begin(&self, tx: &Tx<'_>, delay: Duration, by: Option<&By>) -> Result<String, Broken> {
         let signs_from = tx.now.plus(delay);
         self.insert(tx, signs_from)?;
         Entry::of_nobody(Kind::SigningKeyRotated)
+            .by(by)
             .detail(json!({ "kid": self.key.kid(), "signs_from": signs_from }))
             .write(tx)?;
         Ok(self.key.kid().to_owned())
@@ -354,25 +360,32 @@ pub fn replace_all(store: &Store) -> Result<String, Error> {
 /// Replaces all keys with `new`, from now on, and returns its name.
 pub(in crate::service) fn begin_anew(tx: &Tx<'_>, new: &NewKey) -> Result<String, Broken> {
     tx.run("DELETE FROM signing_key", params![])?;
-    new.begin(tx, Duration::ZERO)
+    new.begin(tx, Duration::ZERO, Some(&By::Operator))
 }
 
 /// Makes a key that signs after the overlap.
 fn make_next(store: &Store, algorithm: Algorithm) -> Result<SigningKeyInfo, Broken> {
     let new = NewKey::generate(algorithm)?;
-    store.write(move |tx| {
-        // A key that was made and does not sign yet is replaced.
-        tx.run(
-            "DELETE FROM signing_key WHERE algorithm = ?1 AND signs_from > ?2",
-            params![algorithm.as_str(), tx.now],
-        )?;
-        Ok(SigningKeyInfo {
-            kid: new.begin(tx, OVERLAP)?,
-            algorithm: algorithm.as_str().to_owned(),
-            state: "next",
-            created_at: tx.now,
-            signs_from: tx.now.plus(OVERLAP),
-        })
+    store.write(move |tx| replace_next(tx, &new, algorithm, None))
+}
+
+/// Writes a key that signs after the overlap, in the place of one that was made and does not sign yet.
+fn replace_next(
+    tx: &Tx<'_>,
+    new: &NewKey,
+    algorithm: Algorithm,
+    by: Option<&By>,
+) -> Result<SigningKeyInfo, Broken> {
+    tx.run(
+        "DELETE FROM signing_key WHERE algorithm = ?1 AND signs_from > ?2",
+        params![algorithm.as_str(), tx.now],
+    )?;
+    Ok(SigningKeyInfo {
+        kid: new.begin(tx, OVERLAP, by)?,
+        algorithm: algorithm.as_str().to_owned(),
+        state: "next",
+        created_at: tx.now,
+        signs_from: tx.now.plus(OVERLAP),
     })
 }
 

@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AccountId, ClientKey, FamilyId, SealKeyKey, SessionId, SessionKey};
 use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret, agent_key};
 use crate::service::account::{self, account_columns};
+use crate::service::administration::Administration;
 use crate::service::context::Context;
 use crate::service::error::unexpected;
 use crate::service::event::Kind;
@@ -134,7 +135,9 @@ impl Authd {
             .read(|tx| find(tx, &token, idle))?
             .ok_or_else(missing)
     }
+}
 
+impl Administration<'_> {
     /// Ends the session that a refresh token was issued in, whether the token is the live one or an old one.
     /// Returns how many families that ended: 0 if it had ended before.
     ///
@@ -142,8 +145,8 @@ impl Authd {
     /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
     pub fn revoke_refresh_token(&self, token: &str, reason: Ended) -> Result<usize, Error> {
         let missing = || Error::not_found("refresh token");
-        let token = RefreshToken::read(token, &self.settings.tag_key).ok_or_else(missing)?;
-        self.write(None, move |cx| {
+        let token = RefreshToken::read(token, &self.authd.settings.tag_key).ok_or_else(missing)?;
+        self.write(move |cx| {
             let Some((family, _)) = load(cx, token.family)? else {
                 return Err(missing());
             };
@@ -318,7 +321,7 @@ fn grant(
         token,
         session,
         refresh_until,
-        disclosure: scope.disclose(cx, account.key)?,
+        disclosure: scope.disclose(cx, &account)?,
         account,
     })))
 }

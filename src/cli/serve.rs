@@ -20,10 +20,10 @@ use signal_hook::iterator::Signals;
 use super::manager::ServiceManager;
 use super::{Common, Failure, log_to_stderr, open_authd, open_store, output};
 use crate::clock::Standing;
-use crate::config::{Config, Loaded, PublicUrl, Source, Supervision};
+use crate::config::{Config, Loaded, PublicUrl, Setting, Source, Supervision};
 use crate::entropy::Entropy;
 use crate::http::server::{Limits, Server, Stop};
-use crate::http::{Accent, App, Brand, LARGEST_LOGO, Logo, Settings};
+use crate::http::{Accent, App, Brand, LARGEST_LOGO, Logo, SettingInForce, Settings};
 use crate::mail::Mailer;
 use crate::service::{Authd, Sender, Swept};
 use crate::store::{Role, Scarce, Shortage};
@@ -77,7 +77,11 @@ impl Serve {
             Failure::Configuration(format!("mail cannot go to {}: {why}", config.mail))
         })?;
         let authd = open_authd(&config, opened)?;
-        serve(&config, server, listening, &authd, mailer, manager)
+        let in_force = settings.iter().map(|setting| in_force(setting, &config));
+        let in_force = in_force.collect();
+        serve(
+            &config, in_force, server, listening, &authd, mailer, manager,
+        )
     }
 }
 
@@ -159,8 +163,22 @@ fn read_logo(path: &Path) -> Result<Logo, String> {
     Logo::read(bytes)
 }
 
+/// A setting as administrators see it. The public URL may be known only now.
+fn in_force(setting: &Setting, config: &Config) -> SettingInForce {
+    SettingInForce {
+        name: setting.name.to_owned(),
+        value: match setting.name {
+            "public_url" => config.public_url.as_str().to_owned(),
+            _ => setting.value_text.clone(),
+        },
+        source: setting.source.to_string(),
+        description: setting.description.to_owned(),
+    }
+}
+
 fn serve(
     config: &Config,
+    in_force: Vec<SettingInForce>,
     server: Server,
     listening: SocketAddr,
     authd: &Arc<Authd>,
@@ -178,6 +196,7 @@ fn serve(
             .map(|origin| origin.as_str().to_owned())
             .collect(),
         brand: brand(config)?,
+        in_force,
     };
     let app = Arc::new(App::new(authd.clone(), settings));
     let refusing = app.clone();

@@ -31,6 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 pub use api::doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
 pub(crate) use client_address::read as read_hop;
@@ -57,6 +59,22 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// How the pages look.
     pub brand: Brand,
+    /// What the process runs with, for administrators.
+    pub in_force: Vec<SettingInForce>,
+}
+
+/// One setting as an administrator sees it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Setting")]
+pub struct SettingInForce {
+    /// Its name in the settings file.
+    pub name: String,
+    /// Its value; secrets in it are hidden.
+    pub value: String,
+    /// Where the value came from.
+    pub source: String,
+    /// What it sets, in a line.
+    pub description: String,
 }
 
 /// The application: requests in, responses out.
@@ -168,9 +186,10 @@ impl App {
             authd: &self.authd,
             request,
             device: Device::new(ip, agent),
-            parameter: path.parameter,
+            parameters: path.parameters,
             trusted_proxies: &self.settings.trusted_proxies,
             site: &self.site,
+            settings_in_force: &self.settings.in_force,
         })
     }
 
@@ -261,8 +280,8 @@ fn preflight(path: &PathMatch<'_>, request: &Request) -> Response {
 }
 
 /// The routes of the API, for documentation and for the tests that walk them.
-pub fn routes() -> &'static [Route] {
-    table::ROUTES
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    table::api()
 }
 
 /// The routes of the pages.

@@ -8,26 +8,32 @@ use http::Method;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::SettingInForce;
 use super::error::HttpError;
 use super::input::{Input, InputDescription};
 use super::pages::site::Site;
 use super::request::Request;
 use super::response::Response;
 use super::surface::Surface;
-use crate::service::{Actor, Authd, Device};
+use crate::service::{Actor, Administration, Authd, Device};
 
 /// One request on its way through a handler.
 pub struct Call<'a> {
     pub(super) authd: &'a Authd,
     pub(super) request: &'a Request,
     pub(super) device: Device,
-    /// What stands in the place of `{id}`.
-    pub(super) parameter: &'a str,
+    /// What stands in the places of `{id}` and the like.
+    pub(super) parameters: Parameters<'a>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(super) trusted_proxies: &'a [IpNet],
     /// What all pages have in common.
     pub(super) site: &'a Site,
+    /// The settings of the process, for administrators.
+    pub(super) settings_in_force: &'a [SettingInForce],
 }
+
+/// What stands in a path in the places of its parameters, in their order.
+pub(super) type Parameters<'a> = [&'a str; 2];
 
 impl Call<'_> {
     /// The token that the request presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
@@ -51,7 +57,7 @@ impl Call<'_> {
 pub struct Route {
     /// The method. HEAD leads wherever GET does.
     pub method: Method,
-    /// The path; `{id}` at its end stands for one segment.
+    /// The path; `{id}` and other names in braces stand for one segment each, of which there are at most two.
     pub path: &'static str,
     /// The kind of client that it is for.
     pub surface: Surface,
@@ -70,7 +76,7 @@ pub struct Route {
 impl Route {
     /// Whether it takes an access token.
     pub fn takes_access_token(&self) -> bool {
-        self.guard.access() == Access::Bearer
+        matches!(self.guard.access(), Access::Bearer | Access::AdminBearer)
     }
 
     /// Who may call it.
@@ -156,6 +162,9 @@ pub enum Access {
     Cookie,
     /// An administrator who is signed in, in a browser, and authenticated lately.
     Administrator,
+    /// A client that presents a first-party access token of the scope `admin`, in an open session of an account that is
+    /// an administrator at this moment.
+    AdminBearer,
     /// `authd doctor`, which can read the server's file and proves it with a pass. Other clients get the 404 of a path
     /// that does not exist.
     Doctor,
@@ -181,6 +190,11 @@ pub(super) struct Public<I>(pub(super) fn(&Call<'_>, I) -> Result<Response, Http
 
 /// [`Access::Bearer`] to a handler, which is told the account.
 pub(super) struct Bearer<I>(pub(super) fn(&Call<'_>, &Actor, I) -> Result<Response, HttpError>);
+
+/// [`Access::AdminBearer`] to a handler, which gets what an administrator may do.
+pub(super) struct AdminBearer<I>(
+    pub(super) fn(&Call<'_>, &Administration<'_>, I) -> Result<Response, HttpError>,
+);
 
 /// [`Access::Doctor`] to a handler.
 pub(super) struct Doctor<I>(pub(super) fn(&Call<'_>, I) -> Result<Response, HttpError>);
@@ -208,6 +222,22 @@ impl<I: Input> Guard for Bearer<I> {
         // Before the input: a client without a token learns nothing about what is expected.
         let actor = call.actor()?;
         (self.0)(call, &actor, I::read(call)?)
+    }
+
+    fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription {
+        InputDescription::of::<I>(generator)
+    }
+}
+
+impl<I: Input> Guard for AdminBearer<I> {
+    fn access(&self) -> Access {
+        Access::AdminBearer
+    }
+
+    fn answer(&self, call: &Call<'_>) -> Result<Response, HttpError> {
+        let token = call.bearer_token().ok_or_else(HttpError::missing_token)?;
+        let administration = call.authd.administration(token, &call.device)?;
+        (self.0)(call, &administration, I::read(call)?)
     }
 
     fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription {

@@ -1,5 +1,7 @@
-//! The table of routes. Requests are dispatched from it, and the OpenAPI document is written from it. The routes of the pages
-//! are in a table of their own.
+//! The table of routes. Requests are dispatched from it, and the OpenAPI document is written from it. The routes of the
+//! administration and of the pages are in tables of their own.
+
+mod admin;
 
 use http::Method;
 
@@ -7,12 +9,12 @@ use super::api::{
     accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
 use super::pages;
-use super::route::{Answer, Bearer, Doctor, Public, Route};
+use super::route::{Answer, Bearer, Doctor, Parameters, Public, Route};
 use super::surface::Surface;
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
-/// The routes of the API.
-pub(super) static ROUTES: &[Route] = &[
+/// The routes of the API for account owners and their apps.
+static ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/v1/setup",
@@ -280,38 +282,62 @@ pub(super) static ROUTES: &[Route] = &[
     },
 ];
 
+/// The routes of the API.
+pub(super) fn api() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(admin::ROUTES)
+}
+
 /// Every route.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(pages::ROUTES)
+    api().chain(pages::ROUTES)
 }
 
 /// A path that has routes.
 pub(super) struct PathMatch<'p> {
     /// The path as it stands in the table.
     pub(super) pattern: &'static str,
-    /// What stands in the place of `{id}`.
-    pub(super) parameter: &'p str,
+    /// What stands in the places of `{id}` and the like, in their order; empty for those that there are not.
+    pub(super) parameters: Parameters<'p>,
 }
 
 /// Finds the routes of a path. Paths are compared as they were sent: nothing is decoded, and no dot is resolved. A path
-/// that stands in the table itself comes before one with `{id}`: the segment `current` is not an id.
+/// that stands in the table itself comes before one with a parameter: the segment `current` is not an id.
 pub(super) fn find(path: &str) -> Option<PathMatch<'_>> {
     let exact = all().find(|route| route.path == path);
     if let Some(route) = exact {
         return Some(PathMatch {
             pattern: route.path,
-            parameter: "",
+            parameters: Parameters::default(),
         });
     }
     all().find_map(|route| {
-        let prefix = route.path.strip_suffix("{id}")?;
-        let parameter = path.strip_prefix(prefix)?;
-        let is_segment = !parameter.is_empty() && !parameter.contains('/');
-        is_segment.then_some(PathMatch {
+        Some(PathMatch {
             pattern: route.path,
-            parameter,
+            parameters: match_pattern(route.path, path)?,
         })
     })
+}
+
+/// What stands in `path` in the places of the parameters of `pattern`; `None` if it is another path, or `pattern` has none.
+fn match_pattern<'p>(pattern: &str, path: &'p str) -> Option<Parameters<'p>> {
+    // Most patterns have no parameter, or another beginning.
+    let (fixed, _) = pattern.split_once('{')?;
+    if !path.starts_with(fixed) {
+        return None;
+    }
+    let mut parameters = Parameters::default();
+    let mut places = parameters.iter_mut();
+    let (mut expected, mut found) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (expected.next(), found.next()) {
+            (None, None) => return Some(parameters),
+            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => {
+                *places.next()? = segment;
+            }
+            (Some(name), Some(segment)) if name == segment => {}
+            _ => return None,
+        }
+    }
 }
 
 impl PathMatch<'_> {
@@ -363,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_path_in_the_table_comes_before_an_id() {
-        let found = |path| find(path).map(|found| (found.pattern, found.parameter));
+        let found = |path| find(path).map(|found| (found.pattern, found.parameters[0]));
         assert_eq!(
             found("/v1/sessions/refresh"),
             Some(("/v1/sessions/refresh", ""))
@@ -371,5 +397,33 @@ mod tests {
         assert_eq!(found("/v1/sessions/x"), Some(("/v1/sessions/{id}", "x")));
         assert_eq!(found("/v1/sessions/x/y"), None);
         assert_eq!(found("/v1/sessions/"), None);
+    }
+
+    #[test]
+    fn a_parameter_can_stand_anywhere_in_a_path() {
+        let pattern = "/a/{id}/b/{name}";
+        assert_eq!(match_pattern(pattern, "/a/1/b/x"), Some(["1", "x"]));
+        for other in [
+            "/a/1/b",
+            "/a/1/b/",
+            "/a//b/x",
+            "/a/1/c/x",
+            "/a/1/b/x/",
+            "/a/1/b/x/y",
+            "/b/1/b/x",
+            "/a",
+            "",
+        ] {
+            assert_eq!(match_pattern(pattern, other), None, "{other}");
+        }
+        assert_eq!(match_pattern("/a", "/a"), None);
+    }
+
+    #[test]
+    fn no_path_has_more_parameters_than_there_is_room_for() {
+        let room = Parameters::default().len();
+        for route in all() {
+            assert!(route.path.matches('{').count() <= room, "{}", route.path);
+        }
     }
 }

@@ -38,7 +38,7 @@ fn refused_everywhere(status: u16, code: &str, send: impl Fn(Ask<'_>, &Value) ->
         terms.policy.registration = authd::service::Registration::Open;
     });
     let ann = t.sign_in("ann");
-    let taking = routes().iter().filter(|route| route.takes_body());
+    let taking = routes().filter(|route| route.takes_body());
     t.unchanged(|| {
         for route in taking {
             let path = route.path.replace("{id}", &ann.session);
@@ -221,7 +221,7 @@ fn very_long_texts() {
     });
     let ann = t.sign_in("ann");
     let long = "x".repeat(60_000);
-    for route in routes().iter().filter(|route| route.takes_body()) {
+    for route in routes().filter(|route| route.takes_body()) {
         let path = route.path.replace("{id}", &ann.session);
         let members: Vec<String> = right(route)
             .as_object()

@@ -38,7 +38,7 @@ fn the_openapi_document_lists_exactly_the_routes() {
         for (method, operation) in operations.as_object().expect("operations") {
             listed.insert(format!("{} {path}", method.to_uppercase()));
             let guarded = operation.get("security").is_some();
-            let route = routes().iter().find(|route| {
+            let route = routes().find(|route| {
                 route.path == path && route.method.as_str().eq_ignore_ascii_case(method)
             });
             let route = route.expect("a route");
@@ -59,7 +59,6 @@ fn the_openapi_document_lists_exactly_the_routes() {
         }
     }
     let routes: BTreeSet<String> = routes()
-        .iter()
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     assert_eq!(listed, routes);

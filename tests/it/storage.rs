@@ -139,7 +139,7 @@ fn an_invitation_works_while_storage_is_short() {
         lifetime: days(7),
         is_mailed: false,
     };
-    let invited = t.authd().invite(&new).expect("an invitation");
+    let invited = t.operator().invite(&new).expect("an invitation");
     let body = json!({
         "email": "bob@example.org", "password": PASSWORD, "invite": invited.token.expect("it is printed"),
     });

@@ -379,16 +379,6 @@ fn findings_text(findings: &[Finding]) -> String {
     text
 }
 
-fn account_state(account: &Account) -> String {
-    let state = match (account.disabled_at, account.admin) {
-        (Some(_), true) => "admin, disabled",
-        (Some(_), false) => "disabled",
-        (None, true) => "admin",
-        (None, false) => "active",
-    };
-    state.to_owned()
-}
-
 /// The account of an event, the client's address, and the detail.
 fn event_detail(event: &Event) -> String {
     let account = event.email.clone();

@@ -1,6 +1,7 @@
 //! The handlers of the JSON API, the form of its errors, and its description as an OpenAPI document.
 
 pub(super) mod accounts;
+pub(super) mod admin;
 pub(super) mod doctor;
 pub(super) mod email_verification;
 pub(super) mod events;

@@ -9,15 +9,15 @@ use super::problem::Problem;
 use crate::http::error::HttpError;
 use crate::http::input::{Parameter, remove_null_default};
 use crate::http::response::Response;
-use crate::http::route::{Call, Content, Route};
+use crate::http::route::{Access, Call, Content, Route};
 
 pub(in crate::http) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
-    let document = write(crate::http::table::ROUTES, &call.authd.policy().issuer);
+    let document = write(crate::http::routes(), &call.authd.policy().issuer);
     Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
 }
 
 /// The document of `routes` for a server at `issuer`.
-fn write(routes: &[Route], issuer: &str) -> Value {
+fn write(routes: impl Iterator<Item = &'static Route>, issuer: &str) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;
@@ -64,7 +64,11 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         });
     }
     if route.takes_access_token() {
-        operation["security"] = json!([{ "accessToken": [] }]);
+        let scopes: &[&str] = match route.guard.access() {
+            Access::AdminBearer => &["admin"],
+            _ => &[],
+        };
+        operation["security"] = json!([{ "accessToken": scopes }]);
     }
     if !input.parameters.is_empty() {
         operation["parameters"] = input.parameters.iter().map(parameter).collect();
@@ -87,9 +91,10 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Valu
         }
         responses.insert(answer.status.to_string(), response);
     }
-    let everywhere: &[u16] = match route.takes_access_token() {
-        true => &[401, 503],
-        false => &[503],
+    let everywhere: &[u16] = match route.guard.access() {
+        Access::AdminBearer => &[401, 403, 503],
+        Access::Bearer => &[401, 503],
+        _ => &[503],
     };
     let schema = generator.subschema_for::<Problem<'_>>();
     let content = json!({ super::problem::MEDIA_TYPE: { "schema": schema } });

@@ -64,13 +64,13 @@ enum Except {
 /// Open sessions.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct SessionList {
-    sessions: Vec<Session>,
+    pub(super) sessions: Vec<Session>,
 }
 
 /// How many sessions were ended.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct EndedSessions {
-    revoked: usize,
+    pub(super) revoked: usize,
 }
 
 /// The session in the path.
@@ -78,7 +78,7 @@ pub(in crate::http) struct PathSession(SessionId);
 
 impl Input for PathSession {
     fn read(call: &Call<'_>) -> Result<PathSession, HttpError> {
-        let id = call.parameter.parse();
+        let id = call.parameters[0].parse();
         id.map(PathSession)
             .map_err(|_| HttpError::no_such_session())
     }

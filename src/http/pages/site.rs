@@ -116,7 +116,7 @@ impl Site {
 
 /// The stylesheet or the script. Its name has the hash of its contents, so browsers may keep it for ever.
 pub(in crate::http) fn show_asset(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
-    let asset = call.site.assets.find(call.parameter);
+    let asset = call.site.assets.find(call.parameters[0]);
     let asset = asset.ok_or_else(HttpError::no_such_path)?;
     Ok(Response::new(200)
         .header("content-type", asset.media_type())

@@ -180,7 +180,7 @@ fn a_temporary_password_is_replaced_before_the_session_begins() {
         admin: false,
         temporary: true,
     };
-    t.authd()
+    t.operator()
         .add_account(new, Some(PASSWORD))
         .expect("an account");
     let mut browser = Browser::new(&t, LAPTOP);
@@ -286,7 +286,7 @@ fn an_invitation_is_used_in_the_browser() {
         lifetime: hours(24),
         is_mailed: false,
     };
-    let token = t.authd().invite(&new).expect("an invitation").token;
+    let token = t.operator().invite(&new).expect("an invitation").token;
     let address = format!("/register?invite={}", token.expect("a token"));
     let page = browser.open(&address);
     let fields = [("email", "ann@example.org"), ("password", PASSWORD)];

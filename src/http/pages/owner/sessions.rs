@@ -129,7 +129,7 @@ pub(in crate::http) fn show(
 
 /// The session of the reader that the path names.
 fn find(visitor: &Visitor<'_>, browser: &Browser) -> Result<Session, HttpError> {
-    let id: Option<SessionId> = visitor.call.parameter.parse().ok();
+    let id: Option<SessionId> = visitor.call.parameters[0].parse().ok();
     let sessions = own_sessions(visitor, browser)?;
     let found = sessions.into_iter().find(|session| Some(session.id) == id);
     found.ok_or_else(HttpError::no_such_session)

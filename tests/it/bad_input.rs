@@ -28,6 +28,15 @@ fn right(route: &Route) -> Value {
         (_, "/v1/email-verification") => json!({ "email": "x@example.org" }),
         (_, "/v1/email-verification/confirm") => json!({ "token": "av_x" }),
         (&Method::PATCH, "/v1/sessions/{id}") => json!({ "device_name": "x" }),
+        (_, "/v1/admin/accounts") => json!({ "email": "x@example.org", "password": PASSWORD }),
+        (&Method::PATCH, "/v1/admin/accounts/{id}") => json!({ "name": "Ann" }),
+        (_, "/v1/admin/accounts/{id}" | "/v1/admin/accounts/{id}/delete") => {
+            json!({ "confirm_email": "x@example.org" })
+        }
+        (_, "/v1/admin/accounts/{id}/reset-link") => json!({ "delivery": "print" }),
+        (_, "/v1/admin/verification-links") => json!({ "user": "nobody" }),
+        (_, "/v1/admin/groups") => json!({ "name": "staff" }),
+        (_, "/v1/admin/invitations") => json!({ "email": "x@example.org" }),
         (method, path) => panic!("a new route: {method:?} {path}"),
     }
 }
@@ -37,7 +46,7 @@ fn refused_everywhere(status: u16, code: &str, send: impl Fn(Ask<'_>, &Value) ->
     let t = Harness::with(|terms| {
         terms.policy.registration = authd::service::Registration::Open;
     });
-    let ann = t.sign_in("ann");
+    let ann = t.administrator("ann");
     let taking = routes().filter(|route| route.takes_body());
     t.unchanged(|| {
         for route in taking {
@@ -219,7 +228,7 @@ fn very_long_texts() {
     let t = Harness::with(|terms| {
         terms.policy.registration = authd::service::Registration::Open;
     });
-    let ann = t.sign_in("ann");
+    let ann = t.administrator("ann");
     let long = "x".repeat(60_000);
     for route in routes().filter(|route| route.takes_body()) {
         let path = route.path.replace("{id}", &ann.session);

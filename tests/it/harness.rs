@@ -311,6 +311,33 @@ impl Harness {
             .expect("an account");
     }
 
+    /// Makes an administrator, as an operator does.
+    pub fn add_administrator(&self, name: &str) {
+        let account = NewAccount {
+            email: email(name),
+            username: Some(name.to_owned()),
+            name: None,
+            admin: true,
+            temporary: false,
+        };
+        self.operator()
+            .add_account(account, Some(PASSWORD))
+            .expect("an account");
+    }
+
+    /// Signs in on the laptop as an administrator who administers; the account is made if there is none.
+    pub fn administrator(&self, name: &str) -> SignedIn {
+        if self.authd().find_account(&account(name)).is_err() {
+            self.add_administrator(name);
+        }
+        self.try_administrator(name).issued()
+    }
+
+    pub fn try_administrator(&self, name: &str) -> Answer {
+        let body = json!({ "login": email(name), "password": PASSWORD, "scope": "admin" });
+        self.post("/v1/sessions", body).send()
+    }
+
     /// Signs in on the laptop; the account is made if there is none.
     pub fn sign_in(&self, name: &str) -> SignedIn {
         self.sign_in_on(LAPTOP, name)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use authd::http::{Method, page_routes, routes};
+use authd::http::{Access, Method, page_routes, routes};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -49,6 +49,10 @@ fn the_openapi_document_lists_exactly_the_routes() {
             statuses.insert(503);
             if guarded {
                 statuses.insert(401);
+            }
+            if route.guard.access() == Access::AdminBearer {
+                statuses.insert(403);
+                assert_eq!(operation["security"][0]["accessToken"], json!(["admin"]));
             }
             let described = operation["responses"].as_object().expect("responses");
             let described: BTreeSet<u16> = described
@@ -272,7 +276,7 @@ fn every_parameter_is_described() {
     assert_eq!(key["Idempotency-Key"]["in"], "header");
     for (name, operation) in operations(&document) {
         let takes_id = operation["parameters"][0]["in"] == "path";
-        assert_eq!(name.contains("{id}"), takes_id, "{name}");
+        assert_eq!(name.contains('{'), takes_id, "{name}");
     }
     let text = document.to_string();
     assert!(

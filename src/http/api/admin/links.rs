@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::PathAccount;
@@ -14,9 +15,8 @@ use crate::http::route::Call;
 use crate::service::{Administration, LinkRequest, Proves};
 
 /// How a link reaches its owner.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
+#[derive(Clone, Copy, JsonSchema)]
+#[schemars(inline, rename_all = "snake_case")]
 enum Delivery {
     /// It is in the answer, and the administrator hands it out.
     Print,
@@ -24,11 +24,21 @@ enum Delivery {
     Mail,
 }
 
+/// Reads a delivery. The error does not repeat what was sent, which can be long.
+fn delivery<'de, D: Deserializer<'de>>(source: D) -> Result<Delivery, D::Error> {
+    match String::deserialize(source)?.as_str() {
+        "print" => Ok(Delivery::Print),
+        "mail" => Ok(Delivery::Mail),
+        _ => Err(D::Error::custom("`delivery` is `print` or `mail`")),
+    }
+}
+
 /// A reset link that an administrator wants.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ResetLinkRequest {
     /// How it reaches the account's owner.
+    #[serde(deserialize_with = "delivery")]
     delivery: Delivery,
 }
 

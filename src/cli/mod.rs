@@ -14,6 +14,7 @@ mod health;
 mod invite;
 mod key;
 mod manager;
+mod outbox;
 mod output;
 mod serve;
 mod session;
@@ -86,6 +87,9 @@ enum Command {
     /// List security events
     #[command(subcommand)]
     Event(event::Event),
+    /// List messages that wait to leave; try them again or delete them
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     /// Delete expired data; a running server does this every hour
     Sweep(Sweep),
     /// Copy the database to a file; the server can keep running
@@ -245,6 +249,7 @@ impl Cli {
             Command::Session(session) => session.run(&common, &out),
             Command::Key(key) => key.run(&common, &out),
             Command::Event(event) => event.run(&common, &out),
+            Command::Outbox(outbox) => outbox.run(&common, &out),
             Command::Sweep(sweep) => sweep.run(&common, &out),
             Command::Backup(backup) => backup.run(&common, &out),
             Command::Restore(restore) => restore.run(&common, &out),

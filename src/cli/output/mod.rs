@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::config::{Loaded, Source};
 use crate::service::{
     AccountPage, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
-    VerificationLink, WaitingRegistration,
+    VerificationLink, WaitingMessage, WaitingRegistration,
 };
 
 /// The form of answers.
@@ -284,6 +284,32 @@ impl Output {
                 ]
             }),
         )
+    }
+
+    /// Messages in at most 80 columns: long addresses are cut. The reason of a failure has a line of its own.
+    pub fn messages(&self, messages: &[WaitingMessage]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "messages": messages }));
+        }
+        self.table(
+            ["ID", "TO", "ABOUT", "TRIES", "NEXT TRY"],
+            messages.iter().map(|message| {
+                [
+                    message.id.to_string(),
+                    cut(message.to.as_deref().unwrap_or("-"), 20),
+                    message.topic.replace('_', " "),
+                    message.attempts.to_string(),
+                    message.next_try_at.to_string(),
+                ]
+            }),
+        )?;
+        for message in messages {
+            if let Some(failure) = &message.failure {
+                let line = format!("{}: {}", message.id, harmless(failure));
+                finish(writeln!(io::stdout(), "{}", cut(&line, 80)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Prints one event on one line, however long it is. Returns whether standard output is still open.

@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod accounts;
+mod admin;
 mod bad_input;
 mod documentation;
 mod email_verification;

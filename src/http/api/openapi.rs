@@ -16,6 +16,11 @@ pub(in crate::http) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpErr
     Ok(Response::json(200, &document).header("cache-control", "public, max-age=3600"))
 }
 
+/// What holds for all operations.
+const ABOUT: &str = "Accounts, sessions and tokens. Errors are RFC 9457 problem details with a stable `code`. Long lists of \
+    the administration (`/v1/admin/…`) are read page by page: `limit` is how many things a page has at most, and `next` of a \
+    page is what to send as `after` (with events: as `before`) for the one that follows; the last page has none.";
+
 /// The document of `routes` for a server at `issuer`.
 fn write(routes: impl Iterator<Item = &'static Route>, issuer: &str) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
@@ -36,7 +41,7 @@ fn write(routes: impl Iterator<Item = &'static Route>, issuer: &str) -> Value {
         "info": {
             "title": "authd",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Accounts, sessions and tokens. Errors are RFC 9457 problem details with a stable `code`.",
+            "description": ABOUT,
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": issuer }],

@@ -3,6 +3,7 @@
 mod access_tokens;
 mod accounts;
 mod admin;
+mod admin_search;
 mod bad_input;
 mod documentation;
 mod email_verification;

@@ -356,6 +356,16 @@ fn note(source: &Source, text: String, found: &mut Vec<Statement>) {
     }
 }
 
+/// The statements in one file of src/service.
+pub fn statements_of(file: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    read_module(root, "src/service/mod.rs", &mut sources);
+    let statements = Reader { sources: &sources }.statements();
+    let of_file = statements.into_iter().filter(|found| found.file == file);
+    of_file.map(|found| found.sql).collect()
+}
+
 /// The statements of schema.sql for PostgreSQL. Nothing is lost but STRICT, which PostgreSQL always is.
 fn translated_schema(schema: &str) -> Vec<String> {
     let bare: Vec<&str> = schema

@@ -460,6 +460,21 @@ fn by_username(
     )
 }
 
+macro_rules! named {
+    ($range:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            listed_columns!(),
+            ", a.name_key FROM account a WHERE ",
+            $range,
+            " AND NOT (a.email_key >= ?3 AND a.email_key < ?4) \
+             AND NOT (coalesce(a.username_key, '') >= ?3 AND coalesce(a.username_key, '') < ?4) ORDER BY ",
+            $order,
+            " LIMIT ?5"
+        )
+    };
+}
+
 fn by_name(
     tx: &ReadTx<'_>,
     needle: &Needle,
@@ -467,25 +482,29 @@ fn by_name(
     made: AccountKey,
     limit: u32,
 ) -> Result<Vec<Hit>, Broken> {
-    let from = match last {
-        "" => needle.first.as_str(),
-        last => last,
+    let (now, first, end) = (tx.now, &needle.first, &needle.end);
+    let hit = |row: &Row<'_>| {
+        let (listed, key) = from_row(row)?;
+        Ok((listed, Cursor::Name(row.get(AFTER_LISTED)?, key)))
     };
-    tx.rows(
-        concat!(
-            "SELECT ",
-            listed_columns!(),
-            ", a.name_key FROM account a WHERE (a.name_key, a.id) > (?2, ?6) AND a.name_key < ?3 \
-                 AND NOT (a.email_key >= ?5 AND a.email_key < ?3) \
-                 AND NOT (coalesce(a.username_key, '') >= ?5 AND coalesce(a.username_key, '') < ?3) \
-             ORDER BY a.name_key, a.id LIMIT ?4"
-        ),
-        params![tx.now, from, needle.end, limit, needle.first, made],
-        |row| {
-            let (listed, key) = from_row(row)?;
-            Ok((listed, Cursor::Name(row.get(AFTER_LISTED)?, key)))
-        },
-    )
+    // Two ranges, since SQLite does not look for a pair of columns in an index.
+    let mut hits = match last {
+        "" => Vec::new(),
+        last => tx.rows(
+            named!("a.name_key = ?2 AND a.id > ?6", "a.id"),
+            params![now, last, first, end, limit, made],
+            hit,
+        )?,
+    };
+    let wanted = limit.saturating_sub(u32::try_from(hits.len()).unwrap_or(limit));
+    if wanted > 0 {
+        hits.extend(tx.rows(
+            named!("a.name_key >= ?2 AND a.name_key < ?4", "a.name_key, a.id"),
+            params![now, needle.from(last), first, end, wanted],
+            hit,
+        )?);
+    }
+    Ok(hits)
 }
 
 macro_rules! containing {

@@ -11,6 +11,7 @@ use authd::store::OpenError;
 use crate::wire::{AUTHD, Ran};
 
 const API: &str = include_str!("../../docs/api.md");
+const ADMINISTRATION: &str = include_str!("../../docs/administration.md");
 const CLI: &str = include_str!("../../docs/cli.md");
 const SETTINGS: &str = include_str!("../../docs/settings.md");
 const SECURITY: &str = include_str!("../../SECURITY.md");
@@ -96,6 +97,22 @@ fn codes_of_the_interface() -> BTreeSet<String> {
 
 fn is_code(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+#[test]
+fn the_page_of_the_administration_lists_every_kind_of_event() {
+    let source = include_str!("../../src/service/event.rs");
+    let (_, names) = source.split_once("pub const fn as_str").expect("the names");
+    let (names, _) = names.split_once("\n    }\n").expect("their end");
+    let names: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() > 30, "the kinds were found: {names:?}");
+    for name in names {
+        let row = format!("| `{name}` |");
+        assert!(
+            ADMINISTRATION.contains(&row),
+            "docs/administration.md needs a row {row}"
+        );
+    }
 }
 
 #[test]

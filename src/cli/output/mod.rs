@@ -305,7 +305,7 @@ impl Output {
         )?;
         for message in messages {
             if let Some(failure) = &message.failure {
-                let line = format!("{}: {}", message.id, harmless(failure));
+                let line = format!("{}: {}", message.id, printable(failure));
                 finish(writeln!(io::stdout(), "{}", cut(&line, 80)))?;
             }
         }

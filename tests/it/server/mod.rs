@@ -3,6 +3,7 @@
 //!
 //! Passwords are hashed with their real cost here, so accounts are few.
 
+mod admin_cli;
 mod backups;
 mod command_line;
 mod crashes;

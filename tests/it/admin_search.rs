@@ -324,11 +324,11 @@ fn a_list_of_a_state_or_a_group_is_paged_and_searched() {
     assert!(t.authd().accounts(&elsewhere).is_err());
 }
 
-#[test] // a search reads a million accounts for one page, and says when it did not read all
+#[test] // a search reads so many accounts for one page, and says when it did not read all
 fn a_search_inside_of_names_is_bounded() {
     let t = Harness::new();
     add(&t, "first@example.org", None, Some("x needle"));
-    t.execute("UPDATE sqlite_sequence SET seq = 2500000 WHERE name = 'account'");
+    t.execute("UPDATE sqlite_sequence SET seq = 3500000 WHERE name = 'account'");
     add(&t, "last@example.org", None, Some("x needle"));
     let mut query = AccountQuery {
         search: Some("needle".to_owned()),
@@ -404,6 +404,25 @@ fn every_list_is_read_by_an_index() {
             }
         }
     }
+}
+
+#[test] // who searches by the beginning does not wait for what is inside of a million names
+fn hits_at_the_beginning_come_without_a_long_read() {
+    let t = Harness::new();
+    add(&t, "needle@example.org", None, None);
+    add(&t, "near@example.org", None, Some("x needle"));
+    t.execute("UPDATE sqlite_sequence SET seq = 60000 WHERE name = 'account'");
+    add(&t, "far@example.org", None, Some("x needle"));
+    let page = t.authd().accounts(&search("needle")).expect("a page");
+    assert_eq!(emails(&page), ["needle", "near"].map(email));
+    assert!(page.is_cut);
+    let following = AccountQuery {
+        after: page.next,
+        ..search("needle")
+    };
+    let page = t.authd().accounts(&following).expect("a page");
+    assert_eq!(emails(&page), ["far"].map(email));
+    assert!(page.next.is_none());
 }
 
 /// How SQLite reads what a statement asks for, a step a line.

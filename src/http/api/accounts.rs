@@ -20,7 +20,8 @@ pub(in crate::http) struct SetUpRequest {
     email: String,
     /// A new password.
     password: String,
-    /// What access tokens are to contain, as words separated by spaces: `groups` for the account's groups.
+    /// What access tokens are to contain and allow, as words separated by spaces: `groups` for the account's groups,
+    /// `admin` for the administration.
     scope: Option<String>,
 }
 

@@ -22,7 +22,8 @@ pub(in crate::http) struct SignInRequest {
     new_password: Option<String>,
     /// What to call the device in the list of sessions.
     device_name: Option<String>,
-    /// What access tokens are to contain, as words separated by spaces: `groups` for the account's groups.
+    /// What access tokens are to contain and allow, as words separated by spaces: `groups` for the account's groups,
+    /// `admin` for the administration, if the account is an administrator.
     scope: Option<String>,
 }
 

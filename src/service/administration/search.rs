@@ -6,7 +6,9 @@
 //!
 //! A text is first looked for at the beginning of e-mail addresses, of usernames and of names, each by its index and in its
 //! order. Only when these are exhausted is it looked for inside of them: that reads the accounts one by one, in the order
-//! in which they were made, and at most [`MOST_READ`] for one page. An account is shown where it is found first.
+//! in which they were made. It reads [`FEW_READ`] to complete a page that has hits already, so that a search by the
+//! beginning is fast however many accounts there are, and [`MOST_READ`] for a page that has none. An account is shown where
+//! it is found first.
 
 use std::fmt;
 
@@ -22,7 +24,10 @@ use crate::service::{Account, Authd, Error, Selector};
 use crate::store::{Broken, ReadTx, Row, params};
 
 /// Accounts that one page reads to find a text inside of addresses and names. A million take about a fifth of a second.
-const MOST_READ: i64 = 1_000_000;
+const MOST_READ: i64 = 1_500_000;
+
+/// Accounts that it reads where the page has hits already.
+const FEW_READ: i64 = 50_000;
 
 /// Longest text that is searched, in characters: the longest e-mail address.
 const LONGEST_SEARCH: usize = 254;
@@ -558,7 +563,11 @@ fn inside(
         .row("SELECT max(id) FROM account", params![], |row| row.get(0))?
         .flatten();
     let newest = newest.unwrap_or(last);
-    let end = AccountKey::from_row(last.as_row().saturating_add(MOST_READ));
+    let reads = match hits.is_empty() {
+        true => MOST_READ,
+        false => FEW_READ,
+    };
+    let end = AccountKey::from_row(last.as_row().saturating_add(reads));
     // An empty range: of a set nothing was shown before.
     let (first, after) = match filter {
         AccountFilter::All => (needle.first.as_str(), needle.end.as_str()),

@@ -84,7 +84,8 @@ pub struct Loaded {
 pub struct Wanted<'a> {
     /// What to call the device: plain text of at most 100 characters.
     pub device_name: Option<&'a str>,
-    /// What its access tokens are to tell, as words separated by spaces (RFC 6749 §3.3). `groups` is known.
+    /// What its access tokens are to tell and allow, as words separated by spaces (RFC 6749 §3.3): `groups`, and `admin` for
+    /// administrators.
     pub scope: Option<&'a str>,
 }
 

@@ -1,10 +1,9 @@
 //! Identifiers: integer keys inside the database, UUIDs outside.
 //!
-//! Rows are joined by integer keys. Clients see UUIDs; only the places where lists of the administration go on contain a
-//! key. Most are random (version 4), because
-//! version 7 would tell the time of creation. Refresh-token families have ordered ones (version 7), because a family's id is
-//! only ever inside its tokens. Each has a type of its own, so that a session's key can't be passed where an account's is
-//! expected.
+//! Rows are joined by integer keys. Clients see UUIDs; a key leaves the process only in the places where lists of the
+//! administration go on. Most UUIDs are random (version 4), because version 7 would tell the time of creation.
+//! Refresh-token families have ordered ones (version 7), because a family's id is only ever inside its tokens. Each has a
+//! type of its own, so that a session's key can't be passed where an account's is expected.
 
 use std::borrow::Cow;
 use std::fmt;

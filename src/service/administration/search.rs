@@ -147,7 +147,7 @@ enum Cursor {
 }
 
 impl Cursor {
-    /// Reads what [`Cursor::fmt`] wrote.
+    /// Reads the text that it is displayed as.
     fn read(text: &str) -> Option<Cursor> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix('~')?).ok()?;
         let (kind, rest) = bytes.split_first()?;

@@ -211,12 +211,20 @@ where
     }
 
     fn answer(self: Box<Self>, broken: Option<Broken>) {
-        let outcome = match (broken, self.outcome) {
+        let Closure {
+            work,
+            outcome,
+            answer,
+        } = *self;
+        let outcome = match (broken, outcome) {
             (None, Some(outcome)) => outcome,
             (Some(broken), _) => Err(broken.into()),
             (None, None) => Err(Broken::Stopped.into()),
         };
+        // The closure may own the store. After the answer, the caller may drop the store, and this would be its last owner:
+        // the writer's thread would wait for its own end.
+        drop(work);
         // The caller waits in `recv`, so it is there.
-        let _ = self.answer.send(outcome);
+        let _ = answer.send(outcome);
     }
 }

@@ -44,7 +44,7 @@ impl Output {
         print(layout::fields(&fields).as_bytes())
     }
 
-    /// One page of accounts, in at most 80 columns: long names are cut, and ids are left out. The JSON has them.
+    /// One page of accounts, without their ids. The JSON has them.
     pub fn accounts(&self, page: &AccountPage) -> Result<(), Failure> {
         if self.json {
             return self.print_json(page);
@@ -59,15 +59,9 @@ impl Output {
                     (None, None) => "active",
                 };
                 [
-                    cut(&account.email, 28),
-                    account
-                        .username
-                        .as_deref()
-                        .map_or_else(|| "-".to_owned(), |name| cut(name, 12)),
-                    account
-                        .name
-                        .as_deref()
-                        .map_or_else(|| "-".to_owned(), |name| cut(name, 16)),
+                    account.email.clone(),
+                    or_dash(account.username.as_ref()),
+                    or_dash(account.name.as_ref()),
                     (if account.admin { "admin" } else { "-" }).to_owned(),
                     state.to_owned(),
                 ]
@@ -286,7 +280,7 @@ impl Output {
         )
     }
 
-    /// Messages in at most 80 columns: long addresses are cut. The reason of a failure has a line of its own.
+    /// The messages. The reason of a failure has a line of its own.
     pub fn messages(&self, messages: &[WaitingMessage]) -> Result<(), Failure> {
         if self.json {
             return self.print_json(&json!({ "messages": messages }));
@@ -296,7 +290,7 @@ impl Output {
             messages.iter().map(|message| {
                 [
                     message.id.to_string(),
-                    cut(message.to.as_deref().unwrap_or("-"), 20),
+                    or_dash(message.to.as_ref()),
                     message.topic.replace('_', " "),
                     message.attempts.to_string(),
                     message.next_try_at.to_string(),
@@ -306,7 +300,7 @@ impl Output {
         for message in messages {
             if let Some(failure) = &message.failure {
                 let line = format!("{}: {}", message.id, printable(failure));
-                finish(writeln!(io::stdout(), "{}", cut(&line, 80)))?;
+                print(layout::paragraph("", &line).as_bytes())?;
             }
         }
         Ok(())
@@ -470,14 +464,6 @@ fn detail_shown(detail: &Value) -> String {
             format!("{}: {value}", name.replace('_', " "))
         });
     shown_fields.collect::<Vec<_>>().join(", ")
-}
-
-/// The text in at most `width` characters; a longer one ends with an ellipsis.
-fn cut(text: &str, width: usize) -> String {
-    match text.char_indices().nth(width) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(width - 1).chain(['…']).collect(),
-    }
 }
 
 fn listed(values: &[impl Display]) -> String {

@@ -3,12 +3,16 @@
 //! An event is written in the transaction that makes it true, so there is none without the other. Rotations write
 //! none: they are the normal case, and the row of the family has the last one.
 
+mod kind;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+pub(super) use kind::Kind;
 
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
@@ -34,137 +38,6 @@ macro_rules! columns {
 
 /// Not shown to account owners: what mail servers answer, and what becomes of messages, is for operators.
 const OPERATORS_ALONE: [Kind; 3] = [Kind::MailFailed, Kind::MailRetried, Kind::MailDeleted];
-
-/// The kinds of event, by their stable names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    AccountCreated,
-    AccountChanged,
-    AccountDisabled,
-    AccountEnabled,
-    AccountUnlocked,
-    AccountDeleted,
-    AdministratorPromoted,
-    AdministratorDemoted,
-    GroupCreated,
-    GroupGranted,
-    GroupRevoked,
-    GroupDeleted,
-    InvitationCreated,
-    InvitationUsed,
-    InvitationWithdrawn,
-    PasswordChanged,
-    PasswordResetRequested,
-    EmailVerificationRequested,
-    EmailVerified,
-    EmailChangeRequested,
-    EmailChanged,
-    MailFailed,
-    MailLimited,
-    MailRetried,
-    MailDeleted,
-    SignIn,
-    SignInFailed,
-    SignInThrottled,
-    SignInIncomplete,
-    SessionEnded,
-    SessionsEnded,
-    RefreshRefused,
-    RefreshReplayedElsewhere,
-    RefreshTokenReused,
-    FileRolledBack,
-    SigningKeyRotated,
-    DatabaseRestored,
-}
-
-impl Kind {
-    const ALL: [Kind; 37] = [
-        Kind::AccountCreated,
-        Kind::AccountChanged,
-        Kind::AccountDisabled,
-        Kind::AccountEnabled,
-        Kind::AccountUnlocked,
-        Kind::AccountDeleted,
-        Kind::AdministratorPromoted,
-        Kind::AdministratorDemoted,
-        Kind::GroupCreated,
-        Kind::GroupGranted,
-        Kind::GroupRevoked,
-        Kind::GroupDeleted,
-        Kind::InvitationCreated,
-        Kind::InvitationUsed,
-        Kind::InvitationWithdrawn,
-        Kind::PasswordChanged,
-        Kind::PasswordResetRequested,
-        Kind::EmailVerificationRequested,
-        Kind::EmailVerified,
-        Kind::EmailChangeRequested,
-        Kind::EmailChanged,
-        Kind::MailFailed,
-        Kind::MailLimited,
-        Kind::MailRetried,
-        Kind::MailDeleted,
-        Kind::SignIn,
-        Kind::SignInFailed,
-        Kind::SignInThrottled,
-        Kind::SignInIncomplete,
-        Kind::SessionEnded,
-        Kind::SessionsEnded,
-        Kind::RefreshRefused,
-        Kind::RefreshReplayedElsewhere,
-        Kind::RefreshTokenReused,
-        Kind::FileRolledBack,
-        Kind::SigningKeyRotated,
-        Kind::DatabaseRestored,
-    ];
-
-    /// Whether there is a kind of this name.
-    pub fn is_known(name: &str) -> bool {
-        Kind::ALL.iter().any(|kind| kind.as_str() == name)
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::AccountCreated => "account_created",
-            Kind::AccountChanged => "account_changed",
-            Kind::AccountDisabled => "account_disabled",
-            Kind::AccountEnabled => "account_enabled",
-            Kind::AccountUnlocked => "account_unlocked",
-            Kind::AccountDeleted => "account_deleted",
-            Kind::AdministratorPromoted => "administrator_promoted",
-            Kind::AdministratorDemoted => "administrator_demoted",
-            Kind::GroupCreated => "group_created",
-            Kind::GroupGranted => "group_granted",
-            Kind::GroupRevoked => "group_revoked",
-            Kind::GroupDeleted => "group_deleted",
-            Kind::InvitationCreated => "invitation_created",
-            Kind::InvitationUsed => "invitation_used",
-            Kind::InvitationWithdrawn => "invitation_withdrawn",
-            Kind::PasswordChanged => "password_changed",
-            Kind::PasswordResetRequested => "password_reset_requested",
-            Kind::EmailVerificationRequested => "email_verification_requested",
-            Kind::EmailVerified => "email_verified",
-            Kind::EmailChangeRequested => "email_change_requested",
-            Kind::EmailChanged => "email_changed",
-            Kind::MailFailed => "mail_failed",
-            Kind::MailLimited => "mail_limited",
-            Kind::MailRetried => "mail_retried",
-            Kind::MailDeleted => "mail_deleted",
-            Kind::SignIn => "sign_in",
-            Kind::SignInFailed => "sign_in_failed",
-            Kind::SignInThrottled => "sign_in_throttled",
-            Kind::SignInIncomplete => "sign_in_incomplete",
-            Kind::SessionEnded => "session_ended",
-            Kind::SessionsEnded => "sessions_ended",
-            Kind::RefreshRefused => "refresh_refused",
-            Kind::RefreshReplayedElsewhere => "refresh_replayed_elsewhere",
-            Kind::RefreshTokenReused => "refresh_token_reused",
-            Kind::FileRolledBack => "file_rolled_back",
-            Kind::SigningKeyRotated => "signing_key_rotated",
-            Kind::DatabaseRestored => "database_restored",
-        }
-    }
-}
 
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

@@ -583,11 +583,8 @@ fn find(
         && !family.ended
         && tx.now < family.expires_at
         && tx.now.since(family.rotated_at) < idle;
-    let client_id = tx.row(
-        "SELECT client_id FROM client WHERE id = ?1",
-        params![family.client],
-        |row| row.get(0),
-    )?;
+    let of_client = "SELECT client_id FROM client WHERE id = ?1";
+    let client_id = tx.row(of_client, params![family.client], |row| row.get(0))?;
     let client_id = client_id.ok_or_else(|| unexpected("a family has no client"))?;
     Ok(Some(FoundToken {
         session: family.session_id,

@@ -4,19 +4,8 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
+use super::terminal::too_long;
 use crate::wire::{Home, PASSWORD, SignedIn, eventually};
-
-/// Asserts that no line of a table is longer than a terminal is wide.
-#[track_caller]
-fn fits(table: &str) {
-    for line in table.lines() {
-        assert!(
-            line.chars().count() <= 80,
-            "{} {line}",
-            line.chars().count()
-        );
-    }
-}
 
 #[test]
 fn administrators_are_promoted_and_demoted() {
@@ -109,7 +98,7 @@ fn accounts_are_found_and_listed_page_by_page() {
     );
     assert_eq!(emails(&list(&["--status", "disabled"])), [""; 0]);
     let table = home.authd(&["user", "list", "--limit", "3"]).done().stdout;
-    fits(&table);
+    assert_eq!(too_long(&table), [""; 0]);
     assert!(table.contains("More: --after "), "{table}");
     home.authd(&["user", "list", "--status", "odd"]).refused(2);
     home.authd(&["user", "list", "--limit", "0"]).refused(2);
@@ -144,7 +133,7 @@ fn messages_that_wait_are_listed_tried_again_and_deleted() {
         (&json!(long), &json!("password_reset"))
     );
     let table = home.authd(&["outbox", "list"]).done().stdout;
-    fits(&table);
+    assert_eq!(too_long(&table), [""; 0]);
     let id = failed["id"].to_string();
     assert!(table.contains(&format!("\n{id}: ")), "{table}");
 

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::wire::Home;
 
-/// Lines with more than 80 columns, unless they have one word only.
-fn too_long(text: &str) -> Vec<&str> {
+/// Lines with more than 80 columns, unless they are one word, or a name and one word.
+pub(super) fn too_long(text: &str) -> Vec<&str> {
     let is_word = |line: &str| line.split_whitespace().count() <= 2;
     let long = text.lines().filter(|line| line.chars().count() > 80);
     long.filter(|line| !is_word(line)).collect()

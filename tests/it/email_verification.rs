@@ -1064,6 +1064,18 @@ fn asking_for_a_taken_address_tells_only_where_registering_would() {
     assert!(link_token(&letters[0]).starts_with("ap_"));
 }
 
+#[test] // finding 22: a signed-in user who asks for one address after another is slowed down, also where registration is closed
+fn a_search_for_taken_addresses_by_a_signed_in_user_is_limited() {
+    let t = Harness::new();
+    let ann = t.sign_in("ann");
+    t.add("bob");
+    let answers: Vec<u16> = (0..60)
+        .map(|_| change(&t, &ann, &email("bob")).status)
+        .collect();
+    assert_eq!(answers[0], 409);
+    assert_eq!(answers[59], 429);
+}
+
 #[test] // where the present mailbox is lost, an operator is the way
 fn an_operator_hands_out_both_links_of_a_change() {
     let t = Harness::with(|terms| {

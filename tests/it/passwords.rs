@@ -307,12 +307,12 @@ fn a_temporary_password_must_be_changed_at_the_first_sign_in() {
     assert_eq!(t.events_of("ann", "password_changed").len(), 1);
 }
 
-#[test] // where nothing is temporary, the field is not a way around the current password
+#[test] // finding 13: where nothing is temporary, the field is not a way around the current password, and leaves a trace
 fn a_new_password_at_sign_in_is_refused_otherwise() {
     let t = Harness::new();
     t.add("ann");
     let body = json!({ "login": "ann", "password": PASSWORD, "new_password": NEW_PASSWORD });
-    // Finding 13: as a wrong one, and with an event.
+    // As a wrong one, and with an event.
     t.post("/v1/sessions", body)
         .send()
         .refused("invalid_credentials");

@@ -228,6 +228,15 @@ fn the_window_ends_when_it_says() {
     }
 }
 
+#[test] // finding 18: a window of zero closes that of an Idempotency-Key as well
+fn without_a_window_every_retry_is_reuse() {
+    let t = Harness::with(|terms| terms.policy.replay_window = seconds(0));
+    let first = t.sign_in("ann");
+    t.refresh_with_key(&first, "5f0c").issued();
+    t.refresh_with_key(&first, "5f0c").refused("invalid_grant");
+    assert!(t.sessions("ann").is_empty());
+}
+
 #[test]
 fn without_a_window_every_second_use_is_reuse() {
     let t = Harness::with(|terms| terms.policy.replay_window = seconds(0));

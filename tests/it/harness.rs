@@ -609,13 +609,13 @@ impl Ask<'_> {
         self
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.request = self.request.with_header(name, value);
         self
     }
 
     pub fn bearer(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
+        self.header("authorization", format!("Bearer {token}"))
     }
 
     pub fn from(mut self, place: Place) -> Self {

@@ -7,6 +7,7 @@ use std::thread;
 use authd::http::Method;
 use authd::secret::{RefreshToken, Secret, TagKey};
 use authd::service::{Device, Ended};
+use serde_json::json;
 
 use crate::harness::*;
 
@@ -235,6 +236,19 @@ fn without_a_window_every_retry_is_reuse() {
     t.refresh_with_key(&first, "5f0c").issued();
     t.refresh_with_key(&first, "5f0c").refused("invalid_grant");
     assert!(t.sessions("ann").is_empty());
+}
+
+#[test] // finding 18: a client does not believe in a key that was ignored
+fn an_idempotency_key_that_is_not_text_is_refused_and_rotates_nothing() {
+    let t = Harness::new();
+    let first = t.sign_in("ann");
+    let refresh = |key: &[u8]| {
+        let body = json!({ "refresh_token": first.refresh });
+        let asked = t.post("/v1/sessions/refresh", body);
+        asked.header("idempotency-key", key).send()
+    };
+    t.unchanged(|| refresh(b"\xff\xfe").refused("invalid_request"));
+    refresh(b"5f0c").issued();
 }
 
 #[test]

@@ -449,7 +449,7 @@ fn a_forged_forwarding_header_beats_no_limit() {
         .from(THIEF)
         .header("x-forwarded-for", &forwarded)
         .header("x-real-ip", &forwarded)
-        .header("forwarded", &format!("for={forwarded}"))
+        .header("forwarded", format!("for={forwarded}"))
         .send()
         .status
     };

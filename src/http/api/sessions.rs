@@ -100,16 +100,20 @@ pub(in crate::http) struct IdempotencyKey(Option<String>);
 
 impl Input for IdempotencyKey {
     fn read(call: &Call<'_>) -> Result<IdempotencyKey, HttpError> {
-        let mut keys = call.request.headers_all("idempotency-key");
-        let key = keys.next().map(str::to_owned);
-        match keys.next() {
-            None => Ok(IdempotencyKey(key)),
-            Some(_) => Err(HttpError::invalid_request("Send one Idempotency-Key.")),
+        let mut keys = call.request.raw_headers_all("idempotency-key");
+        let key = keys.next().map(|key| String::from_utf8(key.to_vec()));
+        match (key.transpose(), keys.next()) {
+            (Ok(key), None) => Ok(IdempotencyKey(key)),
+            // A client whose key is ignored would rely on a retry that ends its session.
+            (Err(_), _) => Err(HttpError::invalid_request(
+                "Send an Idempotency-Key of ASCII characters.",
+            )),
+            (_, Some(_)) => Err(HttpError::invalid_request("Send one Idempotency-Key.")),
         }
     }
 
     fn describe(description: &mut InputDescription, _: &mut SchemaGenerator) {
-        let words = "A retry with the same key is answered for a day.";
+        let words = "A retry with the same key is answered for a day. Use a new key of at least 16 random bytes for each refresh.";
         description.parameters.push(Parameter {
             name: "Idempotency-Key".to_owned(),
             place: "header",

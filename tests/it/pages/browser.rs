@@ -104,7 +104,7 @@ impl<'t> Browser<'t> {
                     .cookies
                     .iter()
                     .map(|(name, value)| format!("{name}={value}"));
-                ask.header("cookie", &pairs.collect::<Vec<_>>().join("; "))
+                ask.header("cookie", pairs.collect::<Vec<_>>().join("; "))
             }
         }
     }

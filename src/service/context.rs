@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::administration::By;
+use super::by::By;
 use super::event::{Entry, Kind};
 use super::{Authd, Device, Error};
 use crate::ids::AccountKey;

@@ -211,3 +211,11 @@ pub(super) fn invalid_token() -> Error {
         "The access token is not valid (any more). Refresh it, or sign in again.",
     )
 }
+
+/// A browser session that was authenticated too long ago for what is asked.
+pub(super) fn step_up_required() -> Error {
+    Error::no(
+        Code::StepUpRequired,
+        "Enter your password again for this: you signed in more than ten minutes ago.",
+    )
+}

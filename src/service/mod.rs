@@ -14,6 +14,7 @@
 mod account;
 mod administration;
 mod authentication;
+mod by;
 mod context;
 mod delivery;
 mod error;

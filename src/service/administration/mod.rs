@@ -13,17 +13,19 @@
 //! accident; another administrator or the operator can.
 
 pub mod accounts;
+mod groups;
+mod keys;
 pub mod outbox;
 pub mod search;
-
-use serde_json::{Value, json};
+mod sessions;
 
 use crate::service::account::Loaded;
-use crate::service::authentication::proof;
+use crate::service::by::{Administrator, By};
 use crate::service::context::Context;
+use crate::service::error::step_up_required;
 use crate::service::session::browser::{self, Browser, StepUpPurpose};
 use crate::service::session::scope::Scope;
-use crate::service::session::{self, Ended};
+use crate::service::session::{self};
 use crate::service::{Actor, Authd, Code, Device, Error};
 use crate::store::{ReadTx, params};
 
@@ -32,87 +34,6 @@ use crate::store::{ReadTx, params};
 pub struct Administration<'a> {
     pub(in crate::service) authd: &'a Authd,
     by: By,
-}
-
-/// Who administers.
-#[derive(Clone)]
-pub(in crate::service) enum By {
-    /// A person who can open the database file.
-    Operator,
-    /// The owner of an account.
-    Administrator(Box<Administrator>),
-}
-
-/// An administrator, with the session and the device of the request.
-#[derive(Clone)]
-pub(in crate::service) struct Administrator {
-    actor: Actor,
-    device: Device,
-    /// Whether the session is a browser's: then it has to be authenticated recently.
-    is_browser: bool,
-}
-
-impl By {
-    /// As `detail.by` of an event has it. The address of an administrator is looked up when the event is read.
-    pub fn label(&self) -> Value {
-        match self {
-            By::Operator => json!("operator"),
-            By::Administrator(administrator) => json!({ "account": administrator.actor.account }),
-        }
-    }
-
-    /// The administrator's device; `None` for an operator.
-    pub fn device(&self) -> Option<&Device> {
-        match self {
-            By::Operator => None,
-            By::Administrator(administrator) => Some(&administrator.device),
-        }
-    }
-
-    /// Why a session ends that they end.
-    pub fn ended(&self) -> Ended {
-        match self {
-            By::Operator => Ended::Operator,
-            By::Administrator(_) => Ended::Administrator,
-        }
-    }
-
-    /// Refuses to do to the administrator's own account what would be an accident.
-    ///
-    /// # Errors
-    /// [`Code::OwnAccount`].
-    fn refuse_own(&self, account: &Loaded) -> Result<(), Error> {
-        match self {
-            By::Administrator(administrator) if administrator.actor.account_key == account.key => {
-                Err(Error::no(
-                    Code::OwnAccount,
-                    "This is your own account. Another administrator can do this, and so can the operator of this server \
-                     with `authd user`.",
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Asks again, in the transaction that writes, whether this is an administrator.
-    ///
-    /// # Errors
-    /// [`Code::InvalidToken`]; [`Code::InsufficientScope`]; [`Code::StepUpRequired`].
-    fn require(&self, cx: &Context<'_>) -> Result<(), Error> {
-        let By::Administrator(administrator) = self else {
-            return Ok(());
-        };
-        let Administrator {
-            actor, is_browser, ..
-        } = &**administrator;
-        session::require_open(cx, actor, cx.idle())?;
-        require_admin(cx, actor)?;
-        if *is_browser && !browser::is_recent(cx, actor.session_key, StepUpPurpose::Administration)?
-        {
-            return Err(proof::step_up_required());
-        }
-        Ok(())
-    }
 }
 
 impl Authd {
@@ -197,7 +118,7 @@ impl<'a> Administration<'a> {
     ) -> Result<T, Error> {
         self.authd.write_by(&self.by, move |cx| {
             if let Some(by) = cx.by() {
-                by.require(cx)?;
+                require(cx, by)?;
             }
             f(cx)
         })
@@ -211,7 +132,7 @@ impl<'a> Administration<'a> {
 /// [`Code::LastAdministrator`]; [`Code::OwnAccount`].
 pub(in crate::service) fn refuse_removal(cx: &Context<'_>, account: &Loaded) -> Result<(), Error> {
     refuse_last(cx, account)?;
-    cx.by().map_or(Ok(()), |by| by.refuse_own(account))
+    cx.by().map_or(Ok(()), |by| refuse_own(by, account))
 }
 
 /// Refuses what would leave the server without an administrator that is enabled.
@@ -234,6 +155,42 @@ pub(in crate::service) fn refuse_last(tx: &ReadTx<'_>, account: &Loaded) -> Resu
             "This is the last administrator. Make another account an administrator first; `authd user promote` does it.",
         )),
     }
+}
+
+/// Refuses to do to the administrator's own account what would be an accident.
+///
+/// # Errors
+/// [`Code::OwnAccount`].
+fn refuse_own(by: &By, account: &Loaded) -> Result<(), Error> {
+    match by {
+        By::Administrator(administrator) if administrator.actor.account_key == account.key => {
+            Err(Error::no(
+                Code::OwnAccount,
+                "This is your own account. Another administrator can do this, and so can the operator of this server \
+                 with `authd user`.",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks again, in the transaction that writes, whether this is an administrator.
+///
+/// # Errors
+/// [`Code::InvalidToken`]; [`Code::InsufficientScope`]; [`Code::StepUpRequired`].
+fn require(cx: &Context<'_>, by: &By) -> Result<(), Error> {
+    let By::Administrator(administrator) = by else {
+        return Ok(());
+    };
+    let Administrator {
+        actor, is_browser, ..
+    } = &**administrator;
+    session::require_open(cx, actor, cx.idle())?;
+    require_admin(cx, actor)?;
+    if *is_browser && !browser::is_recent(cx, actor.session_key, StepUpPurpose::Administration)? {
+        return Err(step_up_required());
+    }
+    Ok(())
 }
 
 /// Whether the account of an open session is an administrator.

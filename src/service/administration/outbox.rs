@@ -5,18 +5,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::Timestamp;
-use crate::ids::{AccountId, AccountKey, MessageKey};
+use crate::ids::{AccountId, AccountKey};
 use crate::service::administration::Administration;
 use crate::service::context::Context;
 use crate::service::event::{Entry, Kind};
 use crate::service::{Authd, Error};
-use crate::store::{Broken, ReadTx, Row, Tx, params};
+use crate::store::{Broken, ReadTx, Row, params};
 
 /// Messages on one page.
 const MOST_LISTED: u32 = 1000;
-
-/// Longest answer of a mail server that is kept, in characters.
-const LONGEST_FAILURE: usize = 500;
 
 /// A message that waits to leave.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -103,16 +100,6 @@ impl Administration<'_> {
             record(cx, Kind::MailDeleted, &message)
         })
     }
-}
-
-/// Notes why a try failed.
-pub fn record_failure(tx: &Tx<'_>, message: MessageKey, why: &str) -> Result<(), Broken> {
-    let why: String = why.chars().take(LONGEST_FAILURE).collect();
-    tx.run(
-        "UPDATE outbox SET failure = ?2, failed_at = ?3 WHERE id = ?1",
-        params![message.as_row(), why, tx.now],
-    )?;
-    Ok(())
 }
 
 /// What an event tells of a message.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::password::{credentials_by_key, log_failure, read_password};
 use crate::password;
 use crate::service::context::Context;
-use crate::service::error::invalid_token;
+use crate::service::error::{invalid_token, step_up_required};
 use crate::service::event::Kind;
 use crate::service::session;
 use crate::service::session::browser::{self, NewCookie, StepUpPurpose};
@@ -164,13 +164,6 @@ impl Authd {
             }
         }
     }
-}
-
-pub(in crate::service) fn step_up_required() -> Error {
-    Error::no(
-        Code::StepUpRequired,
-        "Enter your password again for this: you signed in more than ten minutes ago.",
-    )
 }
 
 fn wrong_password() -> Error {

@@ -19,13 +19,16 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::message::Topic;
-use crate::ids::{AccountKey, OneTimeTokenKey};
+use crate::ids::{AccountKey, MessageKey, OneTimeTokenKey};
 use crate::service::account;
 use crate::service::context::Context;
 use crate::service::error::unexpected;
 use crate::service::event::{self, Entry, Kind};
 use crate::service::throttle::{self, Subject};
-use crate::store::{Broken, params};
+use crate::store::{Broken, Tx, params};
+
+/// Longest answer of a mail server that is kept, in characters.
+const LONGEST_FAILURE: usize = 500;
 
 /// How often an operator is told that a limit of mail was reached.
 const LIMIT_IS_TOLD: Duration = Duration::from_secs(60 * 60);
@@ -162,4 +165,14 @@ fn tell_operators(cx: &Context<'_>, limit: &str, domain: &str) -> Result<(), Bro
     Entry::of_nobody(Kind::MailLimited)
         .detail(json!({ "limit": limit, "domain": domain }))
         .write(cx)
+}
+
+/// Notes why a try failed.
+pub fn record_failure(tx: &Tx<'_>, message: MessageKey, why: &str) -> Result<(), Broken> {
+    let why: String = why.chars().take(LONGEST_FAILURE).collect();
+    tx.run(
+        "UPDATE outbox SET failure = ?2, failed_at = ?3 WHERE id = ?1",
+        params![message.as_row(), why, tx.now],
+    )?;
+    Ok(())
 }

@@ -21,12 +21,12 @@ use serde_json::json;
 
 use super::message::{Link, Message, Origin, Rendered, Server, Topic};
 use super::one_time_token::{self, Purpose, Secret};
+use super::outbox::record_failure;
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, MessageKey, OneTimeTokenKey};
 use crate::mail::{Letter, Mailer, Undelivered};
 use crate::network;
 use crate::service::account::{self, pending_email};
-use crate::service::administration::outbox::record_failure;
 use crate::service::context::Context;
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};

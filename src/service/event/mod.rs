@@ -17,7 +17,7 @@ pub(super) use kind::Kind;
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId};
 use crate::service::Device;
-use crate::service::administration::By;
+use crate::service::by::By;
 use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// The most events that one question answers.

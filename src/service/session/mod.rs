@@ -24,7 +24,6 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, AccountKey, SessionId, SessionKey};
 use crate::service::account;
-use crate::service::administration::{Administration, By};
 use crate::service::context::Context;
 use crate::service::error::{invalid_token, unexpected};
 use crate::service::event::{Entry, Kind};
@@ -221,39 +220,8 @@ impl Authd {
     }
 }
 
-impl Administration<'_> {
-    /// Ends one session of an account.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account, or no such open session of it.
-    pub fn revoke_session(&self, account: &Selector, session: SessionId) -> Result<(), Error> {
-        let account = account.clone();
-        self.write(move |cx| {
-            let account = account::select(cx, &account)?;
-            end_one(cx, account.key, session, ended_by(cx))
-        })
-    }
-
-    /// Ends all sessions of an account. Returns how many.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`](crate::service::Code::NotFound) if there is no such account.
-    pub fn revoke_sessions(&self, account: &Selector) -> Result<usize, Error> {
-        let account = account.clone();
-        self.write(move |cx| {
-            let account = account::select(cx, &account)?;
-            end_all(cx, account.key, None, ended_by(cx))
-        })
-    }
-}
-
-/// Why a session ends that an operator or an administrator ends.
-fn ended_by(cx: &Context<'_>) -> Ended {
-    cx.by().map_or(Ended::Operator, By::ended)
-}
-
 /// Ends an open session of an account.
-fn end_one(
+pub fn end_one(
     cx: &Context<'_>,
     account: AccountKey,
     session: SessionId,

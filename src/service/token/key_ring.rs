@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
-use crate::service::administration::{Administration, By};
+use crate::service::by::By;
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};
 use crate::service::token::checked_signatures::CheckedSignatures;
@@ -213,7 +213,7 @@ impl KeyRing {
         Ok(keys)
     }
 
-    fn reload(&self, store: &Store) -> Result<(), Error> {
+    pub(in crate::service) fn reload(&self, store: &Store) -> Result<(), Error> {
         self.read_unless(store, |_| false).map(drop)
     }
 }
@@ -258,19 +258,6 @@ impl Authd {
                 .write(move |tx| delete_before_successor(tx, algorithm, horizon))?;
         }
         Ok(is_due || has_unneeded)
-    }
-}
-
-impl Administration<'_> {
-    /// Makes the next key. It signs in an hour, when all verifiers know it.
-    ///
-    /// # Errors
-    /// Only those of the store.
-    pub fn rotate_signing_key(&self) -> Result<SigningKeyInfo, Error> {
-        let new = NewKey::generate(Algorithm::Es256)?;
-        let made = self.write(move |cx| Ok(replace_next(cx, &new, Algorithm::Es256, cx.by())?))?;
-        self.authd.keys.reload(&self.authd.store)?;
-        Ok(made)
     }
 }
 
@@ -370,7 +357,7 @@ fn make_next(store: &Store, algorithm: Algorithm) -> Result<SigningKeyInfo, Brok
 }
 
 /// Writes a key that signs after the overlap, in the place of one that was made and does not sign yet.
-fn replace_next(
+pub(in crate::service) fn replace_next(
     tx: &Tx<'_>,
     new: &NewKey,
     algorithm: Algorithm,

@@ -21,7 +21,6 @@ use crate::clock::Timestamp;
 use crate::ids::{AccountId, ClientKey, FamilyId, SealKeyKey, SessionId, SessionKey};
 use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret, agent_key};
 use crate::service::account::{self, account_columns};
-use crate::service::administration::Administration;
 use crate::service::context::Context;
 use crate::service::error::unexpected;
 use crate::service::event::Kind;
@@ -137,30 +136,25 @@ impl Authd {
     }
 }
 
-impl Administration<'_> {
-    /// Ends the session that a refresh token was issued in, whether the token is the live one or an old one.
-    /// Returns how many families that ended: 0 if it had ended before.
-    ///
-    /// # Errors
-    /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
-    pub fn revoke_refresh_token(&self, token: &str, reason: Ended) -> Result<usize, Error> {
-        let missing = || Error::not_found("refresh token");
-        let token = RefreshToken::read(token, &self.authd.settings.tag_key).ok_or_else(missing)?;
-        self.write(move |cx| {
-            let Some((family, _)) = load(cx, token.family)? else {
-                return Err(missing());
-            };
-            let open = count_open_families(cx, family.session)?;
-            if !session::end(cx, family.session, reason)? {
-                return Ok(0);
-            }
-            cx.event(Kind::SessionEnded, family.account)
-                .session(family.session_id)
-                .detail(json!({ "reason": reason.as_str() }))
-                .write(cx)?;
-            Ok(open)
-        })
+/// Ends the session that a refresh token was issued in. Returns how many families that ended, 0 if it had ended before;
+/// `None` if there is no such family.
+pub(in crate::service) fn end_session_of(
+    cx: &Context<'_>,
+    token: &RefreshToken,
+    reason: Ended,
+) -> Result<Option<usize>, Broken> {
+    let Some((family, _)) = load(cx, token.family)? else {
+        return Ok(None);
+    };
+    let open = count_open_families(cx, family.session)?;
+    if !session::end(cx, family.session, reason)? {
+        return Ok(Some(0));
     }
+    cx.event(Kind::SessionEnded, family.account)
+        .session(family.session_id)
+        .detail(json!({ "reason": reason.as_str() }))
+        .write(cx)?;
+    Ok(Some(open))
 }
 
 fn invalid_grant() -> Error {

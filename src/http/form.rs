@@ -3,10 +3,10 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
+use super::call::Call;
 use super::error::HttpError;
 use super::input::{Input, InputDescription, read_pairs, require_media_type};
 use super::request::Request;
-use super::route::Call;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 

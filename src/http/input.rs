@@ -15,9 +15,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
+use super::call::Call;
 use super::error::HttpError;
 use super::request::Request;
-use super::route::Call;
 
 /// A part of a request that a handler takes.
 pub(super) trait Input: Sized {

@@ -15,6 +15,7 @@
 pub mod server;
 
 mod api;
+mod call;
 mod client_address;
 mod error;
 mod form;
@@ -35,6 +36,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use api::doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
+use call::Call;
 pub(crate) use client_address::read as read_hop;
 pub use error::{HttpCode, HttpError, Refusal};
 pub use http::Method;
@@ -42,7 +44,6 @@ use pages::site::Site;
 pub use pages::site::{Accent, Brand, LARGEST_LOGO, Logo};
 pub use request::Request;
 pub use response::Response;
-use route::Call;
 pub use route::{Access, Route};
 pub use surface::Surface;
 use table::PathMatch;

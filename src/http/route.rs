@@ -5,53 +5,14 @@
 //! which the OpenAPI document is written too.
 
 use http::Method;
-use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::SettingInForce;
+use super::call::Call;
 use super::error::HttpError;
 use super::input::{Input, InputDescription};
-use super::pages::site::Site;
-use super::request::Request;
 use super::response::Response;
 use super::surface::Surface;
-use crate::service::{Actor, Administration, Authd, Device};
-
-/// One request on its way through a handler.
-pub struct Call<'a> {
-    pub(super) authd: &'a Authd,
-    pub(super) request: &'a Request,
-    pub(super) device: Device,
-    /// What stands in the places of `{id}` and the like.
-    pub(super) parameters: Parameters<'a>,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub(super) trusted_proxies: &'a [IpNet],
-    /// What all pages have in common.
-    pub(super) site: &'a Site,
-    /// The settings of the process, for administrators.
-    pub(super) settings_in_force: &'a [SettingInForce],
-}
-
-/// What stands in a path in the places of its parameters, in their order.
-pub(super) type Parameters<'a> = [&'a str; 2];
-
-impl Call<'_> {
-    /// The token that the request presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
-    fn bearer_token(&self) -> Option<&str> {
-        let (scheme, token) = self.request.header("authorization")?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
-    }
-
-    /// The account that asks.
-    fn actor(&self) -> Result<Actor, HttpError> {
-        match self.bearer_token() {
-            Some(token) => Ok(self.authd.authenticate(token)?),
-            None => Err(HttpError::missing_token()),
-        }
-    }
-}
+use crate::service::{Actor, Administration};
 
 /// One operation of the interface.
 pub struct Route {

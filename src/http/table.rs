@@ -8,8 +8,9 @@ use http::Method;
 use super::api::{
     accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
+use super::call::Parameters;
 use super::pages;
-use super::route::{Answer, Bearer, Doctor, Parameters, Public, Route};
+use super::route::{Answer, Bearer, Doctor, Public, Route};
 use super::surface::Surface;
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 

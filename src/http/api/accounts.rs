@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Json, null_as_empty, trimmed, trimmed_option};
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Actor, Confirmation, NewAccount, Profile, Registered, Wanted};
 
 /// The first administrator.

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::response::Response;
-use crate::http::route::Call;
 
 /// The path of the report.
 pub const DOCTOR_PATH: &str = "/.well-known/authd-doctor";

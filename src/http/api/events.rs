@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::Query;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Actor, Event, EventQuery};
 
 /// Events on a page when the client does not say how many.

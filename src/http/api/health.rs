@@ -1,8 +1,8 @@
 //! Health, for the program that supervises the process.
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::response::Response;
-use crate::http::route::Call;
 
 pub(in crate::http) fn alive(_: &Call<'_>, (): ()) -> Result<Response, HttpError> {
     Ok(Response::text(200, "ok\n"))

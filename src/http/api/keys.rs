@@ -1,8 +1,8 @@
 //! The public keys that verify access tokens (RFC 7517).
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::response::Response;
-use crate::http::route::Call;
 
 pub(in crate::http) fn jwks(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
     let (keys, max_age) = call.authd.jwks()?;

@@ -6,10 +6,11 @@ use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Parameter, remove_null_default};
 use crate::http::response::Response;
-use crate::http::route::{Access, Call, Content, Route};
+use crate::http::route::{Access, Content, Route};
 
 pub(in crate::http) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
     let document = write(crate::http::routes(), &call.authd.policy().issuer);

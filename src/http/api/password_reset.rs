@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Json, trimmed};
 use crate::http::response::Response;
-use crate::http::route::Call;
 
 /// A request for a reset link.
 #[derive(Deserialize, JsonSchema)]

@@ -3,10 +3,10 @@
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Input, InputDescription, Json, Parameter, Query};
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::ids::SessionId;
 use crate::service::{Actor, Session, Wanted};
 

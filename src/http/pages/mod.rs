@@ -11,6 +11,7 @@
 
 mod entry;
 mod field_errors;
+mod files;
 mod owner;
 pub mod site;
 mod table;

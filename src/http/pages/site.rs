@@ -1,18 +1,12 @@
 //! What all pages of an installation have in common: its name, its colours, its logo; and the files that pages load.
 
-use super::view::assets::{Assets, CACHE_CONTROL};
+use super::view::assets::Assets;
 pub use super::view::brand::Accent;
 use super::view::{Language, Shell};
 use crate::clock::Timestamp;
-use crate::http::error::HttpError;
-use crate::http::response::Response;
-use crate::http::route::Call;
 
 /// The largest logo, in bytes.
 pub const LARGEST_LOGO: usize = 64 * 1024;
-
-/// A logo may be an SVG, which is a document that can run scripts when it is opened by itself: in a sandbox it cannot.
-const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
 /// How an installation looks.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +73,7 @@ impl Logo {
 pub(in crate::http) struct Site {
     pub(super) name: String,
     pub(super) assets: Assets,
-    logo: Option<Logo>,
+    pub(super) logo: Option<Logo>,
 }
 
 impl Site {
@@ -112,27 +106,4 @@ impl Site {
             now,
         }
     }
-}
-
-/// The stylesheet or the script. Its name has the hash of its contents, so browsers may keep it for ever.
-pub(in crate::http) fn show_asset(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
-    let asset = call.site.assets.find(call.parameters[0]);
-    let asset = asset.ok_or_else(HttpError::no_such_path)?;
-    Ok(Response::new(200)
-        .header("content-type", asset.media_type())
-        .header("cache-control", CACHE_CONTROL)
-        .with_body(asset.body()))
-}
-
-pub(in crate::http) fn show_logo(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
-    let logo = call
-        .site
-        .logo
-        .as_ref()
-        .ok_or_else(HttpError::no_such_path)?;
-    Ok(Response::new(200)
-        .header("content-type", logo.media_type)
-        .header("cache-control", "public, max-age=3600")
-        .header("content-security-policy", LOGO_POLICY)
-        .with_body(logo.bytes.clone()))
 }

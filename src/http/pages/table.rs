@@ -5,8 +5,8 @@
 use http::Method;
 
 use super::entry::{recovery, sign_in, sign_up};
+use super::files;
 use super::owner::{account, activity, sessions};
-use super::site;
 use super::visitor::{Everyone, Owner};
 use crate::http::route::{Guard, Public, Route};
 use crate::http::surface::Surface;
@@ -48,8 +48,8 @@ const OWN: Surface = Surface::Page;
 /// All of them.
 pub(in crate::http) const ROUTES: &[Route] = &[
     get("/", OWN, &Public(account::show_front)),
-    get("/assets/{id}", OWN, &Public(site::show_asset)),
-    get("/brand/logo", OWN, &Public(site::show_logo)),
+    get("/assets/{id}", OWN, &Public(files::show_asset)),
+    get("/brand/logo", OWN, &Public(files::show_logo)),
     get(
         "/.well-known/change-password",
         OWN,

@@ -20,10 +20,9 @@ use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::connection::{self, pragma};
+use super::connection::{self, PAGE_SIZE, pragma};
 use super::file::{beside, inode, open_beside, resolve, sync_directory_of};
 use super::migrations::BACKUP_ID;
-use super::open::PAGE_SIZE;
 use crate::store::{CopyError, OpenError, Store};
 
 /// Instructions of SQLite's virtual machine between two progress reports: about 20 ms.

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Statement;
 
+use super::connection::PAGE_SIZE;
 use super::error::checked;
-use super::open::PAGE_SIZE;
-use super::writer::BUSY_TIMEOUT;
 use crate::clock::monotonic;
 use crate::store::Broken;
+
+/// How long SQLite itself waits for a lock, before the thread looks for closures whose time is over.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Pages in the WAL after which they are copied into the database (16 MiB). Measured with 100,000 sessions and 32
 /// callers: with 1,000 pages, syncing the copies takes a third of the time (25,000 rotations/s, p99 13 ms). With 4,000

@@ -14,10 +14,13 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags};
 
-use super::error::SqliteError;
+use super::error::{SqliteError, sqlite_error};
 use super::file::check_companions;
-use super::open::{PAGE_SIZE, sqlite_error};
 use crate::store::{Broken, FromColumn, OpenError, ToColumn, Value};
+
+/// The size of a database page in bytes: the block of most file systems and flash devices, so that a page is written
+/// without reading its neighbours first. It is fixed when a file is created.
+pub(super) const PAGE_SIZE: u32 = 4096;
 
 /// Prepared statements that a connection keeps. The service has fewer.
 const STATEMENTS: usize = 128;

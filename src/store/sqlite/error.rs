@@ -6,10 +6,11 @@
 //! on the disk. So the writer stops the process, and a reader's connection is closed.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::store::Broken;
+use crate::store::{Broken, OpenError};
 
 /// The exit code when the process stops: an internal error (`EX_SOFTWARE` of `sysexits.h`).
 pub(super) const STOPPED: i32 = 70;
@@ -97,6 +98,42 @@ pub(super) fn stop(why: &str) -> ! {
         let _ = writeln!(io::stderr(), "{message}");
     }
     std::process::exit(STOPPED)
+}
+
+/// What a failed system call means to an operator.
+pub(in crate::store) fn system_error(
+    path: &Path,
+    attempt: &'static str,
+    error: &io::Error,
+) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::ReadOnly(path.to_owned())
+        }
+        _ => OpenError::System {
+            path: path.to_owned(),
+            attempt,
+            error: error.to_string(),
+        },
+    }
+}
+
+/// What an error of SQLite means to an operator.
+pub(in crate::store) fn sqlite_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy(path),
+        Some(ErrorCode::ReadOnly) => OpenError::ReadOnly(path),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged {
+            path,
+            what: error.to_string(),
+        },
+        _ => OpenError::System {
+            path,
+            attempt: "opening the database",
+            error: error.to_string(),
+        },
+    }
 }
 
 #[cfg(test)]

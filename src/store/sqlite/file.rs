@@ -24,8 +24,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
 use rustix::process::geteuid;
 
+use super::error::system_error;
 use super::migrations::{APPLICATION_ID, BACKUP_ID, VERSION};
-use super::open::system_error;
 use crate::store::{OpenError, OpenWarning};
 
 /// The path of a file that belongs to the database: the database's path with `suffix` appended.

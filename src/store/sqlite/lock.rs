@@ -9,8 +9,8 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::error::system_error;
 use super::file::{beside, open_beside, resolve};
-use super::open::system_error;
 use crate::store::OpenError;
 
 /// The lock of a database.

@@ -29,12 +29,12 @@ mod writer;
 
 pub use backup::Progress;
 pub(super) use connection::{Connection, RawRow};
-pub(super) use error::SqliteError;
+pub(super) use error::{SqliteError, sqlite_error, system_error};
 pub use file::Filesystem;
 pub(super) use file::{Held, beside, directory_of, resolve};
 pub use lock::Lock;
 pub(super) use migrations::VERSION;
-pub(super) use open::{Opened, open, sqlite_error, system_error};
+pub(super) use open::{Opened, open};
 pub use read_only::{FileInfo, Inspection, ReadOnlyDatabase, RunningServer};
 pub(super) use readers::Readers;
 pub use restore::{Restoration, RestoreSource};

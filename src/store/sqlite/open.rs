@@ -21,10 +21,11 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 
-use super::connection::{self, pragma};
+use super::connection::{self, PAGE_SIZE, pragma};
+use super::error::{sqlite_error, system_error};
 use super::file::{
     Held, OpenFiles, beside, check_filesystem, check_id, check_placement, check_version,
     directory_of, name_kept_by_restore, remove_if_there, resolve, sync_directory_of,
@@ -35,10 +36,6 @@ use crate::store::{OpenError, OpenWarning, Options, Role};
 
 /// The first SQLite without the WAL-reset bug, which could lose pages when two connections ran checkpoints at the same time.
 const OLDEST_LIBRARY: i32 = 3_051_003;
-
-/// The size of a database page in bytes: the block of most file systems and flash devices, so that a page is written
-/// without reading its neighbours first. It is fixed when a file is created.
-pub(super) const PAGE_SIZE: u32 = 4096;
 
 /// Up to this size in bytes, all pages are checked at each start: 16,000 sessions, a few milliseconds.
 const ALWAYS_CHECKED: u64 = 8 << 20;
@@ -226,42 +223,6 @@ pub(super) fn quick_check(path: &Path, conn: &Connection) -> Result<(), OpenErro
             path: path.to_owned(),
             what: verdict,
         }),
-    }
-}
-
-/// What a failed system call means to an operator.
-pub(in crate::store) fn system_error(
-    path: &Path,
-    attempt: &'static str,
-    error: &io::Error,
-) -> OpenError {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            OpenError::ReadOnly(path.to_owned())
-        }
-        _ => OpenError::System {
-            path: path.to_owned(),
-            attempt,
-            error: error.to_string(),
-        },
-    }
-}
-
-/// What an error of SQLite means to an operator.
-pub(in crate::store) fn sqlite_error(path: &Path, error: &rusqlite::Error) -> OpenError {
-    let path = path.to_owned();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy(path),
-        Some(ErrorCode::ReadOnly) => OpenError::ReadOnly(path),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged {
-            path,
-            what: error.to_string(),
-        },
-        _ => OpenError::System {
-            path,
-            attempt: "opening the database",
-            error: error.to_string(),
-        },
     }
 }
 

@@ -18,14 +18,14 @@ use rusqlite::config::DbConfig;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::connection::{Connection, harden, pragma};
-use super::error::SqliteError;
+use super::error::{SqliteError, sqlite_error, system_error};
 use super::file::{
     Filesystem, Held, beside, check_companions, check_id, check_placement, check_version,
     directory_of, resolve,
 };
 use super::lock::Lock;
 use super::migrations::{VERSION, schema};
-use super::open::{OPENING_PATIENCE, quick_check, sqlite_error, system_error};
+use super::open::{OPENING_PATIENCE, quick_check};
 use crate::clock::Timestamp;
 use crate::store::{Broken, OpenError, ReadTx};
 

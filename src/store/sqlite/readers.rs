@@ -18,9 +18,8 @@ use rusqlite::OpenFlags;
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::connection::{Connection, harden};
-use super::error::SqliteError;
+use super::error::{SqliteError, sqlite_error};
 use super::file::check_companions;
-use super::open::sqlite_error;
 use crate::clock::Timestamp;
 use crate::store::{Broken, OpenError, ReadTx};
 

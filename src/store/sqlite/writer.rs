@@ -27,11 +27,10 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, Statement};
 
-use super::checkpoint::{Checkpointer, WAL_WARNING};
-use super::connection::{Connection, pragma, set_pragma};
+use super::checkpoint::{BUSY_TIMEOUT, Checkpointer, WAL_WARNING};
+use super::connection::{Connection, PAGE_SIZE, pragma, set_pragma};
 use super::error::{SqliteError, checked, stop};
 use super::file::{MovedFile, OpenFiles, Part};
-use super::open::PAGE_SIZE;
 use super::queue::{Call, Closure, Counters, Queue, Queued, Task};
 use crate::clock::{Clock, Mark, Timestamp, monotonic};
 use crate::entropy::Entropy;
@@ -40,9 +39,6 @@ use crate::store::{Broken, Options, ReadTx, Role, Tx};
 
 /// How long a closure may be in the queue before it is answered `Busy`. Clients rarely wait longer.
 pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long SQLite itself waits for a lock, before the thread looks for closures whose time is over.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The most closures in one transaction. Bounds how long the first of them waits for the last.
 const LARGEST_BATCH: usize = 256;

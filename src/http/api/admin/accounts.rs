@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Limit, PathAccount};
 use crate::clock::Timestamp;
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Json, Query, null_as_empty};
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{
     Account, AccountChange, AccountFilter, AccountQuery, Administration, Failures, NewAccount,
     WaitingRegistration,

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Limit;
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::Query;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Administration, EventQuery, Selector};
 
 /// Which events.

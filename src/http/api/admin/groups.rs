@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Limit, PathGroup, PathMember};
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Json, Query};
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{AccountFilter, AccountQuery, Administration, Group};
 
 /// A new group.

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PathInvitation;
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::Json;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Administration, Invitation, NewInvitation};
 
 /// How long an invitation works if the client does not say: a week, in seconds.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::PathAccount;
 use crate::clock::Timestamp;
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::Json;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Administration, LinkRequest, Proves};
 
 /// How a link reaches its owner.

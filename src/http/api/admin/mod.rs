@@ -15,9 +15,9 @@ pub(in crate::http) mod sessions;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Input, InputDescription, Parameter};
-use crate::http::route::Call;
 use crate::ids::{AccountId, InvitationId, SessionId};
 use crate::service::Selector;
 

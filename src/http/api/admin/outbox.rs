@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Limit, PathMessage};
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::Query;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Administration, WaitingMessage};
 
 /// Which messages.

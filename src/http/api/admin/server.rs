@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::SettingInForce;
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Administration, SigningKeyInfo};
 
 /// The keys that sign tokens.

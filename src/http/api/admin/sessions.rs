@@ -2,9 +2,9 @@
 
 use super::{PathAccount, PathAccountSession};
 use crate::http::api::sessions::{EndedSessions, SessionList};
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::Administration;
 
 pub(in crate::http) fn list(

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::form::Form;
 use crate::http::pages::field_errors::{
@@ -16,7 +17,6 @@ use crate::http::pages::view::{FieldError, Notice};
 use crate::http::pages::visitor::return_address::HOME;
 use crate::http::pages::visitor::{Visitor, see_other};
 use crate::http::response::Response;
-use crate::http::route::Call;
 use crate::service::{Browser, Code, Confirmation, Error, Profile, StepUpPurpose};
 
 #[derive(Deserialize, JsonSchema)]

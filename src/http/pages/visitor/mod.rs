@@ -15,10 +15,11 @@ use return_address::{HOME, ReturnAddress};
 
 use super::view::message::{About, Message};
 use super::view::{Language, Notice, Shell, SignedIn as ShownAccount, View};
+use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Input, InputDescription};
 use crate::http::response::Response;
-use crate::http::route::{Access, Call, Guard};
+use crate::http::route::{Access, Guard};
 use crate::service::{Browser, NewCookie, StepUpPurpose};
 
 /// The field of every form that has its token.

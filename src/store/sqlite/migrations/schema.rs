@@ -13,7 +13,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::store::OpenError;
-use crate::store::sqlite::open::sqlite_error;
+use crate::store::sqlite::error::sqlite_error;
 
 /// The tables that `ANALYZE` creates, as SQLite defines them. The definition is compared too: a row of `sqlite_schema` with
 /// such a name can define a trigger, because SQLite goes by the definition and not by the type or the name.

@@ -5,11 +5,12 @@ TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p' | sed 's/-gnu$$/-musl/')
 TOOLS := $(CURDIR)/target/tools
 DENY_VERSION := 0.20.2
 
-.PHONY: help run test check fmt clippy deny advisories docs bench release release-tools test-tools clean
+.PHONY: help run test e2e e2e-tools check fmt clippy deny advisories docs bench release release-tools test-tools clean
 
 help:
 	@echo 'make run      build authd and serve on http://127.0.0.1:8080 (database: authd.db)'
 	@echo 'make test     all tests'
+	@echo 'make e2e      every page in a real browser; pictures in target/gallery'
 	@echo 'make check    format, lints, licences, advisories, documentation'
 	@echo 'make bench    the load driver: durable rotations a second, over HTTP'
 	@echo 'make release  ./authd, stripped and statically linked'
@@ -63,6 +64,24 @@ test-tools:
 			apt-get update -qq && apt-get install -qq -y $$packages; \
 		else \
 			echo "The tests need:$$missing. Install them and try again." >&2; exit 1; \
+		fi; \
+	fi
+
+# The pages in a real browser. The files are copied, so that what npm installs stays in target/. PART=sign_in walks one flow.
+e2e: e2e-tools
+	$(CARGO) build --quiet
+	mkdir -p target/e2e && cp -R tests/e2e/. target/e2e/
+	cd target/e2e && npm ci --silent --no-audit --no-fund
+	AUTHD_BINARY=$(CURDIR)/target/debug/authd GALLERY=$(CURDIR)/target/gallery node target/e2e/run.mjs $(PART)
+
+e2e-tools:
+	@missing=; \
+	for tool in chromium node npm; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+			apt-get update -qq && apt-get install -qq -y $$(echo "$$missing" | sed 's/\<node\>/nodejs/'); \
+		else \
+			echo "The pages are tested in a browser, which needs:$$missing. Install them and try again." >&2; exit 1; \
 		fi; \
 	fi
 

@@ -108,7 +108,7 @@ impl App {
         let path = table::find(&request.path);
         // The pattern and not the path: people and programs put tokens into paths (req 63).
         let route = path.as_ref().map(|path| path.pattern);
-        let surface = surface_of(path.as_ref());
+        let surface = surface_of(path.as_ref(), Some(request));
         let response = catch_unwind(AssertUnwindSafe(|| self.dispatch(request, path.as_ref())))
             .unwrap_or_else(|_| {
                 tracing::error!(request = id, route, "a handler panicked");
@@ -129,7 +129,7 @@ impl App {
     pub fn refuse(&self, refusal: &Refusal, request: Option<&Request>) -> Response {
         let id = self.next_request_id();
         let path = request.and_then(|request| table::find(&request.path));
-        let surface = surface_of(path.as_ref());
+        let surface = surface_of(path.as_ref(), request);
         let response = self.show_error(HttpError::from(refusal), surface, request, &id);
         tracing::debug!(
             request = id,
@@ -244,9 +244,18 @@ impl App {
     }
 }
 
-/// The surface of a path. Clients of the API ask for paths that do not exist, too, and expect its errors.
-fn surface_of(path: Option<&PathMatch<'_>>) -> Surface {
-    path.map_or(Surface::Api, PathMatch::surface)
+/// The surface of a path. Where there is nothing, a person in a browser gets a page and a program the error of the API:
+/// browsers name HTML in `Accept` when they open an address (RFC 9110 §12.5.1).
+fn surface_of(path: Option<&PathMatch<'_>>, request: Option<&Request>) -> Surface {
+    let accepts_html = || {
+        let accepted = request.and_then(|request| request.header("accept"));
+        accepted.is_some_and(|types| types.contains("text/html"))
+    };
+    match path {
+        Some(path) => path.surface(),
+        None if accepts_html() => Surface::Page,
+        None => Surface::Api,
+    }
 }
 
 /// The headers that the API reads, for a preflight that asks for none.

@@ -278,12 +278,21 @@ fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()
         }
         standing = warn_of_clock(standing, authd.clock_standing());
         shortage = warn_of_storage(shortage, authd.storage_shortage());
+        return_free_memory();
         // The writer has answered, or this would not be reached. A full disk is no reason to be started anew: what can
         // be read is served, and there may be room again.
         if manager.watches_every().is_some() && authd.answers().is_ok() {
             manager.alive();
         }
     }
+}
+
+/// Makes the allocator return free memory to the system. mimalloc does so when a page of it is freed and the memory has
+/// been free for a second, so a server that became idle after a flood would keep it. An allocation of this size is a page of
+/// its own. It is not written to, so it takes no memory.
+fn return_free_memory() {
+    const OWN_PAGE: usize = 2 * 1024 * 1024;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(OWN_PAGE)));
 }
 
 fn sweep_hourly(authd: &Authd, ended: &mpsc::Receiver<()>) {

@@ -148,7 +148,7 @@ settings! {
     /// Origins of web apps that may call the API from a browser.
     cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse);
     /// Most connections at once, 16 to 10000; each takes a thread while it lives.
-    max_connections: usize = "what fits a quarter of the memory, `64` to `512`"
+    max_connections: usize = "what fits a quarter of the memory, `32` to `512`"
         from quarter_in_connections like "512" => number(16..=10_000);
     /// Log lines as `text` for people or `json` for programs.
     log_format: LogFormat = "text" => word;

@@ -756,9 +756,9 @@ fn password_ram_is_a_quarter_of_the_memory_within_bounds() {
 #[test] // the smallest supported machine has 48 MiB
 fn connections_fit_a_quarter_of_the_memory() {
     for (memory, text) in [
-        (None, "64"),
-        (Some(48 * MIB), "76"),
-        (Some(128 * MIB), "204"),
+        (None, "32"),
+        (Some(48 * MIB), "34"),
+        (Some(128 * MIB), "93"),
         (Some(u64::MAX), "512"),
     ] {
         let loaded = load(Inputs {

@@ -1,5 +1,7 @@
 //! One request, with what its handler needs of the server.
 
+use std::sync::OnceLock;
+
 use ipnet::IpNet;
 
 use super::SettingInForce;
@@ -15,6 +17,8 @@ pub struct Call<'a> {
     pub(super) device: Device,
     /// What stands in the places of `{id}` and the like.
     pub(super) parameters: Parameters<'a>,
+    /// The OpenAPI document, once it was asked for.
+    pub(super) openapi: &'a OnceLock<Vec<u8>>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(super) trusted_proxies: &'a [IpNet],
     /// What all pages have in common.

@@ -19,6 +19,9 @@ const CONNECTION_RETRY_AFTER: u64 = 2;
 const SERVER_ERROR: &str =
     "The server could not answer this request. The cause is in its log, under the request's id.";
 
+/// Longest `detail` of an error, in bytes. A detail can quote the request, which has up to 64 KiB.
+const LONGEST_DETAIL: usize = 512;
+
 /// Codes of errors that arise before the service is asked, or instead of an answer from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "snake_case")]
@@ -165,7 +168,7 @@ impl HttpError {
         HttpError {
             status,
             code,
-            detail: detail.into(),
+            detail: shortened(detail.into()),
             headers: Vec::new(),
             cause: None,
         }
@@ -279,6 +282,15 @@ impl HttpError {
                 response.header(name, value)
             })
     }
+}
+
+/// The beginning of a detail that is longer than [`LONGEST_DETAIL`].
+fn shortened(detail: Cow<'static, str>) -> Cow<'static, str> {
+    if detail.len() <= LONGEST_DETAIL {
+        return detail;
+    }
+    let end = detail.floor_char_boundary(LONGEST_DETAIL);
+    format!("{}…", &detail[..end]).into()
 }
 
 impl From<Error> for HttpError {

@@ -4,11 +4,15 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
-use super::error::HttpError;
+use super::error::{HttpCode, HttpError, Refusal};
 use super::input::{Input, InputDescription, read_pairs, require_media_type};
 use super::request::Request;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
+/// The longest value in a form, in bytes: a return address and a password at their longest fit. A page shows again what was
+/// typed, and HTML writes a quotation mark with five bytes, so the memory of a connection depends on it.
+const LONGEST_VALUE: usize = 2048;
 
 /// A form with these fields.
 pub(super) struct Form<T>(pub(super) T);
@@ -25,6 +29,14 @@ impl<T: DeserializeOwned + JsonSchema> Input for Form<T> {
 
 fn read_form<T: DeserializeOwned>(request: &Request) -> Result<T, HttpError> {
     require_media_type(request, MEDIA_TYPE)?;
+    let mut fields = form_urlencoded::parse(&request.body);
+    if fields.any(|(_, value)| value.len() > LONGEST_VALUE) {
+        let detail = "A field of the form is too long. At most 2,048 bytes are accepted.";
+        return Err(HttpError::from(&Refusal::new(
+            HttpCode::BodyTooLarge,
+            detail,
+        )));
+    }
     read_pairs("form", &request.body)
 }
 

@@ -7,7 +7,7 @@
 //! their own to links.
 
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -147,7 +147,7 @@ fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, HttpError> {
         return Err(invalid("body", &"it is not a JSON object"));
     }
     serde_json::from_slice(&request.body).map_err(|error| {
-        let words = error.to_string();
+        let words = beginning(&error);
         let (line, column) = (error.line(), error.column());
         let place = format!(" at line {line} column {column}");
         match words.strip_suffix(&place) {
@@ -162,7 +162,7 @@ pub(super) fn read_pairs<T: DeserializeOwned>(part: &str, bytes: &[u8]) -> Resul
     let pairs = serde_html_form::Deserializer::from_bytes(bytes);
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let name = format!("`{}`", error.path());
-        let words = error.inner().to_string();
+        let words = beginning(error.inner());
         match twice(bytes) {
             Some(name) => invalid(part, &format!("`{name}` is there twice")),
             None if words.contains(&name) => invalid(part, &words),
@@ -186,6 +186,30 @@ pub(super) fn require_media_type(request: &Request, expected: &str) -> Result<()
     match media_type.eq_ignore_ascii_case(expected) {
         true => Ok(()),
         false => Err(HttpError::unsupported_media_type(expected)),
+    }
+}
+
+/// Longest description of what is wrong with an input, in bytes. It can quote the request, which has up to 64 KiB.
+const LONGEST_WORDS: usize = 400;
+
+/// The beginning of a text, at most [`LONGEST_WORDS`], without writing all of it to memory.
+fn beginning(text: &dyn Display) -> String {
+    struct Beginning(String);
+    impl fmt::Write for Beginning {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let left = LONGEST_WORDS - self.0.len();
+            let part = &text[..text.floor_char_boundary(left)];
+            self.0.push_str(part);
+            match part.len() == text.len() {
+                true => Ok(()),
+                false => Err(fmt::Error),
+            }
+        }
+    }
+    let mut beginning = Beginning(String::new());
+    match fmt::write(&mut beginning, format_args!("{text}")) {
+        Ok(()) => beginning.0,
+        Err(_) => beginning.0 + "…",
     }
 }
 

@@ -28,8 +28,8 @@ mod surface;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -50,6 +50,10 @@ use table::PathMatch;
 
 use crate::entropy::Entropy;
 use crate::service::{Authd, Device};
+
+/// The largest body of an answer, in bytes. Clients that do not read their answers make the server keep one for each
+/// connection, so the memory that the server needs at most follows from it.
+pub const LARGEST_ANSWER: usize = 128 * 1024;
 
 /// What the front end needs to know beyond the service.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +90,8 @@ pub struct App {
     /// The first part of request ids: random, for each start of the server.
     process: String,
     requests: AtomicU64,
+    /// The OpenAPI document as it is answered, written at its first request.
+    openapi: OnceLock<Vec<u8>>,
 }
 
 impl App {
@@ -99,6 +105,7 @@ impl App {
             settings,
             process,
             requests: AtomicU64::new(1),
+            openapi: OnceLock::new(),
         }
     }
 
@@ -188,6 +195,7 @@ impl App {
             request,
             device: Device::new(ip, agent),
             parameters: path.parameters,
+            openapi: &self.openapi,
             trusted_proxies: &self.settings.trusted_proxies,
             site: &self.site,
             settings_in_force: &self.settings.in_force,

@@ -83,20 +83,26 @@ use crate::store::{Broken, Shortage, Statistics, Store};
 pub struct Device {
     /// The client's address, after trusted proxies.
     pub ip: IpAddr,
-    /// What it calls itself; at most [`Device::AGENT_LENGTH`] characters.
+    /// What it calls itself; at most [`Device::AGENT_LENGTH`] bytes.
     pub user_agent: String,
 }
 
 impl Device {
-    /// Longer user agents are cut: it is a label for people, not evidence.
+    /// Longest user agent, in bytes of UTF-8. Longer ones are cut at a character: it is a label for people, not evidence.
     pub const AGENT_LENGTH: usize = 256;
 
     /// A device at `ip` that calls itself `user_agent`, which is cut and freed of control characters.
     pub fn new(ip: IpAddr, user_agent: &str) -> Device {
-        let visible = user_agent.chars().filter(|c| !c.is_control());
+        let mut label = String::new();
+        for c in user_agent.chars().filter(|c| !c.is_control()) {
+            if label.len() + c.len_utf8() > Device::AGENT_LENGTH {
+                break;
+            }
+            label.push(c);
+        }
         Device {
             ip: ip.to_canonical(),
-            user_agent: visible.take(Device::AGENT_LENGTH).collect(),
+            user_agent: label,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What an attacker with a stolen access token must not be able to do takes the current password (req 15, req 36).
 
+use std::ops::ControlFlow;
+
 use serde_json::json;
 
 use crate::clock::Timestamp;
@@ -147,8 +149,9 @@ impl Authd {
         changed
     }
 
-    /// The events of the account of the client that asks, newest first: at most `limit` events (1 to 1,000)
-    /// before the one with the number `before`, or the latest.
+    /// Shows `take` the events of the account of the client that asks, newest first, until it breaks: at most `limit` events
+    /// (1 to 1,000) before the one with the number `before`, or the latest. They are shown one at a time, so that memory does
+    /// not depend on their number.
     ///
     /// # Errors
     /// Only those of the store.
@@ -157,7 +160,8 @@ impl Authd {
         actor: &Actor,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<Event>, Error> {
+        mut take: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         let (before, limit) = (
             before.unwrap_or(i64::MAX),
             limit.clamp(1, event::MOST_LISTED),
@@ -165,7 +169,7 @@ impl Authd {
         let account = actor.account_key;
         Ok(self
             .store
-            .read(|tx| event::list_for_owner(tx, account, before, limit))?)
+            .read(|tx| event::show_to_owner(tx, account, before, limit, &mut take))?)
     }
 
     /// The latest event of one kind of the account of the client that asks, if it was after `since`.

@@ -4,6 +4,7 @@ mod access_tokens;
 mod accounts;
 mod admin;
 mod admin_search;
+mod answer_sizes;
 mod bad_input;
 mod documentation;
 mod email_verification;

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_memory_that_the_settings_allow_must_be_there() {
-        let small = config(&[("password_ram", "19MiB"), ("max_connections", "64")]);
+        let small = config(&[("password_ram", "19MiB"), ("max_connections", "32")]);
         for (mebibytes, state) in [
             (Some(34), State::Problem),
             (Some(40), State::Warning),

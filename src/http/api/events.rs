@@ -1,7 +1,9 @@
 //! What happened to an account, for its owner.
 
+use std::ops::ControlFlow;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::http::call::Call;
 use crate::http::error::HttpError;
@@ -12,6 +14,10 @@ use crate::service::{Actor, Event, EventQuery};
 /// Events on a page when the client does not say how many.
 const DEFAULT_LIMIT: u32 = 50;
 
+/// The most bytes of events on a page. The server keeps an answer until its client has read it, and 1,000 events could have
+/// more than a megabyte.
+const PAGE_BYTES: usize = 64 * 1024;
+
 /// Which page of the events.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +26,7 @@ pub(in crate::http) struct EventPage {
     #[serde(default)]
     #[schemars(with = "i64")]
     before: Option<EventNumber>,
-    /// How many events at most.
+    /// How many events at most. A page also ends at 64 KiB, so it can have fewer.
     #[serde(default)]
     #[schemars(
         with = "u32",
@@ -57,9 +63,14 @@ impl TryFrom<u32> for Limit {
 }
 
 /// A page of events.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
+#[allow(
+    dead_code,
+    reason = "for the OpenAPI document; `list` writes it event by event"
+)]
 pub(in crate::http) struct EventList {
-    /// Newest first. For the next page, ask with `before` set to the last one's `id`.
+    /// Newest first. For the next page, ask with `before` set to the last one's `id`. After the last page comes an empty
+    /// one.
     events: Vec<Event>,
 }
 
@@ -69,6 +80,24 @@ pub(in crate::http) fn list(
     Query(page): Query<EventPage>,
 ) -> Result<Response, HttpError> {
     let before = page.before.map(|EventNumber(id)| id);
-    let events = call.authd.own_events(actor, before, page.limit.0)?;
-    Ok(Response::json(200, &EventList { events }))
+    // As `EventList` is written, in one buffer that does not grow: an event is dropped when its text is in it.
+    let mut body = Vec::with_capacity(2 * PAGE_BYTES);
+    body.extend_from_slice(b"{\"events\":[");
+    let mut is_first = true;
+    call.authd
+        .own_events(actor, before, page.limit.0, |event| {
+            let end = body.len();
+            if !is_first {
+                body.push(b',');
+            }
+            let is_written = serde_json::to_writer(&mut body, event).is_ok();
+            if !is_written || (body.len() > PAGE_BYTES && !is_first) {
+                body.truncate(end);
+                return ControlFlow::Break(());
+            }
+            is_first = false;
+            ControlFlow::Continue(())
+        })?;
+    body.extend_from_slice(b"]}\n");
+    Ok(Response::json_text(200, body))
 }

@@ -62,8 +62,8 @@ use connections::Connections;
 /// What a server allows. The defaults are safe on the internet and fit a machine with 48 MiB of memory.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at a time, and so threads. 512 by default: each costs about 40 KiB once used, and an app that one
-    /// database file serves does not have more clients at a time. At least 1.
+    /// Connections at a time, and so threads. 512 by default: each costs about 90 KiB once used and up to 352 KiB, and
+    /// an app that one database file serves does not have more clients at a time. At least 1.
     pub max_connections: usize,
     /// Connections of one IPv4 address or one IPv6 /64 (what one customer is given) at a time. 64 by default: enough for
     /// a household behind one address.

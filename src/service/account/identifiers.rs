@@ -16,8 +16,9 @@ const LOCAL_PART_LENGTH: usize = 64;
 /// Longest username, in characters.
 const USERNAME_LENGTH: usize = 64;
 
-/// Longest name of a person, in characters.
+/// Longest name of a person, in characters and in bytes of UTF-8.
 const NAME_LENGTH: usize = 200;
+const NAME_BYTES: usize = 256;
 
 /// One form for all ways of writing one login: compatibility-normalised and folded in case, so that full-width letters,
 /// ligatures and a final sigma do not make a second `ann`. By way of the capitals, since that is where `ς` and `σ`, `ß` and
@@ -133,9 +134,10 @@ fn is_hidden(c: char) -> bool {
 /// Reads a person's name; an empty text is none.
 pub fn read_name(text: &str) -> Result<Option<String>, Error> {
     let name: String = text.trim().nfc().collect();
-    if name.chars().count() > NAME_LENGTH || name.chars().any(char::is_control) {
+    let is_short = name.len() <= NAME_BYTES && name.chars().count() <= NAME_LENGTH;
+    if !is_short || name.chars().any(char::is_control) {
         return Err(Error::invalid(
-            "A name has at most 200 characters, and no control characters.",
+            "A name has at most 200 characters in 256 bytes of UTF-8, and no control characters.",
         ));
     }
     Ok(Some(name).filter(|name| !name.is_empty()))

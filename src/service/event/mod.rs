@@ -7,6 +7,7 @@ mod kind;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,6 +23,9 @@ use crate::store::{Broken, ReadTx, Row, Tx, params};
 
 /// The most events that one question answers.
 pub const MOST_LISTED: u32 = 1000;
+
+/// Events that are read by one statement while an owner's are shown: reading ends with the part that ends the page.
+const PART_OF_PAGE: u32 = 50;
 
 /// Events of one kind that are kept for an account. A client that signs in all day must not fill the disk, and a thief with
 /// a stolen token must not push out the events that show the theft.
@@ -300,41 +304,55 @@ fn hide_administrator(event: &mut Event) {
     }
 }
 
-/// The events of one account before `before`, newest first, at most `limit`, as its owner may see them.
-pub(super) fn list_for_owner(
+/// Shows `take` the events of one account as its owner may see them, one after another, until it breaks or `limit` were
+/// shown. Each is dropped before the next is read.
+pub(super) fn show_to_owner(
     tx: &ReadTx<'_>,
     account: AccountKey,
-    before: i64,
+    mut before: i64,
     limit: u32,
-) -> Result<Vec<Event>, Broken> {
-    let mut events = list_of(
-        tx,
-        account,
-        OPERATORS_ALONE.map(Kind::as_str),
-        before,
-        limit,
-    )?;
-    events.iter_mut().for_each(hide_administrator);
-    Ok(events)
+    take: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+) -> Result<(), Broken> {
+    let mut left = limit;
+    let mut state = ControlFlow::Continue(());
+    while left > 0 {
+        let asked = left.min(PART_OF_PAGE);
+        let seen = read_for_owner(tx, account, before, asked, |row| {
+            let mut event = from_row(row)?;
+            hide_administrator(&mut event);
+            before = event.id;
+            if state.is_continue() {
+                state = take(&event);
+            }
+            Ok(())
+        })?;
+        if state.is_break() || seen.len() < asked as usize {
+            break;
+        }
+        left -= asked;
+    }
+    Ok(())
 }
 
-fn list_of(
+/// The events of `account` before `before`, but for those that are for operators alone, newest first, at most `limit`, each
+/// read by `read`.
+fn read_for_owner<T>(
     tx: &ReadTx<'_>,
     account: AccountKey,
-    [failed, retried, deleted]: [&str; 3],
     before: i64,
     limit: u32,
-) -> Result<Vec<Event>, Broken> {
+    read: impl FnMut(&Row<'_>) -> Result<T, Broken>,
+) -> Result<Vec<T>, Broken> {
+    let [failed, retried, deleted] = OPERATORS_ALONE.map(Kind::as_str);
     tx.rows(
         concat!(
             "SELECT ",
             columns!(),
-            " \
-         FROM event e JOIN account a ON a.id = e.account_id \
-         WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind NOT IN (?4, ?5, ?6) ORDER BY e.id DESC LIMIT ?2"
+            " FROM event e JOIN account a ON a.id = e.account_id \
+             WHERE e.account_id = ?3 AND e.id < ?1 AND e.kind NOT IN (?4, ?5, ?6) ORDER BY e.id DESC LIMIT ?2"
         ),
         params![before, limit, account, failed, retried, deleted],
-        from_row,
+        read,
     )
 }
 

@@ -34,8 +34,9 @@ use crate::store::{Broken, ReadTx, Row, Tx, params};
 /// run must not fill the disk, nor the list that people look at.
 pub const MOST_SESSIONS: u32 = 100;
 
-/// Longest name of a device, in characters.
+/// Longest name of a device, in characters and in bytes of UTF-8. The bytes bound the list of sessions.
 pub const DEVICE_NAME_LENGTH: usize = 100;
+const DEVICE_NAME_BYTES: usize = 256;
 
 /// A session as its owner sees it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -382,14 +383,16 @@ pub fn end_all(
     Ok(ended)
 }
 
-/// Reads a device's name from input: plain text, trimmed, at most [`DEVICE_NAME_LENGTH`] characters.
+/// Reads a device's name from input: plain text, trimmed, at most [`DEVICE_NAME_LENGTH`] characters and
+/// `DEVICE_NAME_BYTES` bytes.
 pub fn device_name(name: Option<&str>) -> Result<Option<String>, Error> {
     let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
-    if name.chars().count() > DEVICE_NAME_LENGTH || name.chars().any(char::is_control) {
+    let is_short = name.len() <= DEVICE_NAME_BYTES && name.chars().count() <= DEVICE_NAME_LENGTH;
+    if !is_short || name.chars().any(char::is_control) {
         return Err(Error::invalid(
-            "A device's name has at most 100 characters, and no control characters.",
+            "A device's name has at most 100 characters in 256 bytes of UTF-8, and no control characters.",
         ));
     }
     Ok(Some(name.to_owned()))

@@ -84,6 +84,16 @@ impl<'t> Browser<'t> {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(values)
             .finish();
+        self.post_body(action, body)
+    }
+
+    /// The same by a client that percent-encodes nothing.
+    pub fn post_raw(&mut self, action: &str, values: &[(String, String)]) -> Answer {
+        let pairs = values.iter().map(|(name, value)| format!("{name}={value}"));
+        self.post_body(action, pairs.collect::<Vec<_>>().join("&"))
+    }
+
+    fn post_body(&mut self, action: &str, body: String) -> Answer {
         let answer = self
             .ask(Method::POST, action)
             .header("content-type", "application/x-www-form-urlencoded")
@@ -165,6 +175,15 @@ impl Page {
         let text = self.text();
         assert_eq!(self.answer.status, status, "{text}");
         assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+
+    /// The form token of its first form.
+    #[track_caller]
+    pub fn form_token(&self) -> String {
+        let text = self.text();
+        let mut tags = text.split("<input ").skip(1);
+        let tag = tags.find(|tag| tag.starts_with("type=\"hidden\" name=\"form_token\""));
+        attribute(tag.expect("a form"), "value").expect("a token")
     }
 
     /// The fields of its form that posts to `action`, with their values.

@@ -1,6 +1,6 @@
 //! What a person does in a browser, without a screen.
 
 mod account;
-mod browser;
+pub mod browser;
 mod cross_site;
 mod sign_in;

@@ -13,6 +13,7 @@ mod hostile;
 mod mail;
 mod mail_servers;
 mod main_job;
+mod memory;
 mod proxy;
 mod retries;
 mod root;

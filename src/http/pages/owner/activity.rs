@@ -1,5 +1,6 @@
 //! What happened to the account of the reader.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -79,7 +80,11 @@ pub(in crate::http) fn list(
     let authd = visitor.call.authd;
     // One more than is shown, to know whether there are older ones.
     let limit = u32::try_from(PAGE + 1).unwrap_or(u32::MAX);
-    let mut events = authd.own_events(&browser.actor, page.before, limit)?;
+    let mut events = Vec::new();
+    authd.own_events(&browser.actor, page.before, limit, |event| {
+        events.push(event.clone());
+        ControlFlow::Continue(())
+    })?;
     let has_older = events.len() > PAGE;
     events.truncate(PAGE);
     let older = events

@@ -30,7 +30,7 @@ use argon2::{
 };
 
 use super::{
-    Overloaded, Password,
+    Overloaded, Password, Requester,
     workers::{Limits, Workers},
 };
 
@@ -180,11 +180,16 @@ impl Hasher {
     ///
     /// # Errors
     ///
-    /// [`Overloaded`] if too many requests wait, or this one waited too long.
-    pub fn hash(&self, password: &Password, salt: [u8; SALT_LEN]) -> Result<String, Overloaded> {
+    /// [`Overloaded`] if the queue has no place for `requester`, or this request waited too long.
+    pub fn hash(
+        &self,
+        requester: Requester,
+        password: &Password,
+        salt: [u8; SALT_LEN],
+    ) -> Result<String, Overloaded> {
         let params = self.params;
         let salt = Stored::salt(salt);
-        let output = self.compute(password, params, salt, OUTPUT_LEN)?;
+        let output = self.compute(requester, password, params, salt, OUTPUT_LEN)?;
         let stored = Stored {
             params,
             salt,
@@ -199,9 +204,10 @@ impl Hasher {
     ///
     /// # Errors
     ///
-    /// [`Overloaded`] if too many requests wait, or this one waited too long.
+    /// [`Overloaded`] if the queue has no place for `requester`, or this request waited too long.
     pub fn verify(
         &self,
+        requester: Requester,
         password: &Password,
         stored: Option<&str>,
     ) -> Result<Verification, Overloaded> {
@@ -218,7 +224,7 @@ impl Hasher {
         let exists = usable.is_some();
         let stored = usable.unwrap_or_else(|| Stored::dummy(self.params));
         let length = stored.output.len();
-        let computed = self.compute(password, stored.params, stored.salt, length)?;
+        let computed = self.compute(requester, password, stored.params, stored.salt, length)?;
         // `Output` compares in constant time (req 60).
         if computed == stored.output && exists {
             let rehash = stored.is_weaker_than(self.params);
@@ -240,13 +246,14 @@ impl Hasher {
 
     fn compute(
         &self,
+        requester: Requester,
         password: &Password,
         params: Params,
         salt: Salt,
         length: usize,
     ) -> Result<Output, Overloaded> {
         let password = password.clone();
-        self.workers.run(params.blocks(), move |memory| {
+        self.workers.run(requester, params.blocks(), move |memory| {
             argon2id(password.as_str().as_bytes(), params, &salt, length, memory)
         })
     }
@@ -406,7 +413,7 @@ mod tests {
 
     fn verify(hasher: &Hasher, typed: &str, stored: &str) -> Verification {
         hasher
-            .verify(&password(typed), Some(stored))
+            .verify(Requester::OPERATOR, &password(typed), Some(stored))
             .expect("there is room")
     }
 
@@ -431,7 +438,7 @@ mod tests {
         let (typed, phc) = KNOWN[0];
         let hasher = Hasher::new(20 * MIB, Params::default());
         let hash = hasher
-            .hash(&password(typed), *b"0123456789abcdef")
+            .hash(Requester::OPERATOR, &password(typed), *b"0123456789abcdef")
             .expect("there is room");
         assert_eq!(
             hash, phc,
@@ -448,7 +455,7 @@ mod tests {
         let hasher = hasher();
         let hash = |salt| {
             hasher
-                .hash(&password("same password"), salt)
+                .hash(Requester::OPERATOR, &password("same password"), salt)
                 .expect("there is room")
         };
         assert_ne!(hash([1; SALT_LEN]), hash([2; SALT_LEN]));
@@ -461,7 +468,7 @@ mod tests {
         for length in [12, 64, 72, 73, 128, Password::MAX_BYTES] {
             let typed = "x".repeat(length);
             let stored = hasher
-                .hash(&password(&typed), [7; SALT_LEN])
+                .hash(Requester::OPERATOR, &password(&typed), [7; SALT_LEN])
                 .expect("there is room");
             assert!(is_right(verify(&hasher, &typed, &stored)));
 
@@ -490,7 +497,11 @@ mod tests {
     #[test] // req 7
     fn both_unicode_forms_of_a_password_are_right() {
         let hasher = hasher();
-        let stored = hasher.hash(&password("Zoe\u{308} cafe\u{301}"), [7; SALT_LEN]);
+        let stored = hasher.hash(
+            Requester::OPERATOR,
+            &password("Zoe\u{308} cafe\u{301}"),
+            [7; SALT_LEN],
+        );
         let stored = stored.expect("there is room");
         assert!(is_right(verify(&hasher, "Zo\u{eb} caf\u{e9}", &stored)));
         assert!(is_right(verify(&hasher, "Zoe\u{308} cafe\u{301}", &stored)));
@@ -511,7 +522,11 @@ mod tests {
             (64, 2, 4, false),
         ] {
             let made = Hasher::new(MIB, params(memory_kib, passes, lanes));
-            let stored = made.hash(&password("same password"), [7; SALT_LEN]);
+            let stored = made.hash(
+                Requester::OPERATOR,
+                &password("same password"),
+                [7; SALT_LEN],
+            );
             let verification = verify(&current, "same password", &stored.expect("there is room"));
             assert_eq!(
                 verification,
@@ -529,7 +544,7 @@ mod tests {
     #[test] // req 10
     fn an_unknown_account_takes_the_same_work_as_a_wrong_password() {
         let hasher = hasher();
-        let unknown = |typed| hasher.verify(&password(typed), None);
+        let unknown = |typed| hasher.verify(Requester::OPERATOR, &password(typed), None);
         assert_eq!(
             unknown("correct horse battery staple"),
             Ok(Verification::Wrong)
@@ -541,11 +556,11 @@ mod tests {
             assert_eq!(unknown("correct horse battery staple"), Err(Overloaded));
             let stored = Some(KNOWN[3].1);
             assert_eq!(
-                hasher.verify(&password(KNOWN[3].0), stored),
+                hasher.verify(Requester::OPERATOR, &password(KNOWN[3].0), stored),
                 Err(Overloaded)
             );
             assert_eq!(
-                hasher.hash(&password(KNOWN[3].0), [7; SALT_LEN]),
+                hasher.hash(Requester::OPERATOR, &password(KNOWN[3].0), [7; SALT_LEN]),
                 Err(Overloaded)
             );
         });
@@ -659,9 +674,62 @@ mod tests {
         let hasher = hasher();
         when_full(&hasher, || {
             assert_eq!(hasher.waiting(), 64);
-            assert_eq!(hasher.verify(&password("whatever"), None), Err(Overloaded));
+            assert_eq!(
+                hasher.verify(Requester::OPERATOR, &password("whatever"), None),
+                Err(Overloaded)
+            );
         });
         assert_eq!(hasher.waiting(), 0);
+    }
+
+    #[test] // finding 10
+    fn an_honest_sign_in_is_served_under_a_flood() {
+        let hasher = hasher();
+        let gate = Arc::new(RwLock::new(()));
+        let held = Arc::new(AtomicUsize::new(0));
+        let refused = AtomicUsize::new(0);
+        let until = |condition: &dyn Fn() -> bool| {
+            while !condition() {
+                thread::yield_now();
+            }
+        };
+        let verify = |ip: String, login: &str| {
+            let requester = Requester::client(ip.parse().expect("an address"), login);
+            let answer = hasher.verify(requester, &password("whatever"), None);
+            if answer.is_err() {
+                refused.fetch_add(1, SeqCst);
+            }
+            answer
+        };
+        thread::scope(|s| {
+            let closed = gate.write();
+            for _ in 0..hasher.workers() {
+                let (gate, held) = (Arc::clone(&gate), Arc::clone(&held));
+                let workers = &hasher.workers;
+                s.spawn(move || {
+                    workers.run(Requester::OPERATOR, 1, move |_| {
+                        held.fetch_add(1, SeqCst);
+                        drop(gate.read());
+                    })
+                });
+            }
+            until(&|| held.load(SeqCst) == hasher.workers());
+            // Unknown logins from an address each, more than there is room for.
+            for number in 0..WAITING + 10 {
+                let verify = &verify;
+                s.spawn(move || {
+                    let login = number.to_string();
+                    let _ = verify(format!("2001:db8:{number:x}::1"), &login);
+                });
+            }
+            until(&|| hasher.waiting() == WAITING && refused.load(SeqCst) == 10);
+            let honest = s.spawn(|| verify("192.0.2.1".to_owned(), "ann"));
+            // One of the flood is refused at once: its place is taken.
+            until(&|| refused.load(SeqCst) == 11);
+            drop(closed);
+            assert_eq!(honest.join().expect("no panic"), Ok(Verification::Wrong));
+        });
+        assert_eq!(refused.load(SeqCst), 11);
     }
 
     /// Runs `test` while every worker is held and the queue is full.
@@ -670,7 +738,7 @@ mod tests {
         let held = Arc::new(AtomicUsize::new(0));
         let hold = || {
             let (gate, held) = (Arc::clone(&gate), Arc::clone(&held));
-            hasher.workers.run(1, move |_| {
+            hasher.workers.run(Requester::OPERATOR, 1, move |_| {
                 held.fetch_add(1, SeqCst);
                 drop(gate.read());
             })

@@ -21,10 +21,12 @@
 
 mod hasher;
 mod policy;
+mod queue;
 mod workers;
 
 pub use hasher::{Hasher, InvalidParams, Params, SALT_LEN, Verification};
 pub use policy::{MinLengthOutOfRange, Policy, Weak};
+pub use queue::Requester;
 pub use workers::Overloaded;
 
 use std::{fmt, sync::Arc};

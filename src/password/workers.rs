@@ -12,8 +12,9 @@
 //!   budget. They run at low priority: a sign-in may take a little longer, a token refresh at the
 //!   same time must not.
 //! * **Waiting.** At most `Limits::waiting` jobs wait, each for at most `Limits::longest_wait`. A
-//!   request that finds the queue full is refused at once, so that a flood of sign-ins occupies
-//!   neither connections nor memory.
+//!   request for which there is no place is refused at once, so that a flood of sign-ins occupies
+//!   neither connections nor memory. `queue` says to whom the places belong, so that a flood does
+//!   not keep others out.
 //!
 //! A server without sign-ins uses little memory: threads are started when there is work for them,
 //! arenas are allocated when they are first used and freed after `Limits::idle` without work.
@@ -22,7 +23,6 @@
 //! computation overwrites it. The kernel clears the pages before another process gets them.
 
 use std::{
-    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -34,6 +34,8 @@ use std::{
 };
 
 use argon2::Block;
+
+use super::queue::{Queue, Requester};
 
 /// Stack of a worker, in bytes. Argon2 keeps a dozen blocks of 1 KiB on it.
 const STACK: usize = 256 * 1024;
@@ -91,7 +93,7 @@ pub(super) struct Workers {
 impl Workers {
     pub fn new(limits: Limits) -> Workers {
         let state = State {
-            queue: VecDeque::new(),
+            queue: Queue::new(limits.waiting),
             last_ticket: 0,
             idle: 0,
             arenas: Arenas::new(limits.budget, limits.arena),
@@ -112,16 +114,18 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// [`Overloaded`] if the queue is full or no worker was free within the longest wait. Then
-    /// `work` is not done. The same if `work` panics, or if the system has no memory or no thread
-    /// left, which is logged.
+    /// [`Overloaded`] if the queue has no place for `requester`, if another requester took its place,
+    /// or if no worker was free within the longest wait. Then `work` is not done. The same if `work`
+    /// panics, or if the system has no memory or no thread left, which is logged.
     pub fn run<T: Send + 'static>(
         &self,
+        requester: Requester,
         blocks: usize,
         work: impl FnOnce(&mut [Block]) -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
         let (answer, answered) = sync_channel(1);
         let ticket = self.enqueue(
+            requester,
             blocks,
             Box::new(move |memory| {
                 // The caller waits for this, so it fails only if the caller panicked.
@@ -151,18 +155,18 @@ impl Workers {
         self.shared.lock().queue.len()
     }
 
-    fn enqueue(&self, blocks: usize, work: Work) -> Result<u64, Overloaded> {
+    fn enqueue(&self, requester: Requester, blocks: usize, work: Work) -> Result<u64, Overloaded> {
         let mut state = self.shared.lock();
-        if state.queue.len() >= self.shared.limits.waiting {
-            return Err(Overloaded);
-        }
         state.last_ticket += 1;
         let ticket = state.last_ticket;
-        state.queue.push_back(Job {
+        let displaced = state.queue.push(Job {
             ticket,
+            requester,
             blocks,
             work,
-        });
+        })?;
+        // The caller of that one waits for an answer, and its sender is dropped here: a refusal.
+        drop(displaced);
         if state.idle < state.queue.len() && state.threads.len() < self.shared.limits.threads {
             let shared = Arc::clone(&self.shared);
             let name = format!("password-{}", state.threads.len());
@@ -175,7 +179,7 @@ impl Workers {
                 Err(error) => {
                     tracing::error!(%error, "no thread for password hashing");
                     if state.threads.is_empty() {
-                        state.queue.pop_back();
+                        state.queue.remove(ticket);
                         return Err(Overloaded);
                     }
                 }
@@ -189,10 +193,9 @@ impl Workers {
     /// Takes a job out of the queue again; false if a worker has it.
     fn withdraw(&self, ticket: u64) -> bool {
         let mut state = self.shared.lock();
-        let Some(at) = state.queue.iter().position(|job| job.ticket == ticket) else {
+        if state.queue.remove(ticket).is_none() {
             return false;
-        };
-        state.queue.remove(at);
+        }
         drop(state);
         // The next may need less memory than this one waited for.
         self.shared.wake.notify_one();
@@ -214,12 +217,14 @@ impl Drop for Workers {
     }
 }
 
-type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
+pub(super) type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
 
-struct Job {
-    ticket: u64,
-    blocks: usize,
-    work: Work,
+/// One computation that waits.
+pub(super) struct Job {
+    pub ticket: u64,
+    pub requester: Requester,
+    pub blocks: usize,
+    pub work: Work,
 }
 
 struct Shared {
@@ -230,7 +235,7 @@ struct Shared {
 }
 
 struct State {
-    queue: VecDeque<Job>,
+    queue: Queue,
     last_ticket: u64,
     /// How many threads wait for something to do.
     idle: usize,
@@ -266,7 +271,7 @@ impl Shared {
                 return None;
             }
             if let Some(next) = state.take() {
-                if !state.queue.is_empty() {
+                if state.queue.len() > 0 {
                     // Another thread may be waiting for memory that this one has returned.
                     self.wake.notify_one();
                 }
@@ -285,7 +290,7 @@ impl Shared {
             let (guard, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = guard;
             state.idle -= 1;
-            if waited.timed_out() && state.queue.is_empty() {
+            if waited.timed_out() && state.queue.len() == 0 {
                 state.arenas.release_kept();
             }
         }
@@ -300,8 +305,8 @@ impl Shared {
 impl State {
     /// The first job and its arena, if there are both.
     fn take(&mut self) -> Option<(Job, Arena)> {
-        let arena = self.arenas.grant(self.queue.front()?.blocks)?;
-        Some((self.queue.pop_front()?, arena))
+        let arena = self.arenas.grant(self.queue.first()?.blocks)?;
+        Some((self.queue.pop()?, arena))
     }
 }
 
@@ -450,7 +455,9 @@ mod tests {
         let mut held = Vec::new();
         for job in 1..=jobs {
             let passing = Arc::clone(gate);
-            held.push(s.spawn(move || workers.run(1, move |_| passing.pass())));
+            held.push(
+                s.spawn(move || workers.run(Requester::OPERATOR, 1, move |_| passing.pass())),
+            );
             until(|| gate.arrived.load(SeqCst) == job);
         }
         held
@@ -470,7 +477,10 @@ mod tests {
     fn a_job_gets_an_arena_and_the_caller_the_result() {
         let workers = Workers::new(LIMITS);
         for (wanted, given) in [(1, 16), (16, 16), (17, 17), (64, 64), (3, 16)] {
-            assert_eq!(workers.run(wanted, |memory| memory.len()), Ok(given));
+            assert_eq!(
+                workers.run(Requester::OPERATOR, wanted, |memory| memory.len()),
+                Ok(given)
+            );
         }
     }
 
@@ -489,7 +499,7 @@ mod tests {
             let _closed = gate.lock.write();
             hold(s, &workers, &gate, 3);
             for _ in 0..4 {
-                s.spawn(|| workers.run(1, |_| ()));
+                s.spawn(|| workers.run(Requester::OPERATOR, 1, |_| ()));
             }
             until(|| workers.waiting() == 4);
             assert_eq!(threads(), 3);
@@ -503,10 +513,11 @@ mod tests {
         thread::scope(|s| {
             let closed = gate.lock.write();
             let mut accepted = hold(s, &workers, &gate, 1);
-            accepted.extend([(); 2].map(|()| s.spawn(|| workers.run(1, |_| ()))));
+            accepted
+                .extend([(); 2].map(|()| s.spawn(|| workers.run(Requester::OPERATOR, 1, |_| ()))));
             until(|| workers.waiting() == 2);
 
-            let refused = workers.run(1, |_| unreachable!("it never starts"));
+            let refused = workers.run(Requester::OPERATOR, 1, |_| unreachable!("it never starts"));
             assert_eq!(refused, Err::<(), _>(Overloaded));
 
             drop(closed);
@@ -515,7 +526,11 @@ mod tests {
             }
         });
         assert_eq!(workers.waiting(), 0);
-        assert_eq!(workers.run(1, |_| ()), Ok(()), "there is room again");
+        assert_eq!(
+            workers.run(Requester::OPERATOR, 1, |_| ()),
+            Ok(()),
+            "there is room again"
+        );
     }
 
     #[test]
@@ -532,7 +547,10 @@ mod tests {
             let held = s.spawn(|| {
                 loop {
                     let gate = Arc::clone(&gate);
-                    if workers.run(1, move |_| gate.pass()).is_ok() {
+                    if workers
+                        .run(Requester::OPERATOR, 1, move |_| gate.pass())
+                        .is_ok()
+                    {
                         break;
                     }
                 }
@@ -540,7 +558,7 @@ mod tests {
             until(|| gate.arrived.load(SeqCst) == 1);
 
             let flag = Arc::clone(&was_run);
-            let refused = workers.run(1, move |_| flag.store(true, SeqCst));
+            let refused = workers.run(Requester::OPERATOR, 1, move |_| flag.store(true, SeqCst));
             assert_eq!(refused, Err(Overloaded));
             assert_eq!(workers.waiting(), 0);
 
@@ -555,9 +573,11 @@ mod tests {
     fn a_panic_costs_one_job_and_no_worker() {
         let workers = Workers::new(LIMITS);
         for _ in 0..3 {
-            let lost = workers.run(1, |_| panic!("in a test, to see it caught"));
+            let lost = workers.run(Requester::OPERATOR, 1, |_| {
+                panic!("in a test, to see it caught")
+            });
             assert_eq!(lost, Err::<(), _>(Overloaded));
-            assert_eq!(workers.run(1, |_| "done"), Ok("done"));
+            assert_eq!(workers.run(Requester::OPERATOR, 1, |_| "done"), Ok("done"));
         }
         assert_eq!(workers.shared.lock().threads.len(), 1);
     }
@@ -578,7 +598,7 @@ mod tests {
                 let before = workers.waiting();
                 let workers = &workers;
                 let job = s.spawn(move || {
-                    workers.run(blocks, move |memory| {
+                    workers.run(Requester::OPERATOR, blocks, move |memory| {
                         order.lock().expect("not poisoned").push(blocks);
                         memory.len()
                     })
@@ -619,7 +639,7 @@ mod tests {
                     for job in 0..50 {
                         let blocks = 1 + (caller * 31 + job * 17) % 64;
                         let (in_use, peak) = (Arc::clone(in_use), Arc::clone(peak));
-                        let done = workers.run(blocks, move |memory| {
+                        let done = workers.run(Requester::OPERATOR, blocks, move |memory| {
                             let now = in_use.fetch_add(memory.len(), SeqCst) + memory.len();
                             peak.fetch_max(now, SeqCst);
                             thread::yield_now();
@@ -637,7 +657,7 @@ mod tests {
     #[test]
     fn memory_is_kept_for_the_next_job_and_freed_when_there_is_none() {
         let patient = Workers::new(LIMITS);
-        assert_eq!(patient.run(1, |_| ()), Ok(()));
+        assert_eq!(patient.run(Requester::OPERATOR, 1, |_| ()), Ok(()));
         until(|| patient.shared.lock().arenas.kept() == 1);
         assert_eq!(granted(&patient), 16);
 
@@ -646,7 +666,7 @@ mod tests {
             ..LIMITS
         });
         for _ in 0..2 {
-            assert_eq!(hasty.run(1, |_| ()), Ok(()));
+            assert_eq!(hasty.run(Requester::OPERATOR, 1, |_| ()), Ok(()));
             until(|| granted(&hasty) == 0);
         }
     }
@@ -658,7 +678,7 @@ mod tests {
 
         let ours = getpriority_process(None).expect("every thread has a priority");
         let theirs = Workers::new(LIMITS)
-            .run(1, |_| getpriority_process(None))
+            .run(Requester::OPERATOR, 1, |_| getpriority_process(None))
             .expect("there is room");
         assert_eq!(theirs, Ok((ours + NICENESS).min(19)));
         assert_eq!(getpriority_process(None), Ok(ours));

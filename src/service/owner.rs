@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
+use crate::password::Requester;
 use crate::service::account::{self, AccountDetails, identifiers};
 use crate::service::administration;
 use crate::service::authentication::password;
@@ -88,7 +89,8 @@ impl Authd {
         device: &Device,
     ) -> Result<Renewed, Error> {
         let proof = self.prove(actor, Confirmation::Password(Some(current)), device)?;
-        let hash = self.hash_new(actor.account_key, new, invalid_token)?;
+        let requester = Requester::owner(device.ip, actor.account_key);
+        let hash = self.hash_new(actor.account_key, new, requester, invalid_token)?;
         let (account, kept) = (actor.account_key, actor.session_key);
         let from = device.clone();
         self.write(Some(device), move |cx| {

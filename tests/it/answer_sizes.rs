@@ -36,7 +36,9 @@ fn with_large_account() -> (Harness, SignedIn) {
     for number in 0..32 {
         let name = format!("{number:02}{}", "g".repeat(62));
         t.operator().add_group(&name).expect("a group");
-        t.operator().grant_group(&name, &account("ann")).expect("ann");
+        t.operator()
+            .grant_group(&name, &account("ann"))
+            .expect("ann");
     }
     let change = t.with_token(&ann, Method::PATCH, "/v1/account");
     change
@@ -109,7 +111,9 @@ fn the_largest_answer_of_each_route_is_within_the_bound() {
                 Access::Public => ask,
                 Access::Bearer => ask.bearer(&ann.access),
                 Access::Doctor => ask,
-                Access::AdminBearer | Access::Cookie | Access::Administrator => panic!("{path} is a page"),
+                Access::AdminBearer | Access::Cookie | Access::Administrator => {
+                    panic!("{path} is a page")
+                }
             }
         };
         let hold = |answer: Answer| {

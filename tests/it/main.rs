@@ -12,6 +12,7 @@ mod events;
 mod examples;
 mod groups;
 mod harness;
+mod hash_queue;
 mod house;
 mod housekeeping;
 mod http_engine;

@@ -4,6 +4,7 @@
 //! only with one can a session begin ([`session_start`]). Where something is still owed, a check ends in
 //! [`Authentication::Pending`] instead, from which no session can be made.
 
+mod hashing;
 pub mod password;
 pub mod proof;
 pub mod session_start;

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::hashing::read_password;
 use super::session_start::{AppOpening, BrowserOpening, Opening};
 use super::{Authenticated, Authentication, Method, Owed};
 use crate::ids::{AccountId, AccountKey};
-use crate::password::{self, Password};
+use crate::password::{self, Requester};
 use crate::secret::PendingSignIn;
-use crate::service::account::{self, NewAccount, Prepared, identifiers};
+use crate::service::account::{self, identifiers};
 use crate::service::context::Context;
 use crate::service::delivery::message::Topic;
 use crate::service::delivery::one_time_token;
@@ -81,6 +82,17 @@ impl Attempt {
         self.found
             .as_ref()
             .filter(|found| !found.is_disabled && !is_locked)
+    }
+
+    /// Whose place in the queue for hashes it takes.
+    fn requester(&self) -> Requester {
+        match (&self.found, &self.guess) {
+            (Some(found), Some(guess)) if guess.is_at_known_place() => {
+                Requester::owner(self.ip, found.account)
+            }
+            // By the login that was typed, and not by its account: a refusal must not tell that two logins are one account.
+            _ => Requester::client(self.ip, &self.login),
+        }
     }
 
     /// Gives it back: it was no guess.
@@ -151,12 +163,13 @@ impl Authd {
     ) -> Result<NewCookie, Error> {
         let opening = BrowserOpening::new(wanted, device);
         let found = self.find_pending(token)?.ok_or_else(|| self.refused())?;
+        let requester = Requester::owner(device.ip, found.account);
         if let Some(old) = &found.password_hash
-            && self.is_password(new_password, old)?
+            && self.is_password(new_password, old, requester)?
         {
             return Err(same_as_temporary());
         }
-        let hash = self.replace(&found, new_password)?;
+        let hash = self.replace(&found, new_password, requester)?;
         let begun = self.write(Some(device), move |cx| {
             complete(cx, None, &found, Some(&hash), &opening)
         })?;
@@ -205,7 +218,8 @@ impl Authd {
             .found
             .as_ref()
             .and_then(|found| found.password_hash.as_deref());
-        let verification = match self.hasher.verify(&given, stored) {
+        let requester = attempt.requester();
+        let verification = match self.hasher.verify(requester, &given, stored) {
             Ok(verification) => verification,
             Err(overloaded) => {
                 self.write(Some(device), move |cx| attempt.give_back(cx))?;
@@ -221,9 +235,13 @@ impl Authd {
             }
         };
         let replacement = match (found.is_temporary, new_password) {
-            (false, None) if rehash => Some(self.hasher.hash(&given, self.entropy.bytes())?),
+            // Without a place in the queue the old hash stays, and the next sign-in tries again.
+            (false, None) if rehash => self
+                .hasher
+                .hash(requester, &given, self.entropy.bytes())
+                .ok(),
             (false, None) => None,
-            (true, Some(new)) if new != password => match self.replace(&found, new) {
+            (true, Some(new)) if new != password => match self.replace(&found, new, requester) {
                 Ok(hash) => Some(hash),
                 Err(error) => {
                     let cause = "the new password was refused";
@@ -372,82 +390,13 @@ impl Authd {
         Ok(())
     }
 
-    /// Reads and hashes what a new account is made of.
-    ///
-    /// # Errors
-    /// [`Code::InvalidRequest`] for an address or a name; [`Code::WeakPassword`]; [`Error::Unavailable`].
-    pub(in crate::service) fn prepare(
+    fn replace(
         &self,
-        account: NewAccount,
-        password: Option<&str>,
-    ) -> Result<Prepared, Error> {
-        let (email, email_key) = identifiers::read_email(&account.email)?;
-        let username = match account.username.as_deref() {
-            Some(username) => identifiers::read_username(username)?,
-            None => None,
-        };
-        let name = match account.name.as_deref() {
-            Some(name) => identifiers::read_name(name)?,
-            None => None,
-        };
-        let hash = match password {
-            None => None,
-            Some(password) => {
-                let username = username.as_ref().map(|(_, key)| key.as_str());
-                Some(self.hash_checked(password, &[Some(&email_key), username])?)
-            }
-        };
-        Ok(Prepared {
-            account,
-            email,
-            email_key,
-            username,
-            name,
-            hash,
-        })
-    }
-
-    /// Checks and hashes a new password of `account`; `deleted` is the error if that is gone.
-    ///
-    /// # Errors
-    /// [`Code::WeakPassword`]; [`Error::Unavailable`].
-    pub(in crate::service) fn hash_new(
-        &self,
-        account: AccountKey,
-        password: &str,
-        deleted: impl FnOnce() -> Error,
+        found: &Credentials,
+        new: &str,
+        requester: Requester,
     ) -> Result<String, Error> {
-        let found = self.store.read(|tx| account::find(tx, account))?;
-        let account = found.ok_or_else(deleted)?.shown;
-        self.hash_checked(
-            password,
-            &[Some(&account.email), account.username.as_deref()],
-        )
-    }
-
-    /// Whether `password` is the one of `hash`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when too many passwords wait to be hashed.
-    pub(in crate::service) fn is_password(
-        &self,
-        password: &str,
-        hash: &str,
-    ) -> Result<bool, Error> {
-        let password = read_password(password)?;
-        let verification = self.hasher.verify(&password, Some(hash))?;
-        Ok(matches!(verification, password::Verification::Right { .. }))
-    }
-
-    fn replace(&self, found: &Credentials, new: &str) -> Result<String, Error> {
-        self.hash_new(found.account, new, || self.refused())
-    }
-
-    fn hash_checked(&self, password: &str, context: &[Option<&str>]) -> Result<String, Error> {
-        let password = read_password(password)?;
-        let words: Vec<&str> = context.iter().flatten().copied().collect();
-        self.policy().password.check(&password, &words)?;
-        Ok(self.hasher.hash(&password, self.entropy.bytes())?)
+        self.hash_new(found.account, new, requester, || self.refused())
     }
 
     /// The one answer to a sign-in that failed. Where registrations wait, one of them may be why.
@@ -580,8 +529,4 @@ fn credentials_from_row(row: &Row<'_>) -> Result<Credentials, Broken> {
         is_temporary: row.get(2)?,
         is_disabled: row.get(3)?,
     })
-}
-
-pub(super) fn read_password(text: &str) -> Result<Password, Error> {
-    Password::new(text).map_err(|too_long| Error::invalid(too_long.to_string()))
 }

@@ -5,8 +5,9 @@
 
 use serde_json::json;
 
-use super::password::{credentials_by_key, log_failure, read_password};
-use crate::password;
+use super::hashing::read_password;
+use super::password::{credentials_by_key, log_failure};
+use crate::password::{self, Requester};
 use crate::service::context::Context;
 use crate::service::error::{invalid_token, step_up_required};
 use crate::service::event::Kind;
@@ -140,7 +141,18 @@ impl Authd {
             credentials_by_key(cx, account)?.ok_or_else(invalid_token)
         })?;
         let stored = found.password_hash;
-        match (self.hasher.verify(&password, stored.as_deref())?, stored) {
+        let requester = Requester::owner(device.ip, account);
+        let verification = match self.hasher.verify(requester, &password, stored.as_deref()) {
+            Ok(verification) => verification,
+            Err(overloaded) => {
+                // Nothing was checked, so it was no guess.
+                self.write(Some(device), move |cx| {
+                    throttle::give_back(cx, cx.tag_key(), &Subject::Session(session))
+                })?;
+                return Err(overloaded.into());
+            }
+        };
+        match (verification, stored) {
             (password::Verification::Right { .. }, Some(hash)) => {
                 // At once: what is wrong with the change itself is no guess.
                 self.write(Some(device), move |cx| {

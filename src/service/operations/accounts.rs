@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::ids::AccountId;
+use crate::password::Requester;
 use crate::service::account::{self, identifiers};
 use crate::service::administration::{self, Administration};
 use crate::service::authentication::password;
@@ -95,7 +96,7 @@ impl Administration<'_> {
         account: NewAccount,
         password: Option<&str>,
     ) -> Result<Account, Error> {
-        let new = self.authd.prepare(account, password)?;
+        let new = self.authd.prepare(account, password, Requester::OPERATOR)?;
         Ok(self.write(move |cx| account::insert(cx, &new))?.shown)
     }
 
@@ -229,7 +230,9 @@ impl Administration<'_> {
             .key;
         let hash = self
             .authd
-            .hash_new(account, password, || Error::not_found("account"))?;
+            .hash_new(account, password, Requester::OPERATOR, || {
+                Error::not_found("account")
+            })?;
         self.write(move |cx| {
             let changed = cx.run(
                 "UPDATE account SET password_hash = ?2, password_temporary = ?3 WHERE id = ?1",

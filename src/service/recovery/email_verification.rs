@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
+use crate::password::Requester;
 use crate::secret::VerificationToken;
 use crate::service::account::identifiers;
 use crate::service::account::pending_email::{self, Side};
@@ -163,7 +164,15 @@ impl Authd {
         self.write(Some(device), move |cx| {
             throttle::take(cx, cx.tag_key(), &throttle::Subject::SignIn(ip))
         })?;
-        if !self.is_password(password, waiting.password_hash())? {
+        let requester = Requester::client(ip, waiting.password_hash());
+        let checked = self.is_password(password, waiting.password_hash(), requester);
+        if !matches!(checked, Ok(false)) {
+            // It was right, or nothing was checked and so nothing guessed.
+            self.write(Some(device), move |cx| {
+                throttle::give_back(cx, cx.tag_key(), &throttle::Subject::SignIn(ip))
+            })?;
+        }
+        if !checked? {
             tracing::warn!(address = %ip, reason = "wrong password of a registration", "sign-in failed");
             return Err(Error::no(
                 Code::WrongPassword,
@@ -171,9 +180,6 @@ impl Authd {
                  the message; if you did, register again.",
             ));
         }
-        self.write(Some(device), move |cx| {
-            throttle::give_back(cx, cx.tag_key(), &throttle::Subject::SignIn(ip))
-        })?;
         Ok(waiting)
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::AccountKey;
+use crate::password::Requester;
 use crate::secret::ResetToken;
 use crate::service::account;
 use crate::service::administration::Administration;
@@ -86,18 +87,24 @@ impl Authd {
             }) => (found.ok_or_else(spent)?, account),
             _ => return Err(spent()),
         };
+        let requester = Requester::client(device.ip, account);
         if found.was_just_used {
-            return self.answer_again(account, new_password);
+            return self.answer_again(account, new_password, requester);
         }
-        let hash = self.hash_new(account, new_password, spent)?;
+        let hash = self.hash_new(account, new_password, requester, spent)?;
         self.write(Some(device), move |cx| set(cx, &found, account, &hash))
     }
 
     /// Answers a reset that was sent twice: with the password that the first one set.
-    fn answer_again(&self, account: AccountKey, password: &str) -> Result<(), Error> {
+    fn answer_again(
+        &self,
+        account: AccountKey,
+        password: &str,
+        requester: Requester,
+    ) -> Result<(), Error> {
         let hash = self.store.read(|tx| password_hash(tx, account))?;
         match hash {
-            Some(hash) if self.is_password(password, &hash)? => Ok(()),
+            Some(hash) if self.is_password(password, &hash, requester)? => Ok(()),
             _ => Err(spent()),
         }
     }

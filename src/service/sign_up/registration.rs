@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, InvitationKey, OneTimeTokenKey, RegistrationKey};
+use crate::password::Requester;
 use crate::secret::Digest;
 use crate::service::account::{self, Owner, Prepared, identifiers};
 use crate::service::authentication::Authenticated;
@@ -174,7 +175,8 @@ impl Authd {
             })?;
         }
         let (invitation, waits) = asked?;
-        let new = self.prepare(account, Some(password))?;
+        let requester = Requester::client(ip, &email_key);
+        let new = self.prepare(account, Some(password), requester)?;
         if waits {
             self.write(Some(device), move |cx| {
                 require_storage_for(cx, is_strangers)?;

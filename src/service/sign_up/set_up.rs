@@ -2,6 +2,7 @@
 //!
 //! A new server prints a link. It works once, and only as long as there is no administrator.
 
+use crate::password::Requester;
 use crate::secret::SetupToken;
 use crate::service::authentication::Authenticated;
 use crate::service::authentication::session_start::{AppOpening, BrowserOpening, Opening};
@@ -115,7 +116,8 @@ impl Authd {
             admin: true,
             ..account
         };
-        let new = self.prepare(account, Some(password))?;
+        // The link is the operator's.
+        let new = self.prepare(account, Some(password), Requester::OPERATOR)?;
         self.write(Some(device), move |cx| {
             let claimed = cx.run(
                 "UPDATE server SET setup_digest = NULL WHERE setup_digest = ?1",

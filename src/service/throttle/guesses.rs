@@ -47,6 +47,11 @@ impl Guess {
         self.failures == 0
     }
 
+    /// Whether it comes from a place where the account owner signed in before.
+    pub fn is_at_known_place(&self) -> bool {
+        !self.place.is_empty()
+    }
+
     /// Whether the owner should be told of this many wrong passwords. Twice at most: guessing must not fill a mailbox.
     pub fn is_news(&self) -> bool {
         OWNER_IS_TOLD.contains(&self.failures)

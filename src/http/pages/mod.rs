@@ -9,13 +9,13 @@
 //! Never in here: a rule of the lifecycle; a form that is read without its token; an address to go on to that was not
 //! checked by [`visitor::return_address`].
 
+mod admin;
 mod entry;
 mod field_errors;
 mod files;
 mod owner;
 pub mod site;
 mod table;
-#[allow(dead_code, reason = "the pages of the administration are being built")]
 mod view;
 mod visitor;
 

@@ -4,10 +4,14 @@
 
 use http::Method;
 
+use super::admin::{
+    self, account as one_account, account_actions, accounts, events, groups, invitations, outbox,
+    server,
+};
 use super::entry::{recovery, sign_in, sign_up};
 use super::files;
 use super::owner::{account, activity, sessions};
-use super::visitor::{Everyone, Owner};
+use super::visitor::{Administrator, Everyone, Owner};
 use crate::http::route::{Guard, Public, Route};
 use crate::http::surface::Surface;
 
@@ -116,4 +120,149 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     get("/account/sessions/{id}", OWN, &Owner(sessions::show)),
     post("/account/sessions/{id}", OWN, &Owner(sessions::rename)),
     get("/account/activity", OWN, &Owner(activity::list)),
+    get("/admin", OWN, &Administrator(admin::show)),
+    get("/admin/accounts", OWN, &Administrator(accounts::list)),
+    get(
+        "/admin/accounts/new",
+        OWN,
+        &Administrator(accounts::show_new),
+    ),
+    post("/admin/accounts/new", OWN, &Administrator(accounts::create)),
+    get(
+        "/admin/accounts/{id}",
+        OWN,
+        &Administrator(one_account::show),
+    ),
+    post(
+        "/admin/accounts/{id}/enable",
+        OWN,
+        &Administrator(one_account::enable),
+    ),
+    post(
+        "/admin/accounts/{id}/unlock",
+        OWN,
+        &Administrator(one_account::unlock),
+    ),
+    post(
+        "/admin/accounts/{id}/promote",
+        OWN,
+        &Administrator(one_account::promote),
+    ),
+    post(
+        "/admin/accounts/{id}/demote",
+        OWN,
+        &Administrator(one_account::demote),
+    ),
+    post(
+        "/admin/accounts/{id}/end-session",
+        OWN,
+        &Administrator(one_account::end_session),
+    ),
+    post(
+        "/admin/accounts/{id}/groups/add",
+        OWN,
+        &Administrator(one_account::add_to_group),
+    ),
+    post(
+        "/admin/accounts/{id}/groups/remove",
+        OWN,
+        &Administrator(one_account::remove_from_group),
+    ),
+    get(
+        "/admin/accounts/{id}/disable",
+        OWN,
+        &Administrator(account_actions::ask_disable),
+    ),
+    post(
+        "/admin/accounts/{id}/disable",
+        OWN,
+        &Administrator(account_actions::disable),
+    ),
+    get(
+        "/admin/accounts/{id}/end-sessions",
+        OWN,
+        &Administrator(account_actions::ask_end_sessions),
+    ),
+    post(
+        "/admin/accounts/{id}/end-sessions",
+        OWN,
+        &Administrator(account_actions::end_sessions),
+    ),
+    get(
+        "/admin/accounts/{id}/delete",
+        OWN,
+        &Administrator(account_actions::ask_delete),
+    ),
+    post(
+        "/admin/accounts/{id}/delete",
+        OWN,
+        &Administrator(account_actions::delete),
+    ),
+    get(
+        "/admin/accounts/{id}/reset-link",
+        OWN,
+        &Administrator(account_actions::ask_reset_link),
+    ),
+    post(
+        "/admin/accounts/{id}/reset-link",
+        OWN,
+        &Administrator(account_actions::reset_link),
+    ),
+    get("/admin/groups", OWN, &Administrator(groups::list)),
+    post("/admin/groups", OWN, &Administrator(groups::create)),
+    get("/admin/groups/{name}", OWN, &Administrator(groups::show)),
+    post("/admin/groups/{name}/add", OWN, &Administrator(groups::add)),
+    post(
+        "/admin/groups/{name}/remove",
+        OWN,
+        &Administrator(groups::remove),
+    ),
+    get(
+        "/admin/groups/{name}/delete",
+        OWN,
+        &Administrator(groups::ask_delete),
+    ),
+    post(
+        "/admin/groups/{name}/delete",
+        OWN,
+        &Administrator(groups::delete),
+    ),
+    get("/admin/invitations", OWN, &Administrator(invitations::list)),
+    get(
+        "/admin/invitations/new",
+        OWN,
+        &Administrator(invitations::show_new),
+    ),
+    post(
+        "/admin/invitations/new",
+        OWN,
+        &Administrator(invitations::create),
+    ),
+    get(
+        "/admin/invitations/{id}/withdraw",
+        OWN,
+        &Administrator(invitations::ask_withdraw),
+    ),
+    post(
+        "/admin/invitations/{id}/withdraw",
+        OWN,
+        &Administrator(invitations::withdraw),
+    ),
+    get("/admin/events", OWN, &Administrator(events::list)),
+    get("/admin/outbox", OWN, &Administrator(outbox::list)),
+    post("/admin/outbox/send", OWN, &Administrator(outbox::send)),
+    get("/admin/locked", OWN, &Administrator(server::list_locked)),
+    post("/admin/locked/unlock", OWN, &Administrator(server::unlock)),
+    get("/admin/keys", OWN, &Administrator(server::list_keys)),
+    get(
+        "/admin/keys/rotate",
+        OWN,
+        &Administrator(server::ask_rotate),
+    ),
+    post("/admin/keys/rotate", OWN, &Administrator(server::rotate)),
+    get(
+        "/admin/settings",
+        OWN,
+        &Administrator(server::list_settings),
+    ),
 ];

@@ -10,7 +10,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[test] // req 38
 fn every_form_refuses_other_sites_and_changes_nothing() {
     let t = Harness::new();
-    t.add("ann");
+    t.add_administrator("ann");
     let mut browser = Browser::new(&t, LAPTOP);
     let page = browser.sign_in("ann");
     let token = page

@@ -17,7 +17,7 @@ use crate::http::pages::view::{FieldError, Notice};
 use crate::http::pages::visitor::return_address::HOME;
 use crate::http::pages::visitor::{Visitor, see_other};
 use crate::http::response::Response;
-use crate::service::{Browser, Code, Confirmation, Error, Profile, StepUpPurpose};
+use crate::service::{Browser, Code, Confirmation, Error, Profile, Selector, StepUpPurpose};
 
 #[derive(Deserialize, JsonSchema)]
 pub(in crate::http) struct ProfileForm {
@@ -296,13 +296,15 @@ fn show_delete_form(
     form: &DeleteForm,
     errors: Vec<FieldError>,
 ) -> Result<Response, HttpError> {
-    let sessions = visitor.call.authd.sessions(&browser.actor)?.len();
+    let authd = visitor.call.authd;
+    let sessions = authd.sessions(&browser.actor)?.len();
+    let own = authd.account_record(&Selector::Id(browser.actor.account))?;
     Ok(visitor.show(&DeleteAccount {
         shell: &visitor.shell(),
         email: &browser.email,
         typed: &form.typed,
         sessions: u64::try_from(sessions).unwrap_or(u64::MAX),
-        is_last_admin: false,
+        is_last_admin: own.is_last_administrator,
         errors,
     }))
 }
@@ -327,6 +329,9 @@ pub(in crate::http) fn delete(
             Ok(visitor.go("/account-deleted").header("set-cookie", removed))
         }
         Err(Error::No(Code::StepUpRequired, _)) => Ok(visitor.to_step_up(StepUpPurpose::Deletion)),
+        Err(Error::No(Code::LastAdministrator, _)) => {
+            show_delete_form(visitor, browser, &form, Vec::new())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -81,6 +81,8 @@ notices! {
     AccountDisabled = "account_disabled", notice_account_disabled;
     AccountEnabled = "account_enabled", notice_account_enabled;
     AccountUnlocked = "account_unlocked", notice_account_unlocked;
+    Promoted = "promoted", notice_promoted;
+    Demoted = "demoted", notice_demoted;
     AccountDeleted = "account_deleted", notice_other_account_deleted;
     AccountSessionsEnded = "account_sessions_ended", notice_account_sessions_ended;
     LinkMailed = "link_mailed", notice_link_mailed;

@@ -41,7 +41,6 @@ view!(ChoosePassword, title: |it, t| t.choose_password_title(), errors: errors, 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     ChangeEmail,
-    ChangePassword,
     DeleteAccount,
     Administer,
 }
@@ -68,7 +67,6 @@ impl StepUp<'_> {
         let t = self.shell.language;
         match self.purpose {
             Purpose::ChangeEmail => t.step_up_email(),
-            Purpose::ChangePassword => t.step_up_password(),
             Purpose::DeleteAccount => t.step_up_deletion(),
             Purpose::Administer => t.step_up_administration(),
         }

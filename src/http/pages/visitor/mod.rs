@@ -231,7 +231,6 @@ pub(in crate::http) struct Owner<I>(
     pub(in crate::http) fn(&Visitor<'_>, &Browser, I) -> Result<Response, HttpError>,
 );
 
-#[allow(dead_code, reason = "the pages of the administration are being built")]
 /// A page for an administrator who authenticated within the last ten minutes.
 pub(in crate::http) struct Administrator<I>(
     pub(in crate::http) fn(&Visitor<'_>, &Browser, I) -> Result<Response, HttpError>,

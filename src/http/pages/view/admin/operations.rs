@@ -158,7 +158,6 @@ pub struct KeyRow<'a> {
     pub kid: &'a str,
     pub algorithm: &'a str,
     pub state: KeyState,
-    pub created_at: Timestamp,
     pub signs_from: Timestamp,
 }
 

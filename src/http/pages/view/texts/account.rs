@@ -39,7 +39,6 @@ texts! {
     password_button => "Change the password" / "Passwort ändern";
 
     delete_title => "Delete your account" / "Konto löschen";
-    delete_what => "What will happen" / "Was geschieht";
     delete_data => "Your profile, your groups and your activity are deleted at once." /
         "Ihr Profil, Ihre Gruppen und Ihre Aktivität werden sofort gelöscht.";
     delete_apps => "Apps in which you used this account no longer know you. Data that they keep is not deleted." /
@@ -59,7 +58,6 @@ counted! {
 sentences! {
     present_address(email) => "Your present address is {email}." / "Ihre bisherige Adresse ist {email}.";
     password_changed_on(date) => "Changed {date}" / "Geändert {date}";
-    delete_account_of(email) => "The account {email} will be deleted." / "Das Konto {email} wird gelöscht.";
 }
 
 // Sessions.
@@ -77,7 +75,6 @@ texts! {
     user_agent => "What the device says about itself" / "Wie sich das Gerät meldet";
     kind => "Kind" / "Art";
     ends_at_latest => "Ends at the latest" / "Endet spätestens";
-    details => "Details" / "Details";
     sign_out_device => "Sign out" / "Abmelden";
     only_this_device => "No other device is signed in." / "Kein anderes Gerät ist angemeldet.";
     session_name => "Your name for this device" / "Ihr Name für dieses Gerät";
@@ -89,10 +86,6 @@ texts! {
         "Apps auf diesen Geräten fragen beim nächsten Mal nach Ihrem Passwort.";
     end_others_unknown => "If one of them is not yours, change your password as well." /
         "Wenn eines davon nicht Ihres ist, ändern Sie auch Ihr Passwort.";
-}
-
-counted! {
-    other_devices => "1 other device" | "{n} other devices" / "1 weiteres Gerät" | "{n} weitere Geräte";
 }
 
 // Notices after something was done.
@@ -115,6 +108,8 @@ texts! {
     notice_account_disabled => "The account was disabled, and its sessions were ended." /
         "Das Konto wurde gesperrt, und seine Sitzungen wurden beendet.";
     notice_account_enabled => "The account was enabled." / "Das Konto wurde freigegeben.";
+    notice_promoted => "The account is an administrator now." / "Das Konto ist jetzt ein Verwaltungskonto.";
+    notice_demoted => "The account is no longer an administrator." / "Das Konto ist kein Verwaltungskonto mehr.";
     notice_account_unlocked => "The account was unlocked. Its owner can sign in at once." /
         "Die Anmeldesperre ist aufgehoben. Die Person kann sich sofort anmelden.";
     notice_other_account_deleted => "The account was deleted." / "Das Konto wurde gelöscht.";

@@ -58,7 +58,6 @@ texts! {
     event_signing_key_rotated => "A new signing key was created" / "Ein neuer Signaturschlüssel wurde angelegt";
     event_database_restored => "The database was restored from a backup" / "Die Datenbank wurde aus einer Sicherung wiederhergestellt";
 
-    because_signed_out => "signed out" / "abgemeldet";
     because_operator => "by an administrator" / "durch die Verwaltung";
     because_password => "because the password was changed" / "weil das Passwort geändert wurde";
     because_disabled => "because the account was disabled" / "weil das Konto gesperrt wurde";

@@ -41,7 +41,6 @@ texts! {
     status => "Status" / "Status";
     active => "Active" / "Aktiv";
 
-    account_facts => "Facts" / "Angaben";
     last_sign_in => "Last sign-in" / "Letzte Anmeldung";
     never => "Never" / "Nie";
     password_none => "None yet" / "Noch keines";
@@ -68,6 +67,10 @@ texts! {
     about_delete => "Deletes the account for good. Disable it if you may need it again." /
         "Löscht das Konto endgültig. Sperren Sie es, wenn Sie es noch brauchen könnten.";
     about_unlock => "The account owner can sign in at once." / "Die Person kann sich sofort anmelden.";
+    about_promote => "Make the account an administrator, who can do everything here." / "Das Konto zum Verwaltungskonto machen, das hier alles darf.";
+    promote => "Make administrator" / "Zum Verwaltungskonto machen";
+    about_demote => "Make it an ordinary account again." / "Wieder ein gewöhnliches Konto daraus machen.";
+    demote => "Remove administrator" / "Verwaltung entziehen";
     own_account => "This is your own account." / "Das ist Ihr eigenes Konto.";
     last_admin_note => "This is the only administrator. It cannot be disabled or deleted." /
         "Das ist das einzige Verwaltungskonto. Es lässt sich nicht sperren oder löschen.";
@@ -142,7 +145,6 @@ texts! {
     new_group => "New group" / "Neue Gruppe";
     groups_intro => "Apps learn the groups of an account and decide what its owner may do. authd itself gives groups no rights." /
         "Apps erfahren die Gruppen eines Kontos und entscheiden, was die Person darf. authd selbst gibt Gruppen keine Rechte.";
-    group_name => "Name of the group" / "Name der Gruppe";
     group_name_hint => "Lower-case letters, digits, dots, hyphens and underscores. It cannot be changed later." /
         "Kleinbuchstaben, Ziffern, Punkte, Binde- und Unterstriche. Er lässt sich später nicht ändern.";
     no_group_yet_title => "No group" / "Keine Gruppe";
@@ -153,7 +155,6 @@ texts! {
     add_member => "Add a member" / "Mitglied aufnehmen";
     delete_group => "Delete the group" / "Gruppe löschen";
     all_groups => "All groups" / "Alle Gruppen";
-    all_accounts => "All accounts" / "Alle Konten";
 
     keys_intro => "Apps check tokens with the public half of these keys. authd replaces the signing key in time." /
         "Apps prüfen Tokens mit der öffentlichen Hälfte dieser Schlüssel. authd wechselt den Schlüssel rechtzeitig.";
@@ -172,7 +173,6 @@ texts! {
     no_events_title => "No events" / "Keine Ereignisse";
     no_events => "Nothing matches these filters." / "Auf diese Filter passt nichts.";
     remove_filters => "Remove the filters" / "Filter entfernen";
-    about_no_account => "no account" / "kein Konto";
 
     outbox_intro => "A message is tried again by itself, after growing waits, for two days." /
         "Eine Nachricht wird von selbst wieder versucht, in wachsenden Abständen, zwei Tage lang.";
@@ -180,11 +180,8 @@ texts! {
         "Dieser Server versendet keine E-Mails: setzen Sie `mail`. Zeigen Sie Links hier an, und geben Sie sie weiter.";
     outbox_empty_title => "No message waits" / "Keine Nachricht wartet";
     outbox_empty => "All messages have left." / "Alle Nachrichten sind versendet.";
-    topic => "Message" / "Nachricht";
-    to => "To" / "An";
     waiting_since => "Waiting since" / "Wartet seit";
     next_try => "Next try" / "Nächster Versuch";
-    last_failure => "Last failure" / "Letzter Fehler";
     send_again => "Send again now" / "Jetzt noch einmal senden";
     topic_password_reset => "Link for a new password" / "Link für ein neues Passwort";
     topic_email_verification => "Confirmation of an address" / "Bestätigung einer Adresse";
@@ -217,7 +214,6 @@ texts! {
 }
 
 counted! {
-    account_count => "1 account" | "{n} accounts" / "1 Konto" | "{n} Konten";
     open_invitations => "1 open" | "{n} open" / "1 offen" | "{n} offen";
     locked_count => "1 account is locked after wrong passwords" | "{n} accounts are locked after wrong passwords" /
         "1 Konto ist nach falschen Passwörtern gesperrt" | "{n} Konten sind nach falschen Passwörtern gesperrt";
@@ -237,5 +233,4 @@ sentences! {
     used_by(email) => "Used by {email}" / "Verwendet von {email}";
     hits_for(query) => "Accounts that match {query}" / "Konten zu {query}";
     no_hits_for(query) => "No account matches {query}." / "Kein Konto passt zu {query}.";
-    setting_from(source) => "from {source}" / "aus {source}";
 }

@@ -21,8 +21,6 @@ texts! {
     step_up_title => "Confirm that it is you" / "Bestätigen Sie, dass Sie es sind";
     step_up_email => "Enter your password again to change your e-mail address." /
         "Geben Sie Ihr Passwort noch einmal ein, um Ihre E-Mail-Adresse zu ändern.";
-    step_up_password => "Enter your password again to change it." /
-        "Geben Sie Ihr bisheriges Passwort noch einmal ein, um es zu ändern.";
     step_up_deletion => "Enter your password again to delete your account." /
         "Geben Sie Ihr Passwort noch einmal ein, um Ihr Konto zu löschen.";
     step_up_administration => "Enter your password again to administer this server." /
@@ -152,6 +150,8 @@ texts! {
         "Kein Konto hat diese E-Mail-Adresse oder diesen Benutzernamen.";
     error_email_needed_for_mail => "Enter the address to which the invitation is to be mailed." /
         "Geben Sie die Adresse an, an die die Einladung gehen soll.";
+    error_own_account => "This is your own account. Another administrator can do this." /
+        "Das ist Ihr eigenes Konto. Ein anderes Verwaltungskonto kann das tun.";
     error_last_administrator => "This is the only administrator. Make another account an administrator first." /
         "Das ist das einzige Verwaltungskonto. Machen Sie zuerst ein weiteres Konto dazu.";
 }

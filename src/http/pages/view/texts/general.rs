@@ -28,9 +28,6 @@ texts! {
     older => "Older" / "Ältere";
     next_page => "Next" / "Weiter";
     first_page => "Back to the start" / "Zum Anfang";
-    none => "None" / "Keine";
-    yes => "Yes" / "Ja";
-    no => "No" / "Nein";
 
     email => "E-mail address" / "E-Mail-Adresse";
     username => "Username" / "Benutzername";
@@ -44,12 +41,10 @@ texts! {
     unknown_program => "Unknown program" / "Unbekanntes Programm";
     program_on(program: &str, system: &str) => "{program} on {system}" / "{program} unter {system}";
     unknown_program_on(system: &str) => "Unknown program on {system}" / "Unbekanntes Programm unter {system}";
-    address_unknown => "address unknown" / "Adresse unbekannt";
 }
 
 counted! {
     errors_title => "There is a problem" | "There are {n} problems" / "Es gibt ein Problem" | "Es gibt {n} Probleme";
-    session_count => "1 session" | "{n} sessions" / "1 Sitzung" | "{n} Sitzungen";
     member_count => "1 member" | "{n} members" / "1 Mitglied" | "{n} Mitglieder";
     ends_sessions => "This ends one session." | "This ends {n} sessions." / "Das beendet eine Sitzung." | "Das beendet {n} Sitzungen.";
 }

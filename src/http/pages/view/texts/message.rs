@@ -34,7 +34,6 @@ texts! {
     unavailable_title => "The server is busy" / "Der Server ist ausgelastet";
     unavailable_why(wait: &str) => "Nothing was changed. Try again in {wait}." /
         "Es wurde nichts geändert. Versuchen Sie es in {wait} wieder.";
-    try_again => "Try again" / "Noch einmal versuchen";
 
     link_dead_title => "This link no longer works" / "Dieser Link gilt nicht mehr";
     link_dead_why => "It was used already, a newer link replaced it, or its time is over." /

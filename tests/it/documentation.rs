@@ -105,7 +105,13 @@ fn the_page_of_the_administration_lists_every_kind_of_event() {
     let (_, names) = source.split_once("kinds! {\n").expect("the names");
     let names: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
     assert!(names.len() > 30, "the kinds were found: {names:?}");
+    let pages = include_str!("../../src/http/pages/view/activity.rs");
     for name in names {
+        assert!(
+            pages.contains(&format!("    \"{name}\","))
+                && pages.contains(&format!("\"{name}\" => ")),
+            "the pages need words for {name}"
+        );
         let row = format!("| `{name}` |");
         assert!(
             ADMINISTRATION.contains(&row),

@@ -18,6 +18,11 @@ texts! {
     event_account_enabled => "The account was enabled" / "Das Konto wurde freigegeben";
     event_account_unlocked => "The wait after wrong passwords was lifted" / "Die Wartezeit nach falschen Passwörtern wurde aufgehoben";
     event_account_deleted => "An account was deleted" / "Ein Konto wurde gelöscht";
+    event_administrator_promoted => "The account became an administrator" / "Das Konto wurde ein Verwaltungskonto";
+    event_administrator_demoted => "The account is no longer an administrator" / "Das Konto ist kein Verwaltungskonto mehr";
+    event_mail_retried => "A message was sent again" / "Eine Nachricht wurde noch einmal gesendet";
+    event_mail_deleted => "A message was deleted before it left" / "Eine Nachricht wurde vor dem Versand gelöscht";
+    event_group_created => "A group was created" / "Eine Gruppe wurde angelegt";
     event_group_granted => "The account joined a group" / "Das Konto kam in eine Gruppe";
     event_group_revoked => "The account left a group" / "Das Konto verließ eine Gruppe";
     event_group_deleted => "A group was deleted" / "Eine Gruppe wurde gelöscht";

@@ -52,6 +52,8 @@ pub enum HttpCode {
     TooManyConnections,
     /// The server cannot do this now: the disk is full, or too much is waiting.
     Unavailable,
+    /// The `Host` header names another server.
+    MisdirectedRequest,
     /// The request is not HTTP/1.1 or HTTP/1.0.
     VersionNotSupported,
 }
@@ -73,6 +75,7 @@ impl HttpCode {
             HttpCode::Overloaded => "overloaded",
             HttpCode::TooManyConnections => "too_many_connections",
             HttpCode::Unavailable => "unavailable",
+            HttpCode::MisdirectedRequest => "misdirected_request",
             HttpCode::VersionNotSupported => "version_not_supported",
         }
     }
@@ -93,6 +96,7 @@ impl HttpCode {
             HttpCode::Overloaded | HttpCode::TooManyConnections | HttpCode::Unavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            HttpCode::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
             HttpCode::VersionNotSupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         }
     }
@@ -214,6 +218,13 @@ impl HttpError {
     pub(super) fn no_such_path() -> HttpError {
         let detail = "There is nothing at this path. GET /openapi.json lists all paths.";
         HttpError::of_service(Code::NotFound, detail)
+    }
+
+    /// 421: the request is for another server.
+    pub(super) fn misdirected() -> HttpError {
+        let detail = "The Host header names another server. Use the public URL; a proxy has to pass on the Host header, or be \
+                      listed in trusted_proxies.";
+        HttpError::of_http(HttpCode::MisdirectedRequest, detail)
     }
 
     /// 404: there is no such thing; `detail` says what.

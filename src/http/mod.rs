@@ -19,6 +19,7 @@ mod call;
 mod client_address;
 mod error;
 mod form;
+mod host;
 mod input;
 mod pages;
 mod request;
@@ -171,11 +172,45 @@ impl App {
         format!("{}-{number}", self.process)
     }
 
+    /// Refuses a request for another server, and sends a browser that opened a page by address to the page by name.
+    fn elsewhere(
+        &self,
+        request: &Request,
+        path: Option<&PathMatch<'_>>,
+    ) -> Result<Option<Response>, HttpError> {
+        let Some(host) = request.header("host") else {
+            return Ok(None);
+        };
+        let public_url = &self.authd.policy().issuer;
+        let peer = request.peer;
+        let is_proxy = || {
+            let mut proxies = self.settings.trusted_proxies.iter();
+            proxies.any(|network| network.contains(&peer))
+        };
+        // Checks of health name the container or the service, and `authd doctor` asks which name arrives.
+        let is_for_all = ["/healthz", "/readyz", DOCTOR_PATH].contains(&request.path.as_str());
+        if !is_for_all && !host::is_own(host, public_url) && !is_proxy() {
+            return Err(HttpError::misdirected());
+        }
+        let is_page = path.is_some_and(|path| path.surface() != Surface::Api);
+        let is_opened = [Method::GET, Method::HEAD].contains(&request.method);
+        Ok(host::by_name(host, public_url)
+            .filter(|_| is_page && is_opened)
+            .map(|url| {
+                let query = request.query.as_deref();
+                let query = query.map_or(String::new(), |query| format!("?{query}"));
+                Response::new(303).header("location", format!("{url}{}{query}", request.path))
+            }))
+    }
+
     fn dispatch(
         &self,
         request: &Request,
         path: Option<&PathMatch<'_>>,
     ) -> Result<Response, HttpError> {
+        if let Some(elsewhere) = self.elsewhere(request, path)? {
+            return Ok(elsewhere);
+        }
         let Some(path) = path else {
             return match request.method {
                 Method::OPTIONS => Ok(Response::new(404)),

@@ -985,7 +985,7 @@ fn a_page_of_an_allowed_origin_can_read_every_refusal() {
         },
     );
     let head = |line: &str, origin: &str, rest: &str| {
-        format!("{line} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{rest}")
+        format!("{line} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n{rest}")
     };
     let sign_in = "POST /v1/sessions";
     let long = format!("X: {}", "x".repeat(20_000));
@@ -1082,7 +1082,7 @@ fn a_refusal_on_a_page_is_a_page() {
     let mut client = server.connect();
     let answer = client
         .send(format!(
-            "POST /reset?token=x HTTP/1.1\r\nHost: a\r\nOrigin: {APP}\r\nContent-Length: 70000\r\n\r\n"
+            "POST /reset?token=x HTTP/1.1\r\nHost: localhost\r\nOrigin: {APP}\r\nContent-Length: 70000\r\n\r\n"
         ))
         .answer();
     assert_eq!(answer.status, 413);
@@ -1103,7 +1103,7 @@ fn a_refused_connection_says_when_to_try_again() {
         },
     );
     let mut busy = server.connect();
-    busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    busy.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
     server.gate.wait_for(1);
     let mut ids = HashSet::new();
     for _ in 0..3 {
@@ -1204,7 +1204,7 @@ fn alone_without_threads() {
     let mut busy = Vec::new();
     let refused = loop {
         let mut client = server.connect();
-        client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
         if client
             .stream
             .set_read_timeout(Some(Duration::from_millis(50)))

@@ -211,7 +211,7 @@ fn two_requests_before_the_mail_leaves_are_one_letter() {
 fn the_link_is_made_of_the_configured_url() {
     let t = with_ann();
     t.post("/v1/password-reset", json!({ "email": email("ann") }))
-        .header("host", "evil.example")
+        .header("host", "evil.localhost")
         .header("x-forwarded-host", "evil.example")
         .header("x-forwarded-proto", "gopher")
         .header("forwarded", "host=evil.example;proto=gopher")

@@ -458,7 +458,7 @@ fn no_header_changes_the_servers_url() {
     let t = Harness::new();
     let text = t
         .ask(Method::GET, "/openapi.json")
-        .header("host", "evil.example")
+        .header("host", "127.0.0.1:8080")
         .header("x-forwarded-host", "evil.example")
         .header("x-forwarded-proto", "http")
         .header("forwarded", "host=evil.example")
@@ -550,4 +550,44 @@ fn the_front_page_leads_to_the_account() {
         (account.status, account.header("location")),
         (303, Some("/login"))
     );
+}
+
+#[test] // finding 25, decision 13: a website whose name resolves to this server learns nothing
+fn a_request_for_another_host_is_refused() {
+    let t = Harness::with(|terms| {
+        terms.settings.trusted_proxies = vec!["10.1.0.0/16".parse().expect("a net")];
+    });
+    let ask = |path: &str, host: &str, from: Place| {
+        t.ask(Method::GET, path)
+            .from(from)
+            .header("host", host)
+            .send()
+    };
+    for path in ["/v1/account", "/oauth/jwks", "/login", "/nowhere"] {
+        assert_eq!(ask(path, "evil.example:8080", LAPTOP).status, 421, "{path}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(ask(path, "evil.example", LAPTOP).status, 200, "{path}");
+    }
+    for host in ["auth.example.org", "localhost:8080", "192.0.2.7", "[::1]"] {
+        assert_eq!(ask("/oauth/jwks", host, LAPTOP).status, 200, "{host}");
+    }
+    // A trusted proxy may name authd as it likes.
+    let proxy = Place::new("10.1.2.3", LAPTOP.agent);
+    assert_eq!(ask("/oauth/jwks", "authd:8080", proxy).status, 200);
+}
+
+#[test] // cookies belong to the name: a page that was opened by address is opened by name
+fn a_page_on_loopback_is_opened_by_its_name() {
+    let t = Harness::with(|terms| terms.policy.issuer = "http://localhost:8080".to_owned());
+    let open = |method, path: &str| {
+        let answer = t.ask(method, path).header("host", "127.0.0.1:8080").send();
+        (answer.status, answer.header("location").map(str::to_owned))
+    };
+    let elsewhere = Some("http://localhost:8080/login?return_to=/account".to_owned());
+    assert_eq!(
+        open(Method::GET, "/login?return_to=/account"),
+        (303, elsewhere)
+    );
+    assert_eq!(open(Method::GET, "/oauth/jwks").0, 200);
 }

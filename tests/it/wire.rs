@@ -575,7 +575,7 @@ impl Client {
         body: Option<&Value>,
     ) -> io::Result<()> {
         let mut text = format!(
-            "{method} {path} HTTP/1.1\r\nHost: authd\r\nUser-Agent: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {}\r\n",
             self.agent
         );
         for (name, value) in headers {

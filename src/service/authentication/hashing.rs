@@ -10,7 +10,8 @@ impl Authd {
     /// Reads and hashes what a new account is made of.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`] for an address or a name; [`Code::WeakPassword`]; [`Error::Unavailable`].
+    /// [`Code::InvalidRequest`](crate::service::Code::InvalidRequest) for an address or a name;
+    /// [`Code::WeakPassword`](crate::service::Code::WeakPassword); [`Error::Unavailable`].
     pub(in crate::service) fn prepare(
         &self,
         account: NewAccount,
@@ -46,7 +47,7 @@ impl Authd {
     /// Checks and hashes a new password of `account`; `deleted` is the error if that is gone.
     ///
     /// # Errors
-    /// [`Code::WeakPassword`]; [`Error::Unavailable`].
+    /// [`Code::WeakPassword`](crate::service::Code::WeakPassword); [`Error::Unavailable`].
     pub(in crate::service) fn hash_new(
         &self,
         account: AccountKey,

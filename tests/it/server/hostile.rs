@@ -62,12 +62,12 @@ fn thousands_of_silent_connections_keep_nobody_waiting() {
         // Says nothing.
         b"",
         // Begins a head.
-        b"POST /v1/sessions/refresh HTTP/1.1\r\nHost: authd\r\n",
+        b"POST /v1/sessions/refresh HTTP/1.1\r\nHost: localhost\r\n",
         // Begins a body.
-        b"POST /v1/sessions HTTP/1.1\r\nHost: authd\r\nContent-Type: application/json\r\n\
+        b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
           Content-Length: 1000\r\n\r\n{\"login\"",
         // Asks and never reads.
-        b"GET /openapi.json HTTP/1.1\r\nHost: authd\r\n\r\n",
+        b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ];
     let silent: Vec<TcpStream> = (0..crowd)
         .zip(begin.iter().cycle())
@@ -118,7 +118,7 @@ fn a_length_that_nobody_has_room_for_is_refused_and_costs_nothing() {
         for expect in ["", "Expect: 100-continue\r\n"] {
             let mut client = server.client();
             let head = format!(
-                "POST /v1/sessions HTTP/1.1\r\nHost: authd\r\nContent-Type: application/json\r\n\
+                "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                  Content-Length: {length}\r\n{expect}\r\n"
             );
             client.send(head.as_bytes()).expect("a connection");
@@ -141,7 +141,7 @@ fn a_refusal_arrives_while_the_body_is_being_sent() {
     let mut client = server.client();
     let body = vec![b'x'; 200_000];
     let head = format!(
-        "POST /v1/sessions HTTP/1.1\r\nHost: authd\r\nContent-Type: application/json\r\n\
+        "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n",
         body.len()
     );
@@ -159,7 +159,7 @@ fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
     let body = crate::wire::refresh_body(&token).to_string();
     let mut client = server.client();
     let head = format!(
-        "POST /v1/sessions/refresh HTTP/1.1\r\nHost: authd\r\nContent-Type: application/json\r\n\
+        "POST /v1/sessions/refresh HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         body.len()
     );

@@ -77,7 +77,7 @@ fn a_service_manager_hears_of_beginning_life_and_end() {
         let mut client = server.client();
         client
             .send(
-                b"POST /v1/sessions HTTP/1.1\r\nHost: authd\r\nContent-Type: application/json\r\n\
+                b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                   Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
             )
             .expect("half a request");

@@ -52,6 +52,10 @@ const MARK_INTERVAL: Duration = Duration::from_secs(30);
 /// Pages that one round of maintenance gives back to the file system, so that the round is short.
 const VACUUM_PAGES: i64 = 1024;
 
+/// Rounds of maintenance, about one a second, after which the WAL is cut although writes go on. What was deleted, such as
+/// keys, is in the WAL's old pages until then.
+const ROUNDS_UNTIL_CUT: u32 = 120;
+
 /// The queue, and the thread that works it off.
 pub(in crate::store) struct Writer {
     queue: Arc<Queue>,
@@ -215,7 +219,10 @@ struct WriterThread<'c> {
     /// Commits that changed something of a caller's: now, and at the last round of maintenance.
     written: u64,
     written_before: u64,
+    /// Whether the WAL has nothing that was written since it was cut.
     is_truncated: bool,
+    /// Rounds of maintenance since then.
+    rounds_uncut: u32,
 }
 
 impl<'c> WriterThread<'c> {
@@ -251,6 +258,7 @@ impl<'c> WriterThread<'c> {
             written: 0,
             written_before: 0,
             is_truncated: false,
+            rounds_uncut: 0,
         })
     }
 
@@ -408,6 +416,7 @@ impl<'c> WriterThread<'c> {
             Ok(version) if version == self.seen_version => {}
             Ok(version) => {
                 self.seen_version = version;
+                self.is_truncated = false;
                 let counters = &self.queue.counters;
                 counters.foreign_changes.fetch_add(1, Ordering::Release);
                 // An operator may have confirmed the time.
@@ -483,9 +492,14 @@ impl<'c> WriterThread<'c> {
         if !is_idle || self.give_back_pages() {
             self.is_truncated = false;
         }
-        if is_idle && !self.is_truncated {
-            // Old pages in the WAL still hold what was deleted since.
+        self.rounds_uncut += 1;
+        // Old pages in the WAL still hold what was deleted since. A reader may keep it from being cut; then the next round
+        // tries again.
+        if !self.is_truncated && (is_idle || self.rounds_uncut >= ROUNDS_UNTIL_CUT) {
             self.is_truncated = self.checkpointer.truncate();
+        }
+        if self.is_truncated {
+            self.rounds_uncut = 0;
         }
         self.checkpointer.copy_if_due();
     }
@@ -1057,5 +1071,80 @@ mod tests {
         let (code, said) = run_as_child("a_kill_loses_nothing_that_was_confirmed", &database);
         assert_eq!(code, None, "{said}");
         assert_eq!(database.open().names(), ["ann"]);
+    }
+
+    const MARKER: &str = "a-secret-that-is-deleted";
+
+    /// Whether a file of the database contains the marker.
+    fn contains_marker(database: &TestDatabase, suffix: &str) -> bool {
+        let bytes = std::fs::read(database.beside(suffix)).unwrap();
+        bytes
+            .windows(MARKER.len())
+            .any(|window| window == MARKER.as_bytes())
+    }
+
+    /// Writes the marker in one transaction and deletes it in the next.
+    fn write_and_delete_marker(store: &Store) {
+        store.add(MARKER).unwrap();
+        store
+            .write(|tx| tx.run("DELETE FROM client WHERE client_id = ?1", params![MARKER]))
+            .unwrap();
+    }
+
+    #[test] // finding 19: one client that refreshes all the time keeps the server from resting
+    fn what_was_deleted_leaves_the_wal_of_a_busy_server() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        write_and_delete_marker(&store);
+        let round = || {
+            store.write(|tx| add_event(tx, 10)).unwrap();
+            store.maintain();
+        };
+        for _ in 1..ROUNDS_UNTIL_CUT {
+            round();
+        }
+        assert!(contains_marker(&database, "-wal"));
+        round();
+        assert!(!contains_marker(&database, "-wal") && !contains_marker(&database, ""));
+    }
+
+    #[test] // finding 19: a backup reads for as long as it takes
+    fn what_was_deleted_leaves_the_wal_when_a_long_reader_has_ended() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        let reader = database.other_connection();
+        reader.execute_batch("BEGIN; SELECT 1 FROM client").unwrap();
+        write_and_delete_marker(&store);
+        let round = || {
+            store.write(|tx| add_event(tx, 10)).unwrap();
+            store.maintain();
+        };
+        for _ in 0..2 * ROUNDS_UNTIL_CUT {
+            round();
+        }
+        assert!(contains_marker(&database, "-wal"));
+        drop(reader);
+        round();
+        assert!(!contains_marker(&database, "-wal") && !contains_marker(&database, ""));
+    }
+
+    #[test] // finding 19: `authd user delete` beside a server that nobody uses
+    fn what_a_command_deletes_leaves_the_wal_of_a_server_at_rest() {
+        let database = TestDatabase::new();
+        let store = database.open();
+        store.add("ann").unwrap();
+        for _ in 0..3 {
+            store.maintain();
+        }
+        assert_eq!(store.statistics().wal_bytes, 0);
+        let command = database.open_with(Options {
+            role: Role::Command,
+            ..OPTIONS
+        });
+        write_and_delete_marker(&command);
+        drop(command);
+        assert!(contains_marker(&database, "-wal"));
+        store.maintain();
+        assert!(!contains_marker(&database, "-wal") && !contains_marker(&database, ""));
     }
 }

@@ -313,3 +313,36 @@ fn the_set_up_link_creates_the_first_administrator_once() {
     page.says(200, "ann@example.org");
     assert_eq!(browser.open("/setup").answer.status, 404);
 }
+
+#[test] // req 17
+fn fields_for_passwords_say_so_to_password_managers_and_take_what_is_pasted() {
+    let t = Harness::with(|terms| {
+        terms.policy.registration = authd::policy::Registration::Open;
+    });
+    t.add("ann");
+    let mut browser = Browser::new(&t, LAPTOP);
+    let tag = |page: &super::browser::Page, name: &str| {
+        let text = page.text();
+        let mut tags = text.split("<input ").skip(1);
+        let tag = tags.find(|tag| tag.contains(&format!("name=\"{name}\"")));
+        let tag = tag.expect("a field").split('>').next().expect("a tag");
+        tag.to_owned()
+    };
+    let mut holds = |path: &str, name: &str, autocomplete: &str, kind: &str| {
+        let tag = tag(&browser.open(path), name);
+        let autocomplete = format!("autocomplete=\"{autocomplete}");
+        assert!(tag.contains(&autocomplete), "{path} {tag}");
+        assert!(tag.contains(&format!("type=\"{kind}\"")), "{path} {tag}");
+        assert!(!tag.contains("paste"), "{path} {tag}");
+    };
+    holds("/login", "login", "username", "text");
+    holds("/login", "password", "current-password", "password");
+    holds("/register", "email", "username", "email");
+    holds("/register", "password", "new-password", "password");
+    browser.sign_in("ann");
+    let page = browser.open("/account/password");
+    assert!(tag(&page, "current_password").contains("autocomplete=\"current-password\""));
+    assert!(tag(&page, "new_password").contains("autocomplete=\"new-password\""));
+    let script = include_str!("../../../templates/pages/script.js");
+    assert!(!script.contains("paste"));
+}

@@ -758,15 +758,15 @@ fn a_thousand_panics_change_nothing() {
     assert_eq!(server.close(), Drained { abandoned: 0 });
 }
 
-#[test] // fault 12
-fn at_the_limit_the_oldest_that_never_asked_is_evicted_first() {
+#[test] // fault 12, finding 9
+fn at_the_limit_the_one_that_did_nothing_for_longest_is_evicted() {
     let server = TestServer::open(Limits {
         max_connections: 4,
         ..Limits::default()
     });
+    let mut silent = server.connect();
     let mut regular = server.connect();
     assert_eq!(regular.get("/").status, 200);
-    let mut silent = server.connect();
     let mut dripping = server.connect();
     dripping.send("GET / HTTP/1.1\r\n");
     let mut busy = server.connect();
@@ -776,18 +776,36 @@ fn at_the_limit_the_oldest_that_never_asked_is_evicted_first() {
     let mut first = server.connect();
     assert_eq!(first.get("/").status, 200);
     silent.ends();
-    assert!(dripping.is_open());
+    assert!(regular.is_open() && dripping.is_open());
+    // It asked again meanwhile, and so stays.
+    assert_eq!(regular.get("/").status, 200);
     let mut second = server.connect();
     assert_eq!(second.get("/").status, 200);
     dripping.ends();
-    assert!(regular.is_open());
-    // Only regulars are left, and the one that has been idle for longest goes.
-    let mut third = server.connect();
-    assert_eq!(third.get("/").status, 200);
-    regular.ends();
-    assert!(first.is_open() && second.is_open());
+    assert!(regular.is_open() && first.is_open());
     server.gate.open();
     assert_eq!(busy.answer().body, "waited");
+}
+
+#[test] // finding 9: idle connections that asked once, and bare connects that push newcomers out
+fn a_newcomer_is_not_evicted_before_its_request_has_come() {
+    let server = TestServer::open(Limits {
+        max_connections: 16,
+        ..Limits::default()
+    });
+    let mut idle: Vec<Client> = Vec::new();
+    for _ in 0..16 {
+        let mut client = server.connect();
+        assert_eq!(client.get("/").status, 200);
+        idle.push(client);
+    }
+    let mut bare = Vec::new();
+    for _ in 0..20 {
+        let mut honest = server.connect();
+        bare.extend([(); 8].map(|()| server.connect()));
+        assert_eq!(honest.get("/").status, 200);
+    }
+    idle[0].ends();
 }
 
 #[test]

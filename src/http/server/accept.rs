@@ -233,6 +233,68 @@ mod tests {
         end(&server);
     }
 
+    /// Asks for something, and waits until the server waits for more.
+    fn ask(server: &RunningServer, client: &mut TcpStream) {
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        assert_ne!(client.read(&mut [0; 1024]).unwrap(), 0);
+        let is_idle = |connection: &Connection| connection.phase() == Phase::Idle;
+        while !lock(&server.pool).connections.iter().all(is_idle) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Who lost a connection when `newcomer` got one; every other connection still works.
+    fn evicted_for(newcomer: &str, clients: &[&str], exempt: &[&str]) -> Vec<usize> {
+        let limits = Limits {
+            max_connections: clients.len(),
+            exempt: exempt.iter().map(|net| net.parse().unwrap()).collect(),
+            ..Limits::default()
+        };
+        let server = running(limits, Box::new(|_| Response::new(200)));
+        let mut acceptor = Acceptor::new(&server);
+        let mut open: Vec<TcpStream> = Vec::new();
+        for peer in clients {
+            open.push(connect(&mut acceptor, peer));
+            ask(&server, open.last_mut().unwrap());
+        }
+        let newcomer = connect(&mut acceptor, newcomer);
+        let evicted = {
+            let pool = lock(&server.pool);
+            let numbers = pool.connections.iter();
+            let left: Vec<u64> = numbers
+                .filter(|connection| connection.phase() != Phase::Evicted)
+                .map(|connection| connection.number)
+                .collect();
+            (0..clients.len())
+                .filter(|at| !left.contains(&(*at as u64)))
+                .collect()
+        };
+        drop((newcomer, open));
+        end(&server);
+        evicted
+    }
+
+    #[test] // finding 9
+    fn the_address_with_most_connections_loses_one_first() {
+        let (few, many) = ("203.0.113.8", "203.0.113.7");
+        let other = "198.51.100.1";
+        assert_eq!(evicted_for(other, &[few, many, many, few, many], &[]), [1]);
+        // Two addresses of one customer.
+        let customer = ["2001:db8::1", "2001:db8:0:1::1", "2001:db8::2"];
+        assert_eq!(evicted_for(other, &customer, &[]), [0]);
+        // The clients behind a proxy are many.
+        let proxy = "192.0.2.1";
+        let exempt = ["192.0.2.0/24"];
+        assert_eq!(
+            evicted_for(other, &[proxy, proxy, many, many], &exempt),
+            [2]
+        );
+        // Of one address, the one that was idle for longest.
+        assert_eq!(evicted_for(many, &[many, many], &[]), [0]);
+    }
+
     #[test] // fault 22: a 503 says when to try again
     fn an_address_whose_connections_are_all_busy_is_refused() {
         let limits = Limits {

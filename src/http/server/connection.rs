@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// A client that has not taken its answer after this long is taken for stuck.
 const STUCK: Duration = Duration::from_secs(1);
 
+/// A connection on which nothing was completed for this long is idle. A client that connected just now, or asked just now,
+/// needs some time for its next request: a packet that was lost is sent again after one second (RFC 6298 §2.1).
+const RECENT: Duration = Duration::from_secs(2);
+
 /// One connection.
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
@@ -51,7 +55,7 @@ impl Connection {
         let next = State {
             phase,
             has_asked,
-            since: millis(self.epoch, since),
+            since: micros(self.epoch, since),
         };
         self.state
             .fetch_update(SeqCst, SeqCst, |now| {
@@ -69,23 +73,23 @@ impl Connection {
         let _ = self.socket.shutdown(half);
     }
 
-    /// Its place in the order of eviction at `now`, with the state that the place was derived from. `None` if it cannot
-    /// be evicted now.
-    pub(super) fn eviction_rank(&self, now: Instant) -> Option<(Rank, Seen)> {
+    /// In which class of the order of eviction it is at `now`. `None` if it cannot be evicted now.
+    pub(super) fn eviction_class(&self, now: Instant) -> Option<(Class, Seen)> {
         let seen = self.state.load(SeqCst);
-        let rank = State::unpack(seen).rank(millis(self.epoch, now))?;
-        Some((rank, Seen(seen)))
+        let accepted = micros(self.epoch, self.accepted);
+        let (class, since) = State::unpack(seen).class(accepted, micros(self.epoch, now))?;
+        Some((class, Seen { state: seen, since }))
     }
 
     /// Ends the connection, if its state is still the one that was seen. Its thread wakes up and drops it.
-    pub(super) fn evict(&self, Seen(seen): Seen) -> bool {
+    pub(super) fn evict(&self, seen: Seen) -> bool {
         let evicted = State {
             phase: Phase::Evicted,
-            ..State::unpack(seen)
+            ..State::unpack(seen.state)
         };
         let done = self
             .state
-            .compare_exchange(seen, evicted.pack(), SeqCst, SeqCst)
+            .compare_exchange(seen.state, evicted.pack(), SeqCst, SeqCst)
             .is_ok();
         if done {
             tracing::debug!(peer = %self.peer, "connection evicted to make room");
@@ -110,13 +114,28 @@ pub(super) enum Phase {
     Evicted = 4,
 }
 
-/// A place in the order of eviction: the lowest goes first. The second part is the time since when the connection is in
-/// its phase, in milliseconds since the server started.
-pub(super) type Rank = (u8, u64);
+/// A class of the order of eviction. The first class goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// It never completed a request, and had two seconds for one.
+    Silent,
+    /// It completed a request, and has been idle for two seconds or more since.
+    Idle,
+    /// It was accepted, or completed a request, less than two seconds ago.
+    Recent,
+    /// It has begun another request.
+    Receiving,
+    /// Its client does not take its answer.
+    Stuck,
+}
 
 /// A state that was seen, for [`Connection::evict`].
 #[derive(Clone, Copy)]
-pub(super) struct Seen(u64);
+pub(super) struct Seen {
+    state: u64,
+    /// Since when it has been in its class or about to be, in microseconds since the server started.
+    pub(super) since: u64,
+}
 
 /// The state of a connection, which is packed into one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +143,7 @@ struct State {
     phase: Phase,
     /// Whether the client has ever completed a request.
     has_asked: bool,
-    /// When the phase began, in milliseconds since the server started.
+    /// When the phase began, in microseconds since the server started.
     since: u64,
 }
 
@@ -147,53 +166,65 @@ impl State {
         }
     }
 
-    fn rank(self, now: u64) -> Option<Rank> {
-        let is_stuck = u128::from(now.saturating_sub(self.since)) >= STUCK.as_millis();
+    /// The class at `now` of a connection that was accepted at `accepted`, and since when it would be in it.
+    fn class(self, accepted: u64, now: u64) -> Option<(Class, u64)> {
+        let lasts =
+            |since: u64, time: Duration| u128::from(now.saturating_sub(since)) >= time.as_micros();
         match (self.phase, self.has_asked) {
             // By age alone, so that a byte now and then does not make a connection younger.
-            (Phase::Idle | Phase::Receiving, false) => Some((0, 0)),
-            (Phase::Idle, true) => Some((1, self.since)),
-            (Phase::Receiving, true) => Some((2, self.since)),
-            (Phase::Answering, _) if is_stuck => Some((3, self.since)),
+            (Phase::Idle | Phase::Receiving, false) => Some(match lasts(accepted, RECENT) {
+                true => (Class::Silent, accepted),
+                false => (Class::Recent, accepted),
+            }),
+            (Phase::Idle, true) => Some(match lasts(self.since, RECENT) {
+                true => (Class::Idle, self.since),
+                false => (Class::Recent, self.since),
+            }),
+            (Phase::Receiving, true) => Some((Class::Receiving, self.since)),
+            (Phase::Answering, _) if lasts(self.since, STUCK) => Some((Class::Stuck, self.since)),
             _ => None,
         }
     }
 }
 
-fn millis(from: Instant, to: Instant) -> u64 {
-    u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+fn micros(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
+    #[test] // finding 9
     fn connections_are_evicted_in_the_order_of_what_their_clients_lose() {
-        let rank = |phase, has_asked, since| {
+        const MILLI: u64 = 1_000;
+        let class = |phase, has_asked, accepted, since| {
             let state = State {
                 phase,
                 has_asked,
                 since,
             };
             assert_eq!(State::unpack(state.pack()), state);
-            state.rank(5_000)
+            state.class(accepted * MILLI, 5_000 * MILLI)
         };
+        let milli = |since: u64| since * MILLI;
         let in_turn = [
-            rank(Phase::Receiving, false, 4_000),
-            rank(Phase::Idle, true, 3_000),
-            rank(Phase::Idle, true, 4_000),
-            rank(Phase::Receiving, true, 1_000),
-            rank(Phase::Answering, true, 4_000),
+            class(Phase::Idle, false, 2_000, milli(2_000)),
+            // A byte now and then makes it no younger.
+            class(Phase::Receiving, false, 3_000, milli(4_900)),
+            class(Phase::Idle, true, 1_000, milli(2_500)),
+            class(Phase::Idle, true, 2_000, milli(3_000)),
+            // Less than two seconds ago: the one that did nothing for longest.
+            class(Phase::Idle, false, 3_001, milli(3_001)),
+            class(Phase::Idle, true, 1_000, milli(3_002)),
+            class(Phase::Receiving, false, 4_000, milli(4_500)),
+            class(Phase::Receiving, true, 1_000, milli(1_000)),
+            class(Phase::Answering, true, 1_000, milli(4_000)),
         ];
-        assert!(in_turn.iter().all(Option::is_some) && in_turn.is_sorted());
-        // Among those that never completed a request, age alone counts.
-        assert_eq!(
-            rank(Phase::Idle, false, 1),
-            rank(Phase::Receiving, false, 2)
-        );
-        assert_eq!(rank(Phase::Handling, true, 0), None);
-        assert_eq!(rank(Phase::Answering, true, 4_001), None);
-        assert_eq!(rank(Phase::Evicted, false, 0), None);
+        assert!(in_turn.iter().all(Option::is_some), "{in_turn:?}");
+        assert!(in_turn.is_sorted(), "{in_turn:?}");
+        assert_eq!(class(Phase::Handling, true, 0, 0), None);
+        assert_eq!(class(Phase::Answering, true, 0, milli(4_001)), None);
+        assert_eq!(class(Phase::Evicted, false, 0, 0), None);
     }
 }

@@ -4,14 +4,21 @@
 //! new connection while an open one has less to lose: it *evicts* that one, by shutting its socket down, whereupon the
 //! thread that waits on the socket wakes up. The order is:
 //!
-//! 1. connections that never completed a request, the oldest first: slow clients, and attackers who only want to hold
-//!    many;
-//! 2. idle ones, whose clients expect to find them closed (RFC 9112 §9.3.1);
-//! 3. those that have begun another request;
-//! 4. those whose client does not take its answer.
+//! 1. connections that never completed a request and had two seconds for one: slow clients, and attackers who only want to
+//!    hold many;
+//! 2. those that have been idle for two seconds since their last request: their clients expect to find them closed (RFC 9112
+//!    §9.3.1);
+//! 3. those that were accepted, or asked, within the last two seconds;
+//! 4. those that have begun another request;
+//! 5. those whose client does not take its answer.
+//!
+//! Within each of these, a connection of the address that has most goes first, and then the one on which nothing was
+//! completed for longest. So an attacker who holds many idle connections loses those, and not a client that connected just
+//! now and whose request is on its way.
 //!
 //! A connection whose handler runs is never evicted: what a handler has decided is answered.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
@@ -32,16 +39,19 @@ pub(super) struct Connections {
     open: BTreeMap<u64, Arc<Connection>>,
     /// How many there are for each customer prefix.
     of_prefix: HashMap<IpNet, usize>,
+    /// Networks whose addresses are reverse proxies. Many connections of one are many clients, and count as one.
+    proxies: Vec<IpNet>,
     next_number: u64,
     epoch: Instant,
 }
 
 impl Connections {
     /// None yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(proxies: Vec<IpNet>) -> Self {
         Self {
             open: BTreeMap::new(),
             of_prefix: HashMap::new(),
+            proxies,
             next_number: 0,
             epoch: monotonic(),
         }
@@ -108,10 +118,15 @@ impl Connections {
                 .iter()
                 .filter(|connection| may_go(connection))
                 .filter_map(|connection| {
-                    let (rank, seen) = connection.eviction_rank(now)?;
-                    Some((rank, connection, seen))
+                    let (class, seen) = connection.eviction_class(now)?;
+                    let share = Reverse(self.share_of(connection.peer));
+                    Some((
+                        (class, share, seen.since, connection.number),
+                        connection,
+                        seen,
+                    ))
                 })
-                .min_by_key(|(rank, connection, _)| (*rank, connection.number));
+                .min_by_key(|(place, _, _)| *place);
             match candidate {
                 None => return false,
                 Some((_, connection, seen)) if connection.evict(seen) => return true,
@@ -119,5 +134,13 @@ impl Connections {
             }
         }
         false
+    }
+
+    /// How many connections the customer prefix of `peer` has; 1 for a proxy.
+    fn share_of(&self, peer: IpAddr) -> usize {
+        match self.proxies.iter().any(|proxies| proxies.contains(&peer)) {
+            true => 1,
+            false => self.count_from(peer),
+        }
     }
 }

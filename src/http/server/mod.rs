@@ -291,6 +291,7 @@ struct Pool {
 
 impl RunningServer {
     fn new(server: Server, handler: Handler, alive: Sender<Infallible>) -> Self {
+        let connections = Connections::new(server.limits.exempt.clone());
         let mut http = http1::Builder::new();
         http.half_close(true)
             .header_read_timeout(None)
@@ -304,7 +305,7 @@ impl RunningServer {
             http,
             closing: AtomicBool::new(false),
             pool: Mutex::new(Pool {
-                connections: Connections::new(),
+                connections,
                 queue: VecDeque::new(),
                 threads: 0,
             }),

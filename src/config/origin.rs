@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::values::digits;
 
-/// A web origin (RFC 6454): `http` or `https`, a host, perhaps a port, and nothing else.
+/// A web origin (RFC 6454): a scheme, a host, perhaps a port, and nothing else.
 ///
 /// It is kept as browsers send it (lower case, no default port), so that an `Origin` header is
 /// compared byte by byte.
@@ -21,7 +21,31 @@ impl Origin {
         &self.text
     }
 
-    /// Reads an origin. Stricter than a URL parser: what browsers silently repair (backslashes, `127.1`, spaces, Unicode) is
+    /// Reads the origin of a page. Apps in a web view and browser extensions have schemes of their own, such as
+    /// `capacitor://localhost`; such an origin is compared as it is written here.
+    pub(super) fn parse_of_page(text: &str) -> Result<Origin, String> {
+        let Some((scheme, host)) = text.split_once("://") else {
+            return Origin::parse(text);
+        };
+        if ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
+            return Origin::parse(text);
+        }
+        // RFC 3986 §3.1.
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let is_host_char = |c: char| c.is_ascii_graphic() && !"/?#\\@*,\"".contains(c);
+        match is_scheme && !host.is_empty() && host.chars().all(is_host_char) {
+            true => Ok(Origin {
+                text: text.to_owned(),
+                host: host.to_owned(),
+            }),
+            false => Err("it is not an origin; expected a scheme, :// and a host".to_owned()),
+        }
+    }
+
+    /// Reads an origin with `http` or `https`. Stricter than a URL parser: what browsers silently repair (backslashes, `127.1`, spaces, Unicode) is
     /// refused. Attacks on redirect and origin checks use two parsers that repair differently.
     pub(super) fn parse(text: &str) -> Result<Origin, String> {
         let expected = |why: &str| {
@@ -247,6 +271,40 @@ mod tests {
             let error = PublicUrl::parse(text).expect_err(text);
             let (error, _) = error.split_once("; expected https://").unwrap();
             assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test] // decision 13: apps in a web view
+    fn an_origin_of_a_page_can_have_any_scheme() {
+        for text in [
+            "capacitor://localhost",
+            "ionic://localhost",
+            "chrome-extension://abcdefghijklmnop",
+            "App://Example:80",
+        ] {
+            let origin = Origin::parse_of_page(text).expect(text);
+            assert_eq!(origin.as_str(), text);
+        }
+        let web = Origin::parse_of_page("HTTPS://App.Example:443").expect("an origin");
+        assert_eq!(web.as_str(), "https://app.example");
+        for text in [
+            "",
+            "*",
+            "null",
+            "localhost",
+            "capacitor:localhost",
+            "capacitor://",
+            "file:///",
+            "capacitor://localhost/",
+            "capacitor://*",
+            "1a://b",
+            "a b://c",
+            "a://b c",
+            "://b",
+            "https://a.b/",
+            "ionic://a,b",
+        ] {
+            assert!(Origin::parse_of_page(text).is_err(), "{text}");
         }
     }
 

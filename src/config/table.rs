@@ -146,7 +146,7 @@ settings! {
     /// Proxies whose `X-Forwarded-For` header is used, as addresses or networks.
     trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
     /// Origins of web apps that may call the API from a browser.
-    cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse);
+    cors_origins: Vec<Origin> = "" like "https://app.example" => list(Origin::parse_of_page);
     /// Most connections at once, 16 to 10000; each takes a thread while it lives.
     max_connections: usize = "what fits a quarter of the memory, `32` to `512`"
         from quarter_in_connections like "512" => number(16..=10_000);

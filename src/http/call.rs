@@ -31,12 +31,9 @@ pub struct Call<'a> {
 pub(super) type Parameters<'a> = [&'a str; 2];
 
 impl Call<'_> {
-    /// The token that the request presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
+    /// The token that the request presents.
     pub(super) fn bearer_token(&self) -> Option<&str> {
-        let (scheme, token) = self.request.header("authorization")?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
+        self.request.bearer_token()
     }
 
     /// The account that asks.

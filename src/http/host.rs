@@ -3,13 +3,27 @@
 //! A website can let its own name resolve to the address of this server (DNS rebinding): then a browser in the same network
 //! sends the requests of that website here, and takes the answers for its own. The `Host` header still has the website's name,
 //! so a name that is not this server's is refused (RFC 9110 §7.4, §15.5.20). An address cannot be such a name. A trusted
-//! proxy has looked at the name itself, and may pass on its own name for this server.
+//! proxy on another machine has looked at the name itself, and may pass on its own name for this server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
+/// Whether a request with this `Host` header is answered. `peer` is the other end of the connection.
+pub(crate) fn is_accepted(
+    host: &str,
+    public_url: &str,
+    peer: IpAddr,
+    trusted_proxies: &[IpNet],
+) -> bool {
+    // On this machine a browser has the address of a proxy, too.
+    let is_proxy = || !peer.is_loopback() && trusted_proxies.iter().any(|net| net.contains(&peer));
+    is_own(host, public_url) || is_proxy()
+}
+
 /// Whether `host`, the value of a `Host` header, is this server: an address, a name of this machine, or the host of
 /// `public_url`. The port does not matter.
-pub(super) fn is_own(host: &str, public_url: &str) -> bool {
+fn is_own(host: &str, public_url: &str) -> bool {
     let name = name_of(host);
     let is_this_machine = |name: &str| name == "localhost" || name.ends_with(".localhost");
     address(name).is_some()

@@ -40,7 +40,9 @@ pub use api::doctor::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen};
 use call::Call;
 pub(crate) use client_address::read as read_hop;
 pub use error::{HttpCode, HttpError, Refusal};
+pub(crate) use host::is_accepted as is_host_accepted;
 pub use http::Method;
+use http::StatusCode;
 use pages::site::Site;
 pub use pages::site::{Accent, Brand, LARGEST_LOGO, Logo};
 pub use request::Request;
@@ -159,6 +161,10 @@ impl App {
     ) -> Response {
         error.log_cause(id);
         let body = match surface {
+            // A page would say too little to the operator of a proxy.
+            _ if error.status == StatusCode::MISDIRECTED_REQUEST => {
+                api::problem::respond(&error, id)
+            }
             Surface::Api => api::problem::respond(&error, id),
             Surface::Page | Surface::EntryPage => {
                 pages::show_error(&error, id, request, &self.site)
@@ -182,14 +188,10 @@ impl App {
             return Ok(None);
         };
         let public_url = &self.authd.policy().issuer;
-        let peer = request.peer;
-        let is_proxy = || {
-            let mut proxies = self.settings.trusted_proxies.iter();
-            proxies.any(|network| network.contains(&peer))
-        };
         // Checks of health name the container or the service, and `authd doctor` asks which name arrives.
         let is_for_all = ["/healthz", "/readyz", DOCTOR_PATH].contains(&request.path.as_str());
-        if !is_for_all && !host::is_own(host, public_url) && !is_proxy() {
+        let proxies = &self.settings.trusted_proxies;
+        if !is_for_all && !host::is_accepted(host, public_url, request.peer, proxies) {
             return Err(HttpError::misdirected());
         }
         let is_page = path.is_some_and(|path| path.surface() != Surface::Api);
@@ -211,6 +213,8 @@ impl App {
         if let Some(elsewhere) = self.elsewhere(request, path)? {
             return Ok(elsewhere);
         }
+        // What only `authd doctor` may see does not exist for other clients, with any method.
+        let path = path.filter(|path| !path.is_for_doctor() || self.is_doctor(request));
         let Some(path) = path else {
             return match request.method {
                 Method::OPTIONS => Ok(Response::new(404)),
@@ -218,7 +222,7 @@ impl App {
             };
         };
         if request.method == Method::OPTIONS {
-            return Ok(preflight(path, request));
+            return Ok(self.preflight(path, request));
         }
         let Some(route) = path.route(&request.method) else {
             return Err(HttpError::method_not_allowed(path.methods()));
@@ -235,6 +239,41 @@ impl App {
             site: &self.site,
             settings_in_force: &self.settings.in_force,
         })
+    }
+
+    /// Whether the request has a pass of `authd doctor`.
+    fn is_doctor(&self, request: &Request) -> bool {
+        request
+            .bearer_token()
+            .is_some_and(|pass| self.authd.admits(pass))
+    }
+
+    /// Answers what a browser asks before a cross-origin request. Only an allowed origin is told what it may send.
+    fn preflight(&self, path: &PathMatch<'_>, request: &Request) -> Response {
+        let methods = path.methods();
+        let response = Response::new(204).header("allow", methods.clone());
+        if !path.surface().allows_other_origins() || self.allowed_origin(request).is_none() {
+            return response;
+        }
+        let asked = request.header("access-control-request-headers");
+        let allowed = asked.filter(|names| is_list_of_names(names));
+        response
+            .header("access-control-allow-methods", methods)
+            .header(
+                "access-control-allow-headers",
+                allowed.unwrap_or(OWN_HEADERS).to_owned(),
+            )
+            .header("access-control-max-age", "600")
+    }
+
+    /// The origin of the page that sent the request, if the settings list it.
+    fn allowed_origin<'r>(&self, request: &'r Request) -> Option<&'r str> {
+        let origin = request.header("origin")?;
+        let origins = &self.settings.cors_origins;
+        origins
+            .iter()
+            .any(|allowed| allowed == origin)
+            .then_some(origin)
     }
 
     /// Adds what every answer carries (req 39, req 54).
@@ -273,16 +312,21 @@ impl App {
         surface: Surface,
         response: Response,
     ) -> Response {
-        let origins = &self.settings.cors_origins;
-        if origins.is_empty() || !surface.allows_other_origins() {
+        if self.settings.cors_origins.is_empty() || !surface.allows_other_origins() {
             return response;
         }
         let response = response.header("vary", "origin");
-        match request.and_then(|request| request.header("origin")) {
-            Some(origin) if origins.iter().any(|allowed| allowed == origin) => response
+        let origin = match (request, self.settings.cors_origins.as_slice()) {
+            (Some(request), _) => self.allowed_origin(request),
+            // Refused before its request was read: if a page may read it at all, it is of this origin.
+            (None, [only]) => Some(only.as_str()),
+            (None, _) => None,
+        };
+        match origin {
+            Some(origin) => response
                 .header("access-control-allow-origin", origin.to_owned())
                 .header("access-control-expose-headers", "retry-after, x-request-id"),
-            _ => response,
+            None => response,
         }
     }
 }
@@ -312,24 +356,6 @@ const LONGEST_LIST: usize = 1024;
 fn is_list_of_names(names: &str) -> bool {
     let is_name_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~, ".contains(c);
     names.len() <= LONGEST_LIST && names.chars().all(is_name_char)
-}
-
-/// Answers what a browser asks before a cross-origin request.
-fn preflight(path: &PathMatch<'_>, request: &Request) -> Response {
-    let methods = path.methods();
-    let response = Response::new(204).header("allow", methods.clone());
-    if !path.surface().allows_other_origins() {
-        return response;
-    }
-    let asked = request.header("access-control-request-headers");
-    let allowed = asked.filter(|names| is_list_of_names(names));
-    response
-        .header("access-control-allow-methods", methods)
-        .header(
-            "access-control-allow-headers",
-            allowed.unwrap_or(OWN_HEADERS).to_owned(),
-        )
-        .header("access-control-max-age", "600")
 }
 
 /// The routes of the API, for documentation and for the tests that walk them.

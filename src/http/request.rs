@@ -76,6 +76,14 @@ impl Request {
         }
     }
 
+    /// The token that it presents (RFC 6750 §2.1: in the header, and neither in the query nor the body).
+    pub(super) fn bearer_token(&self) -> Option<&str> {
+        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
+    }
+
     /// The values of every field `name`, in the order they arrived. A value that is not UTF-8 is left out.
     pub fn headers_all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers

@@ -10,7 +10,7 @@ use super::api::{
 };
 use super::call::Parameters;
 use super::pages;
-use super::route::{Answer, Bearer, Doctor, Public, Route};
+use super::route::{Access, Answer, Bearer, Doctor, Public, Route};
 use super::surface::Surface;
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
@@ -363,6 +363,11 @@ impl PathMatch<'_> {
             names.push("HEAD");
         }
         names.join(", ")
+    }
+
+    /// Whether only `authd doctor` may ask for it.
+    pub(super) fn is_for_doctor(&self) -> bool {
+        self.routes().all(|route| route.access() == Access::Doctor)
     }
 
     /// The surface of the path: all its routes have the same.

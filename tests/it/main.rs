@@ -13,6 +13,7 @@ mod examples;
 mod groups;
 mod harness;
 mod hash_queue;
+mod hosts;
 mod house;
 mod housekeeping;
 mod http_engine;

@@ -12,7 +12,7 @@ use super::client::{Client, NoAnswer, Reply, TIMEOUT, certificate_advice};
 use super::finding::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, PublicUrl};
-use crate::http::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen, read_hop};
+use crate::http::{COOKIE, DOCTOR_PATH, SECURE_COOKIE, Seen, is_host_accepted, read_hop};
 use crate::service;
 use crate::store::ReadOnlyDatabase;
 
@@ -139,7 +139,7 @@ fn ask_and_judge(
             "Check in the proxy's log that it refuses such requests.",
         ),
     });
-    findings.push(host(&seen, url, &settings));
+    findings.push(host(&seen, url, &server, &settings));
     findings.push(cookies(&plain, &seen, cookie(&server.public_url)));
     let padding = "x".repeat(TOO_LONG);
     findings.push(long_head(
@@ -361,12 +361,23 @@ fn spoofing(seen: &Seen, settings: &str) -> Finding {
 }
 
 /// Whether the host of the request arrives unchanged.
-fn host(seen: &Seen, url: &PublicUrl, settings: &str) -> Finding {
+fn host(seen: &Seen, url: &PublicUrl, server: &ServerSettings, settings: &str) -> Finding {
     const CHECK: &str = "host";
     let authority = url.as_str().split_once("://").map_or("", |(_, rest)| rest);
+    let public_url = server.public_url.as_str();
+    let is_refused =
+        |host: &str| !is_host_accepted(host, public_url, seen.peer, &server.trusted_proxies);
     match seen.host.as_deref() {
         Some(host) if host.eq_ignore_ascii_case(authority) => Finding::ok(CHECK, host),
         Some(host) if host.eq_ignore_ascii_case(url.host()) => Finding::ok(CHECK, host),
+        Some(host) if is_refused(host) => Finding::problem(
+            CHECK,
+            format!(
+                "{} arrives instead of {authority}, so the server refuses every request with 421",
+                brief(host)
+            ),
+            settings,
+        ),
         host => Finding::warning(
             CHECK,
             format!(

@@ -6,9 +6,11 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Method;
+
 use super::connection::Connection;
 use super::exchange::to_bytes;
-use super::{LINGER, RunningServer, lock, worker};
+use super::{LINGER, RunningServer, framing, lock, worker};
 use crate::clock::monotonic;
 use crate::http::error::{HttpCode, Refusal};
 
@@ -18,6 +20,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An error that recurs is logged once in this time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bytes of a request that are looked at when its connection is refused: most heads are shorter.
+const MOST_PEEKED: usize = 2048;
 
 /// Refused connections that are kept open for [`LINGER`], so that their clients see the answer.
 const MAX_LINGERING: usize = 32;
@@ -133,13 +138,17 @@ impl<'s> Acceptor<'s> {
         }
     }
 
-    /// Answers without reading and without waiting: the answer fits the empty send buffer of a new socket. Because the
-    /// head of the request is not read, it is unknown whether a page of an allowed origin sent it, and the answer cannot
-    /// have CORS headers.
+    /// Answers without waiting: the answer fits the empty send buffer of a new socket. If the beginning of a request has
+    /// arrived, the answer has the form that this request asks for, and says whether a page of its origin may read it.
     fn refuse(&mut self, connection: Arc<Connection>, refusal: &Refusal) {
         tracing::debug!(peer = %connection.peer, code = refusal.code.as_str(), "connection refused");
         if connection.socket.set_nonblocking(true).is_ok() {
-            let answer = to_bytes(&self.server.refuse(refusal, None));
+            let mut begun = [0; MOST_PEEKED];
+            let length = connection.socket.peek(&mut begun).unwrap_or(0);
+            let request = framing::legible_part(&begun[..length]);
+            let response = self.server.refuse(refusal, request.as_ref());
+            let is_head = request.is_some_and(|request| request.method == Method::HEAD);
+            let answer = to_bytes(&response, is_head);
             let _ = (&connection.socket).write_all(&answer);
         }
         connection.shut_down(Shutdown::Write);

@@ -9,7 +9,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::uri::Authority;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, StatusCode};
 
@@ -145,15 +146,21 @@ fn to_request(head: hyper::http::request::Parts, body: Vec<u8>, peer: IpAddr) ->
     request.query = head.uri.query().map(str::to_owned);
     request.peer = peer;
     request.body = body;
-    copy_headers(&head.headers, &mut request);
+    // RFC 9112 §3.2.2: a target with a host replaces the field.
+    let host = head.uri.authority().map(Authority::as_str);
+    copy_headers(&head.headers, host, &mut request);
     request
 }
 
-fn copy_headers(headers: &HeaderMap, request: &mut Request) {
+fn copy_headers(headers: &HeaderMap, host: Option<&str>, request: &mut Request) {
     let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     request.reserve_headers(headers.len(), headers.iter().map(bytes).sum());
     for (name, value) in headers {
-        request.push_header(name.as_str().as_bytes(), value.as_bytes());
+        let value = match host {
+            Some(host) if *name == HOST => host.as_bytes(),
+            _ => value.as_bytes(),
+        };
+        request.push_header(name.as_str().as_bytes(), value);
     }
 }
 
@@ -204,7 +211,7 @@ fn field_name(name: &str) -> Option<HeaderName> {
 }
 
 /// A response as bytes, for connections that are refused before hyper has them. It closes the connection.
-pub(super) fn to_bytes(response: &Response) -> Vec<u8> {
+pub(super) fn to_bytes(response: &Response, is_head: bool) -> Vec<u8> {
     let status = status(response);
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
@@ -218,7 +225,9 @@ pub(super) fn to_bytes(response: &Response) -> Vec<u8> {
         response.body().len()
     ));
     let mut bytes = head.into_bytes();
-    bytes.extend_from_slice(response.body());
+    if !is_head {
+        bytes.extend_from_slice(response.body());
+    }
     bytes
 }
 

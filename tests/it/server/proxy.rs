@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::doctor::look;
 use crate::wire::{AUTHD, Home, Ran, Server};
@@ -151,6 +151,41 @@ fn a_proxy_that_passes_on_what_clients_say_of_themselves_is_found_out() {
         &["choose its address", same],
     );
     says(&home, &url, "host", "warning", &["arrives instead", same]);
+}
+
+#[test] // finding 25: a host that is not the public URL's is refused
+fn a_proxy_that_sends_another_host_is_told_what_comes_of_it() {
+    let other = "proxy_set_header Host authd_backend;";
+    let (home, _server, _proxy, url) = behind("http", TRUSTED, "", other);
+    let words = ["authd_backend arrives instead", "421"];
+    says(&home, &url, "host", "problem", &words);
+}
+
+#[test] // fault 54: the line that docs/proxy.md gives to fail2ban
+fn a_failed_sign_in_is_a_line_in_its_documented_form() {
+    const PAGE: &str = include_str!("../../../docs/proxy.md");
+    let home = Home::with(&format!("public_url = \"http://localhost\"\n{TRUSTED}"));
+    let server = home.serve();
+    server.set_up("ann@example.org");
+    let mut client = server.client();
+    let (address, documented) = (
+        "203.0.113.66",
+        "sign-in failed address=203.0.113.66 reason=",
+    );
+    assert!(PAGE.contains(documented));
+    assert!(PAGE.contains("failregex = sign-in failed address=<ADDR> reason="));
+    for (login, reason) in [
+        ("nobody@example.org", "unknown login"),
+        ("ann@example.org", "wrong password"),
+    ] {
+        let body = json!({ "login": login, "password": "not the password" });
+        let forwarded = [("X-Forwarded-For", address)];
+        client
+            .request("POST", "/v1/sessions", &forwarded, Some(&body))
+            .refused(401, "invalid_credentials");
+        server.says(&format!("{documented}\"{reason}\""));
+        assert!(PAGE.contains(&format!("`{reason}`")));
+    }
 }
 
 #[test] // req 62

@@ -84,7 +84,7 @@ CREATE TABLE client (
     created_at    INTEGER NOT NULL
 ) STRICT;
 
--- What devices call themselves, each text once. The key is computed from the text.
+-- What devices call themselves, each text once. The key is computed from the text and the tag key.
 CREATE TABLE user_agent (
     id      INTEGER PRIMARY KEY,
     text    TEXT NOT NULL,

@@ -174,6 +174,13 @@ impl TagKey {
             .is_ok_and(|given| constant_time_eq(&given, &tag))
     }
 
+    /// The key of a user agent's text. It is computed, so that no look-up is needed, and no client can choose which text
+    /// shares a slice with another.
+    pub fn agent_key(&self, text: &str) -> AgentKey {
+        let tag = self.tag(AGENT_CONTEXT, text.as_bytes());
+        AgentKey::from_row(i64::from_be_bytes(first(&tag)) & i64::MAX)
+    }
+
     fn tag(&self, context: &'static str, signed: &[u8]) -> [u8; TAG_LENGTH] {
         let key = blake3::derive_key(context, &self.0);
         first(blake3::keyed_hash(&key, signed).as_bytes())
@@ -430,12 +437,6 @@ impl fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FingerprintKey")
     }
-}
-
-/// The key of a user agent's text. It is computed, so that no look-up is needed.
-pub fn agent_key(text: &str) -> AgentKey {
-    let digest = blake3::derive_key(AGENT_CONTEXT, text.as_bytes());
-    AgentKey::from_row(i64::from_be_bytes(first(&digest)) & i64::MAX)
 }
 
 fn digest_of(secret: &[u8; 32]) -> Digest {

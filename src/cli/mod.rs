@@ -220,6 +220,7 @@ impl From<io::Error> for Failure {
 
 /// Runs the command that the arguments of this process ask for.
 pub fn run() -> ExitCode {
+    forbid_core_dumps();
     let cli = Cli::parse();
     let (code, text) = match cli.execute() {
         Ok(()) => return ExitCode::SUCCESS,
@@ -235,6 +236,17 @@ pub fn run() -> ExitCode {
     // If standard error is closed, the exit code still says what happened.
     let _ = writeln!(io::stderr(), "authd: {text}");
     ExitCode::from(code)
+}
+
+/// Keys and passwords are in memory, and a core dump would write them to the disk. Other programs of the same user cannot
+/// read the memory then, either (prctl(2), PR_SET_DUMPABLE).
+fn forbid_core_dumps() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // It fails on no Linux that authd runs on; the unit for systemd sets a limit as well.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 impl Cli {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
@@ -369,10 +370,17 @@ pub(super) fn why_unsafe(owner: u32, mode: u32, user: u32) -> Option<String> {
     })
 }
 
-/// Opens a file that may be missing.
+/// Opens a file that may be missing. No operator named it, so another user may have put a FIFO in its place: opening that
+/// would wait for a writer.
 fn open_if_present(path: &Path) -> Result<Option<(PathBuf, File)>, ConfigError> {
-    let opened = File::options().read(true).open(path);
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let is_file = |file: &File| file.metadata().map(|found| found.is_file());
     match opened {
+        Ok(file) if is_file(&file).is_ok_and(|is_file| !is_file) => {
+            let error = io::Error::other("it is not a regular file");
+            Err(unreadable(path, &error))
+        }
         Ok(file) => Ok(Some((path.to_owned(), file))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(unreadable(path, &e)),

@@ -581,6 +581,24 @@ fn a_session_is_not_idle_for_longer_than_it_lives() {
     );
 }
 
+#[test] // finding 25: opening a FIFO waits until another process opens it too
+fn a_fifo_in_the_place_of_a_searched_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("authd.toml");
+    let mode = rustix::fs::Mode::from(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for (local_file, system_file) in [(Some(path.clone()), None), (None, Some(path.clone()))] {
+        let inputs = Inputs {
+            local_file,
+            system_file,
+            user: 1000,
+            ..Inputs::default()
+        };
+        let error = load(inputs).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+}
+
 #[test]
 fn a_named_file_must_be_readable_and_a_searched_one_may_be_missing() {
     let directory = tempfile::tempdir().unwrap();

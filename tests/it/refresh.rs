@@ -451,6 +451,25 @@ fn following_in_lockstep_is_found_out() {
     assert!(t.sessions("ann").is_empty());
 }
 
+#[test] // finding 25: a thief must not push older events out by replaying one token again and again
+fn replays_in_one_generation_are_one_event() {
+    let t = Harness::new();
+    let held = t.sign_in("ann");
+    t.refresh(&held).issued();
+    let stolen = held.copied_to(THIEF);
+    for _ in 0..MOST_REPLAYS {
+        t.refresh(&stolen).issued();
+    }
+    let told = t.refresh(&stolen).refused("too_many_requests");
+    assert!(
+        told["detail"]
+            .as_str()
+            .expect("a text")
+            .contains("Do not send it again")
+    );
+    assert_eq!(t.events_of("ann", "refresh_replayed_elsewhere").len(), 1);
+}
+
 #[test] // a phone that changed networks once, or a browser that updated itself, is no thief
 fn a_stranger_differs_in_address_and_in_user_agent_and_again_and_again() {
     let t = Harness::new();
@@ -782,10 +801,11 @@ fn what_has_expired_is_deleted_and_counted() {
 fn user_agents_are_bounded() {
     let t = Harness::new();
     let mut device = t.sign_in("ann");
-    // Texts of one slice, as if there were 64 times as many.
+    // Texts of one slice, as if there were 64 times as many. Without the key no client can find them (finding 25).
+    let key = tag_key(&t);
     let agents = (0..)
         .map(|n| format!("agent {n}"))
-        .filter(|agent| authd::secret::agent_key(agent).as_row() >> 57 == 7);
+        .filter(|agent| key.agent_key(agent).as_row() >> 57 == 7);
     for agent in agents.take(200) {
         let device_now = Device::new(device.place.ip.parse().expect("an address"), &agent);
         let grant = t.authd().refresh(&device.refresh, None, &device_now);

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::ids::{AccountId, ClientKey, FamilyId, SealKeyKey, SessionId, SessionKey};
-use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret, agent_key};
+use crate::secret::{Digest, RefreshToken, Seal, SealKey, Secret};
 use crate::service::account::{self, account_columns};
 use crate::service::context::Context;
 use crate::service::error::unexpected;
@@ -99,7 +99,7 @@ impl Authd {
             ));
         }
         let retry = idempotency_key.map(|key| Digest::of_idempotency_key(token.family, key));
-        let agent = agent_key(&device.user_agent);
+        let agent = self.settings.tag_key.agent_key(&device.user_agent);
         let from = device.clone();
         let outcome = self.write(Some(device), move |cx| {
             let presented = Presentation {
@@ -402,22 +402,22 @@ fn count_open_families(tx: &ReadTx<'_>, session: SessionKey) -> Result<usize, Br
 
 /// Begins a family in a session; its first token has generation 1.
 pub fn begin(
-    tx: &Tx<'_>,
+    cx: &Context<'_>,
     session: SessionKey,
     client: ClientKey,
     expires_at: Timestamp,
     scope: &Scope,
     device: &Device,
 ) -> Result<RefreshToken, Broken> {
-    let family = FamilyId::ordered(tx.now, tx.random());
-    let secret = Secret::from_bytes(tx.random());
-    let agent = user_agent::intern(tx, device)?;
-    tx.run(
+    let family = FamilyId::ordered(cx.now, cx.random());
+    let secret = Secret::from_bytes(cx.random());
+    let agent = user_agent::intern(cx, device)?;
+    cx.run(
         "INSERT INTO refresh_family (public_id, session_id, client_id, epoch, generation, digest, seal, \
          seal_key_id, rotated_at, replays, ip, user_agent_id, lockstep, lockstep_generation, expires_at, scope) \
          VALUES (?1, ?2, ?3, (SELECT epoch FROM server), 1, ?4, ?5, 0, ?6, 0, ?7, ?8, 0, 0, ?9, ?10)",
         params![
-            family, session, client, secret.digest(), Seal::NONE, tx.now, device.ip, agent, expires_at, scope.text()
+            family, session, client, secret.digest(), Seal::NONE, cx.now, device.ip, agent, expires_at, scope.text()
         ],
     )?;
     Ok(RefreshToken {

@@ -16,6 +16,18 @@ use crate::wire::{AUTHD, PASSWORD, Ran, Server};
 /// The user and group `nobody`, in the place of the service's.
 const SERVICE: u32 = 65534;
 
+#[test] // finding 25: a core dump would have keys and passwords in it
+fn the_memory_of_the_server_is_closed_to_other_programs_of_its_user() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let server = machine.serve(true);
+    // proc(5): the files of a process that cannot be dumped belong to root.
+    let process = format!("/proc/{}/mem", server.pid().as_raw_nonzero());
+    assert_eq!(fs::metadata(process).expect("a process").uid(), 0);
+    server.stop();
+}
+
 /// A directory `data` of the service's user, and a directory `root` that only root can enter.
 struct Machine {
     dir: TempDir,

@@ -2,13 +2,17 @@
 //! of time is checked in the model beside this.
 
 use super::*;
-use crate::ids::FamilyId;
-use crate::secret::{Secret, agent_key};
+use crate::ids::{AgentKey, FamilyId};
+use crate::secret::{Secret, TagKey};
 use crate::service::session::client;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const AWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 9));
+
+fn agent_key(text: &str) -> AgentKey {
+    TagKey::from_bytes([1; 32]).agent_key(text)
+}
 
 fn secret(byte: u8) -> Secret {
     Secret::from_bytes([byte; 32])

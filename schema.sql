@@ -315,3 +315,140 @@ CREATE UNIQUE INDEX outbox_request ON outbox (email_key, topic) WHERE email_key 
 -- For the deletion of what a message is about: without these each deletion reads all messages.
 CREATE INDEX outbox_of_account ON outbox (account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX outbox_of_token ON outbox (token_id) WHERE token_id IS NOT NULL;
+
+-- What an operator registered about an app that signs people in here. The built-in client has no such row.
+CREATE TABLE oauth_client (
+    id                     INTEGER PRIMARY KEY REFERENCES client (id) ON DELETE CASCADE,
+    -- The digest of its secret; NULL for a public client, which cannot authenticate (RFC 6749 §2.1).
+    secret_digest          BLOB CHECK (length(secret_digest) = 32),
+    -- The grants that it may use and the scopes that it may ask for, separated by spaces (RFC 7591 §2).
+    grant_types            TEXT NOT NULL,
+    scope                  TEXT NOT NULL,
+    -- Whether it must send a PKCE challenge (RFC 7636).
+    requires_pkce          INTEGER NOT NULL CHECK (requires_pkce IN (0, 1)),
+    -- Whether account owners are asked before it gets something. Never 0 for a public client.
+    asks_consent           INTEGER NOT NULL CHECK (asks_consent IN (0, 1)),
+    -- Whether only members of its groups may use it. Not the same as having groups: a group can be deleted.
+    is_restricted          INTEGER NOT NULL CHECK (is_restricted IN (0, 1)),
+    -- The algorithm of its ID and logout tokens (RFC 7518 §3.1).
+    id_token_algorithm     TEXT NOT NULL,
+    -- Lifetimes of its tokens, in seconds; NULL: as configured.
+    access_token_lifetime  INTEGER CHECK (access_token_lifetime > 0),
+    refresh_token_lifetime INTEGER CHECK (refresh_token_lifetime > 0),
+    -- Where it is told that a session has ended, and whether that may be an address of a private network.
+    backchannel_logout_uri TEXT,
+    reaches_private        INTEGER NOT NULL CHECK (reaches_private IN (0, 1)),
+    -- The known app that it was made for.
+    app                    TEXT,
+    changed_at             INTEGER NOT NULL
+) STRICT;
+
+-- Its addresses: where answers go (redirect, post_logout), whose scripts may call (origin), for which servers its access
+-- tokens are (resource).
+CREATE TABLE oauth_client_uri (
+    client_id INTEGER NOT NULL REFERENCES oauth_client (id) ON DELETE CASCADE,
+    kind      TEXT NOT NULL,
+    uri       TEXT NOT NULL,
+    PRIMARY KEY (client_id, kind, uri)
+) STRICT, WITHOUT ROWID;
+
+-- The groups whose members may use it, if it is restricted.
+CREATE TABLE oauth_client_group (
+    client_id INTEGER NOT NULL REFERENCES oauth_client (id) ON DELETE CASCADE,
+    group_id  INTEGER NOT NULL REFERENCES user_group (id) ON DELETE CASCADE,
+    PRIMARY KEY (client_id, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX oauth_client_of_group ON oauth_client_group (group_id);
+
+-- What account owners agreed to, so that they are not asked each time.
+CREATE TABLE consent (
+    account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    client_id  INTEGER NOT NULL REFERENCES oauth_client (id) ON DELETE CASCADE,
+    scope      TEXT NOT NULL,
+    given_at   INTEGER NOT NULL,
+    PRIMARY KEY (account_id, client_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX consent_of_client ON consent (client_id);
+
+-- What an app was granted in a session. Its refresh tokens are the family; an app that gets none has a family all the same,
+-- whose token nobody has, so that each grant can be ended.
+CREATE TABLE oauth_grant (
+    family_id       INTEGER PRIMARY KEY REFERENCES refresh_family (id) ON DELETE CASCADE,
+    -- The audience of its access tokens (RFC 8707); NULL for this server's userinfo endpoint.
+    resource        TEXT,
+    -- When and how the account owner had been authenticated.
+    auth_time       INTEGER NOT NULL,
+    amr             TEXT NOT NULL,
+    -- Whether it goes on after the browser's session has expired (the scope `offline_access`).
+    is_offline      INTEGER NOT NULL CHECK (is_offline IN (0, 1)),
+    -- Whether the app has a refresh token.
+    is_refreshable  INTEGER NOT NULL CHECK (is_refreshable IN (0, 1)),
+    granted_at      INTEGER NOT NULL
+) STRICT;
+
+-- Authorization codes (RFC 6749 §4.1). A used one is kept until it has expired: its second use ends what came of the first.
+CREATE TABLE authorization_code (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest         BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    client_id      INTEGER NOT NULL REFERENCES oauth_client (id) ON DELETE CASCADE,
+    session_id     INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    -- As the request had them.
+    redirect_uri   TEXT NOT NULL,
+    scope          TEXT NOT NULL,
+    resource       TEXT,
+    nonce          TEXT,
+    code_challenge TEXT,
+    auth_time      INTEGER NOT NULL,
+    amr            TEXT NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    used_at        INTEGER,
+    -- What came of it.
+    family_id      INTEGER REFERENCES refresh_family (id) ON DELETE SET NULL
+) STRICT;
+CREATE INDEX code_expires ON authorization_code (expires_at);
+CREATE INDEX code_of_client ON authorization_code (client_id);
+CREATE INDEX code_of_session ON authorization_code (session_id);
+CREATE INDEX code_of_family ON authorization_code (family_id) WHERE family_id IS NOT NULL;
+
+-- Devices that wait for a person to sign them in at another screen (RFC 8628).
+CREATE TABLE device_authorization (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest       BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    -- What the person types. It is short, so it is no secret for long.
+    user_code    TEXT NOT NULL UNIQUE,
+    client_id    INTEGER NOT NULL REFERENCES oauth_client (id) ON DELETE CASCADE,
+    scope        TEXT NOT NULL,
+    resource     TEXT,
+    -- The device that asked.
+    ip           BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
+    user_agent   TEXT,
+    requested_at INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    -- How often it may ask, in seconds, and when it did.
+    poll_interval INTEGER NOT NULL,
+    polled_at    INTEGER,
+    -- The answer: the session in which it was allowed, or that it was refused.
+    session_id   INTEGER REFERENCES session (id) ON DELETE CASCADE,
+    auth_time    INTEGER,
+    amr          TEXT,
+    denied_at    INTEGER
+) STRICT;
+CREATE INDEX device_expires ON device_authorization (expires_at);
+CREATE INDEX device_of_client ON device_authorization (client_id);
+CREATE INDEX device_of_session ON device_authorization (session_id) WHERE session_id IS NOT NULL;
+
+-- Apps that are to be told that a session has ended (OpenID Connect Back-Channel Logout 1.0). The token is signed when the
+-- message leaves. The names are kept, not the rows: an account may be deleted before.
+CREATE TABLE logout_notice (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id  INTEGER NOT NULL REFERENCES oauth_client (id) ON DELETE CASCADE,
+    account_id BLOB NOT NULL CHECK (length(account_id) = 16),
+    session_id BLOB NOT NULL CHECK (length(session_id) = 16),
+    created_at INTEGER NOT NULL,
+    -- How often it was tried, when it is tried next, and what the app answered to the last try.
+    attempts   INTEGER NOT NULL,
+    due_at     INTEGER NOT NULL,
+    failure    TEXT
+) STRICT;
+CREATE INDEX logout_due ON logout_notice (due_at);
+CREATE INDEX logout_of_client ON logout_notice (client_id);

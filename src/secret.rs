@@ -405,6 +405,12 @@ random_tokens! {
     InvitationToken, "ai_";
     /// The cookie of a browser session.
     SessionCookie, "ab_";
+    /// An authorization code (RFC 6749 §4.1.2).
+    AuthorizationCode, "ac_";
+    /// The code with which a device asks whether it was allowed (RFC 8628 §3.2).
+    DeviceCode, "adc_";
+    /// The secret of a confidential client. Letters, digits, `-` and `_` alone: some apps do not encode it (RFC 6749 §2.3.1).
+    ClientSecret, "acs_";
 }
 
 /// Stands for a token in memory: 32 bytes that do not give it away, and that cannot be computed without the key.

@@ -109,10 +109,18 @@ const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidScope
         | Code::InvalidResetToken
         | Code::PasswordRequired
-        | Code::InvalidVerificationToken => StatusCode::BAD_REQUEST,
-        Code::InvalidCredentials | Code::InvalidGrant | Code::InvalidToken => {
-            StatusCode::UNAUTHORIZED
-        }
+        | Code::InvalidVerificationToken
+        | Code::UnauthorizedClient
+        | Code::UnsupportedGrantType
+        | Code::InvalidTarget
+        | Code::UnsupportedTokenType
+        | Code::AuthorizationPending
+        | Code::SlowDown
+        | Code::ExpiredToken => StatusCode::BAD_REQUEST,
+        Code::InvalidCredentials
+        | Code::InvalidGrant
+        | Code::InvalidToken
+        | Code::InvalidClient => StatusCode::UNAUTHORIZED,
         Code::InsufficientScope
         | Code::WrongPassword
         | Code::StepUpRequired
@@ -121,6 +129,7 @@ const fn status_of(code: Code) -> StatusCode {
         | Code::InvitationRequired
         | Code::InvalidInvitation
         | Code::InvalidSetupToken
+        | Code::AccessDenied
         | Code::NoMail => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::EmailTaken | Code::UsernameTaken | Code::LastAdministrator | Code::OwnAccount => {

@@ -19,6 +19,24 @@ pub enum Code {
     InvalidScope,
     /// The refresh token is not, or no longer, good for anything (RFC 6749 §5.2).
     InvalidGrant,
+    /// The client is unknown or did not authenticate (RFC 6749 §5.2).
+    InvalidClient,
+    /// The client is not registered for what it asks (RFC 6749 §5.2).
+    UnauthorizedClient,
+    /// The grant type is not known (RFC 6749 §5.2).
+    UnsupportedGrantType,
+    /// The resource is unknown, or not the client's (RFC 8707 §2).
+    InvalidTarget,
+    /// The token is of a kind that cannot be revoked (RFC 7009 §2.2.1).
+    UnsupportedTokenType,
+    /// The account owner, or this server, refused what the app asked for (RFC 6749 §4.1.2.1).
+    AccessDenied,
+    /// The device asks before the person has answered (RFC 8628 §3.5).
+    AuthorizationPending,
+    /// The device asks too often (RFC 8628 §3.5).
+    SlowDown,
+    /// The device's code has expired (RFC 8628 §3.5).
+    ExpiredToken,
     /// The access token is not, or no longer, good (RFC 6750 §3.1).
     InvalidToken,
     /// The access token does not have the scope that this takes, or its account is no administrator (RFC 6750 §3.1).
@@ -71,6 +89,15 @@ impl Code {
             Code::InvalidCredentials => "invalid_credentials",
             Code::InvalidScope => "invalid_scope",
             Code::InvalidGrant => "invalid_grant",
+            Code::InvalidClient => "invalid_client",
+            Code::UnauthorizedClient => "unauthorized_client",
+            Code::UnsupportedGrantType => "unsupported_grant_type",
+            Code::InvalidTarget => "invalid_target",
+            Code::UnsupportedTokenType => "unsupported_token_type",
+            Code::AccessDenied => "access_denied",
+            Code::AuthorizationPending => "authorization_pending",
+            Code::SlowDown => "slow_down",
+            Code::ExpiredToken => "expired_token",
             Code::InvalidToken => "invalid_token",
             Code::InsufficientScope => "insufficient_scope",
             Code::WrongPassword => "wrong_password",

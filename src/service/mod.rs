@@ -19,6 +19,7 @@ mod context;
 mod delivery;
 mod error;
 mod event;
+mod oauth;
 mod operations;
 mod owner;
 mod recovery;
@@ -46,6 +47,7 @@ pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;
 pub use error::{Code, Error};
 pub use event::Event;
+pub use oauth::client::{Client, ClientCredentials};
 pub use operations::accounts::Failures;
 pub use operations::doctor_pass::issue as issue_doctors_pass;
 pub use operations::events::{EventPage, EventQuery};
@@ -126,6 +128,7 @@ pub struct Authd {
     hasher: Hasher,
     settings: Arc<Settings>,
     keys: token::key_ring::KeyRing,
+    clients: oauth::client::Clients,
     /// Whether a token was presented that is newer than the file.
     has_gone_back: AtomicBool,
 }
@@ -156,6 +159,7 @@ impl Authd {
             hasher,
             settings: Arc::new(Settings { policy, tag_key }),
             keys,
+            clients: oauth::client::Clients::default(),
             has_gone_back: AtomicBool::new(false),
         }))
     }

@@ -23,7 +23,11 @@ use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
 /// with their sessions.
-const EMPTIED: [&str; 10] = [
+const EMPTIED: [&str; 14] = [
+    "DELETE FROM logout_notice",
+    "DELETE FROM device_authorization",
+    "DELETE FROM authorization_code",
+    "DELETE FROM oauth_grant",
     "DELETE FROM step_up",
     "DELETE FROM browser_session",
     "DELETE FROM session",
@@ -244,12 +248,16 @@ mod tests {
     use super::*;
 
     /// Tables whose rows an epoch survives. What works once, or names a session, is not among them.
-    const KEPT: [&str; 8] = [
+    const KEPT: [&str; 12] = [
         "server",
         "account",
         "user_group",
         "membership",
         "client",
+        "oauth_client",
+        "oauth_client_uri",
+        "oauth_client_group",
+        "consent",
         "user_agent",
         "sign_in_counter",
         "event",

@@ -70,7 +70,7 @@ impl Opening for AppOpening {
             key,
             client::FIRST_PARTY_KEY,
             expires_at,
-            &self.scope,
+            self.scope.text(),
             &self.device,
         )?;
         grant(cx, key, account, token, &self.scope, cx.idle())
@@ -234,7 +234,7 @@ fn begin_family_anew(
         session,
         client::FIRST_PARTY_KEY,
         expires_at,
-        &scope,
+        scope.text(),
         device,
     )?;
     grant(cx, session, account, token, &scope, cx.idle())

@@ -61,6 +61,10 @@ kinds! {
     RefreshReplayedElsewhere = "refresh_replayed_elsewhere",
     RefreshTokenReused = "refresh_token_reused",
     FileRolledBack = "file_rolled_back",
+    AppAllowed = "app_allowed",
+    AppSignIn = "app_sign_in",
+    AppAccessEnded = "app_access_ended",
+    AuthorizationCodeReused = "authorization_code_reused",
     SigningKeyRotated = "signing_key_rotated",
     DatabaseRestored = "database_restored",
 }

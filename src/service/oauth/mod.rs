@@ -10,6 +10,13 @@
 //!
 //! Never here: an answer to an address that the client did not register; an access token of an app that is good at `/v1`.
 
+pub mod access;
+pub mod answer;
+pub mod authorization;
+pub mod claims;
 pub mod client;
+pub mod exchange;
+pub mod introspection;
 pub mod redirect_uri;
+pub mod request;
 pub mod scope;

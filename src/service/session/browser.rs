@@ -36,13 +36,16 @@ pub enum StepUpPurpose {
     Deletion,
     /// The administration of the server.
     Administration,
+    /// An app that wants the person to sign in again.
+    SignIn,
 }
 
 impl StepUpPurpose {
-    const ALL: [StepUpPurpose; 3] = [
+    const ALL: [StepUpPurpose; 4] = [
         StepUpPurpose::Email,
         StepUpPurpose::Deletion,
         StepUpPurpose::Administration,
+        StepUpPurpose::SignIn,
     ];
 
     /// The stable name, which is stored and stands in addresses.
@@ -51,6 +54,7 @@ impl StepUpPurpose {
             StepUpPurpose::Email => "email",
             StepUpPurpose::Deletion => "deletion",
             StepUpPurpose::Administration => "administration",
+            StepUpPurpose::SignIn => "sign_in",
         }
     }
 
@@ -73,6 +77,10 @@ pub struct Browser {
     pub name: Option<String>,
     /// Whether the account may administer this server.
     pub admin: bool,
+    /// When the person was authenticated last for everything, or for signing in to an app: the `auth_time` of ID tokens.
+    pub auth_time: Timestamp,
+    /// How (RFC 8176), separated by spaces.
+    pub amr: String,
     /// The purposes for which it was authenticated recently enough.
     recent: Vec<StepUpPurpose>,
 }
@@ -233,13 +241,16 @@ fn find(
 ) -> Result<Option<(Browser, bool)>, Broken> {
     let found = tx.row(
         concat!(
-            "SELECT s.id, s.public_id, s.account_id, a.public_id, a.email, a.name, a.admin, ",
+            "SELECT s.id, s.public_id, s.account_id, a.public_id, a.email, a.name, a.admin, s.amr, b.authenticated_at, \
+             (SELECT u.at FROM step_up u WHERE u.session_id = s.id AND u.purpose = ?2), ",
             liveness_columns!(),
             " FROM browser_session b JOIN session s ON s.id = b.session_id JOIN account a ON a.id = s.account_id \
              WHERE b.digest = ?1"
         ),
-        params![digest],
+        params![digest, StepUpPurpose::SignIn.as_str()],
         |row| {
+            let authenticated_at: Timestamp = row.get(8)?;
+            let again: Option<Timestamp> = row.get(9)?;
             let browser = Browser {
                 actor: Actor {
                     session_key: row.get(0)?,
@@ -250,9 +261,11 @@ fn find(
                 email: row.get(4)?,
                 name: row.get(5)?,
                 admin: row.get(6)?,
+                amr: row.get(7)?,
+                auth_time: again.map_or(authenticated_at, |again| again.max(authenticated_at)),
                 recent: Vec::new(),
             };
-            Ok((browser, Liveness::from_columns(row, 7)?))
+            Ok((browser, Liveness::from_columns(row, 10)?))
         },
     )?;
     let Some((mut browser, liveness)) = found.filter(|(_, found)| found.is_open(tx.now, idle))

@@ -22,10 +22,10 @@ use crate::store::ReadTx;
 pub(in crate::service) const ALGORITHM: Algorithm = Algorithm::Es256;
 
 /// The `typ` of an access token (RFC 9068 §2.1): an ID token cannot be taken for one.
-const TYPE: &str = "at+jwt";
+pub(in crate::service) const TYPE: &str = "at+jwt";
 
 /// How far ahead of our clock a token may have been issued, in seconds (req 59).
-const SKEW: i64 = 60;
+pub(in crate::service) const SKEW: i64 = 60;
 
 /// What an access token says (RFC 9068 §2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

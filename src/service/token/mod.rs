@@ -4,7 +4,7 @@ pub mod access;
 mod checked_signatures;
 pub mod grant;
 mod judge;
-mod jwt;
+pub mod jwt;
 pub mod key_ring;
 pub mod refresh;
 pub mod signing_key;

@@ -41,19 +41,31 @@ pub(super) const ORDINARY_WINDOW: Duration = Duration::from_secs(600);
 const IDEMPOTENCY_KEY_LENGTH: usize = 255;
 
 /// What the answer shows beyond the family: read with it, since nearly every presentation is granted.
-struct Holder {
+pub(in crate::service) struct Holder {
     device_name: Option<String>,
     signed_in_at: Timestamp,
-    scope: Scope,
-    account: account::Loaded,
+    /// As the family keeps it.
+    pub scope: Option<String>,
+    pub account: account::Loaded,
 }
 
 /// What a presentation led to, as it was committed.
-enum Outcome {
-    Granted(Box<Grant>),
+pub(in crate::service) enum Outcome<G> {
+    Granted(Box<G>),
     TooOften,
     Refused,
     RolledBack,
+}
+
+/// A token that may be answered: the successor of the one that was presented.
+pub(in crate::service) struct Presented {
+    pub token: RefreshToken,
+    pub family: Family,
+    pub holder: Holder,
+    /// When the family was rotated last.
+    pub rotated_at: Timestamp,
+    /// By which device.
+    pub rotated_by: Device,
 }
 
 /// The family that a refresh token belongs to: what an operator learns of a token that was found somewhere.
@@ -99,20 +111,36 @@ impl Authd {
             ));
         }
         let retry = idempotency_key.map(|key| Digest::of_idempotency_key(token.family, key));
+        let grant = self.present(token, client::FIRST_PARTY_KEY, retry, device, grant)?;
+        self.issue(grant)
+    }
+
+    /// Presents a refresh token of `client`, and completes the answer in the same transaction.
+    ///
+    /// # Errors
+    /// Those of [`Authd::refresh`], and what `complete` returns: nothing was rotated then.
+    pub(in crate::service) fn present<G: Send + 'static>(
+        &self,
+        token: RefreshToken,
+        client: ClientKey,
+        retry: Option<Digest>,
+        device: &Device,
+        complete: impl Fn(&Context<'_>, Presented) -> Result<G, Error> + Send + 'static,
+    ) -> Result<G, Error> {
         let agent = self.settings.tag_key.agent_key(&device.user_agent);
         let from = device.clone();
         let outcome = self.write(Some(device), move |cx| {
             let presented = Presentation {
                 token: &token,
-                client: client::FIRST_PARTY_KEY,
+                client,
                 ip: from.ip,
                 agent,
                 retry,
             };
-            present(cx, &presented, &from)
+            present(cx, &presented, &from, &complete)
         })?;
         match outcome {
-            Outcome::Granted(grant) => self.issue(*grant),
+            Outcome::Granted(grant) => Ok(*grant),
             Outcome::TooOften => Err(too_often()),
             Outcome::Refused => Err(invalid_grant()),
             Outcome::RolledBack => {
@@ -157,7 +185,7 @@ pub(in crate::service) fn end_session_of(
     Ok(Some(open))
 }
 
-fn invalid_grant() -> Error {
+pub(in crate::service) fn invalid_grant() -> Error {
     Error::no(
         Code::InvalidGrant,
         "The refresh token is not valid (any more). Sign in again.",
@@ -174,11 +202,22 @@ fn too_often() -> Error {
 }
 
 /// Presents a token: judges and applies, in this transaction.
-fn present(
+fn present<G>(
     cx: &Context<'_>,
     presented: &Presentation<'_>,
     device: &Device,
-) -> Result<Outcome, Error> {
+    complete: &impl Fn(&Context<'_>, Presented) -> Result<G, Error>,
+) -> Result<Outcome<G>, Error> {
+    let granted = |family, holder, token, rotated_at, rotated_by| {
+        let presented = Presented {
+            token,
+            family,
+            holder,
+            rotated_at,
+            rotated_by,
+        };
+        complete(cx, presented).map(|grant| Outcome::Granted(Box::new(grant)))
+    };
     let token = presented.token;
     let Some((family, holder)) = load(cx, token.family)? else {
         tracing::debug!("refresh refused: the family is unknown");
@@ -198,7 +237,7 @@ fn present(
     match (verdict, successor) {
         (Verdict::Rotate, _) => {
             let token = rotate(cx, &family, presented, device, lifetimes.window)?;
-            grant(cx, &family, holder, token, (cx.now, device.clone()))
+            granted(family, holder, token, cx.now, device.clone())
         }
         (Verdict::Replay { stranger }, Some(secret)) => {
             let successor = RefreshToken {
@@ -207,8 +246,8 @@ fn present(
                 secret,
             };
             record_replay(cx, &family, stranger)?;
-            let rotation = (family.rotated_at, rotated_by(cx, &family)?);
-            grant(cx, &family, holder, successor, rotation)
+            let (rotated_at, rotated_by) = (family.rotated_at, rotated_by(cx, &family)?);
+            granted(family, holder, successor, rotated_at, rotated_by)
         }
         (Verdict::TooOften, _) => Ok(Outcome::TooOften),
         (Verdict::Refuse(refusal), _) => refuse(cx, &family, refusal),
@@ -285,20 +324,22 @@ fn record_replay(cx: &Context<'_>, family: &Family, stranger: Option<u32>) -> Re
         .write(cx)
 }
 
-/// The answer: the live token, in the session as it was at its last rotation, of which the time and the device are given.
-fn grant(
-    cx: &Context<'_>,
-    family: &Family,
-    holder: Holder,
-    token: RefreshToken,
-    (rotated_at, rotated_by): (Timestamp, Device),
-) -> Result<Outcome, Error> {
+/// The answer of a first-party session: the live token, in the session as it was at its last rotation.
+fn grant(cx: &Context<'_>, presented: Presented) -> Result<Grant, Error> {
+    let Presented {
+        token,
+        family,
+        holder,
+        rotated_at,
+        rotated_by,
+    } = presented;
     let Holder {
         device_name,
         signed_in_at,
         scope,
         account,
     } = holder;
+    let scope = Scope::from_row(scope.as_deref());
     let refresh_until = family.expires_at.min(rotated_at.plus(cx.idle()));
     let session = Session {
         id: family.session_id,
@@ -311,16 +352,16 @@ fn grant(
         current: true,
         kind: SessionKind::App,
     };
-    Ok(Outcome::Granted(Box::new(Grant {
+    Ok(Grant {
         token,
         session,
         refresh_until,
         disclosure: scope.disclose(cx, &account)?,
         account,
-    })))
+    })
 }
 
-fn refuse(cx: &Context<'_>, family: &Family, refusal: Refusal) -> Result<Outcome, Error> {
+fn refuse<G>(cx: &Context<'_>, family: &Family, refusal: Refusal) -> Result<Outcome<G>, Error> {
     let cause = match refusal {
         Refusal::OtherClient => {
             // I5: not even an event, which another client could pile up on the account.
@@ -338,13 +379,13 @@ fn refuse(cx: &Context<'_>, family: &Family, refusal: Refusal) -> Result<Outcome
     Ok(Outcome::Refused)
 }
 
-fn reused(
+fn reused<G>(
     cx: &Context<'_>,
     family: &Family,
     reuse: Reuse,
     token: &RefreshToken,
     device: &Device,
-) -> Result<Outcome, Error> {
+) -> Result<Outcome<G>, Error> {
     let interval = cx.now.since(family.rotated_at).as_secs();
     tracing::warn!(
         session = %family.session_id, presented_by = %device.ip, rotated_by = %family.ip, interval,
@@ -364,7 +405,7 @@ fn reused(
     Ok(Outcome::Refused)
 }
 
-fn rolled_back(cx: &Context<'_>, family: &Family) -> Result<Outcome, Error> {
+fn rolled_back<G>(cx: &Context<'_>, family: &Family) -> Result<Outcome<G>, Error> {
     tracing::error!(
         session = %family.session_id,
         "a genuine refresh token is newer than the database: the file went back in time. Was an old copy put in \
@@ -406,7 +447,7 @@ pub fn begin(
     session: SessionKey,
     client: ClientKey,
     expires_at: Timestamp,
-    scope: &Scope,
+    scope: Option<String>,
     device: &Device,
 ) -> Result<RefreshToken, Broken> {
     let family = FamilyId::ordered(cx.now, cx.random());
@@ -417,7 +458,7 @@ pub fn begin(
          seal_key_id, rotated_at, replays, ip, user_agent_id, lockstep, lockstep_generation, expires_at, scope) \
          VALUES (?1, ?2, ?3, (SELECT epoch FROM server), 1, ?4, ?5, 0, ?6, 0, ?7, ?8, 0, 0, ?9, ?10)",
         params![
-            family, session, client, secret.digest(), Seal::NONE, cx.now, device.ip, agent, expires_at, scope.text()
+            family, session, client, secret.digest(), Seal::NONE, cx.now, device.ip, agent, expires_at, scope
         ],
     )?;
     Ok(RefreshToken {
@@ -559,12 +600,12 @@ fn holder_from_row(row: &Row<'_>) -> Result<Holder, Broken> {
     Ok(Holder {
         device_name: row.get(19)?,
         signed_in_at: row.get(20)?,
-        scope: Scope::from_row(row.get::<Option<String>>(21)?.as_deref()),
+        scope: row.get(21)?,
         account: account::from_columns(row, 22)?,
     })
 }
 
-fn find(
+pub(in crate::service) fn find(
     tx: &ReadTx<'_>,
     token: &RefreshToken,
     idle: Duration,

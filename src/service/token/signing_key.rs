@@ -184,6 +184,22 @@ impl Pair {
     }
 }
 
+/// The SHA-256 digest of a text as base64url: a PKCE challenge (RFC 7636 §4.2).
+pub(in crate::service) fn sha256(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+/// The left half of the digest of a token, by the hash of the algorithm that the ID token is signed with: `at_hash` (OpenID
+/// Connect Core §3.1.3.6). Of EdDSA that is SHA-512 (RFC 8032 §5.1).
+pub(in crate::service) fn half_hash(algorithm: Algorithm, token: &str) -> String {
+    let hash = match algorithm {
+        Algorithm::Es256 => &digest::SHA256,
+    };
+    let digest = digest::digest(hash, token.as_bytes());
+    let half = digest.as_ref().len() / 2;
+    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..half])
+}
+
 /// RFC 7638 §3.1: over the required members alone, in the order of their names, without white space.
 fn thumbprint(required: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, required.as_bytes()))

@@ -211,6 +211,7 @@ fn shown_purpose(purpose: StepUpPurpose) -> Purpose {
         StepUpPurpose::Email => Purpose::ChangeEmail,
         StepUpPurpose::Deletion => Purpose::DeleteAccount,
         StepUpPurpose::Administration => Purpose::Administer,
+        StepUpPurpose::SignIn => Purpose::SignInToApp,
     }
 }
 

@@ -43,6 +43,7 @@ pub enum Purpose {
     ChangeEmail,
     DeleteAccount,
     Administer,
+    SignInToApp,
 }
 
 /// Step-up, `GET` and `POST /confirm`: fields `password`, `purpose`, `return_to`.
@@ -69,6 +70,7 @@ impl StepUp<'_> {
             Purpose::ChangeEmail => t.step_up_email(),
             Purpose::DeleteAccount => t.step_up_deletion(),
             Purpose::Administer => t.step_up_administration(),
+            Purpose::SignInToApp => t.step_up_sign_in(),
         }
     }
 }

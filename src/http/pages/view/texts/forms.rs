@@ -25,6 +25,8 @@ texts! {
         "Geben Sie Ihr Passwort noch einmal ein, um Ihr Konto zu löschen.";
     step_up_administration => "Enter your password again to administer this server." /
         "Geben Sie Ihr Passwort noch einmal ein, um diesen Server zu verwalten.";
+    step_up_sign_in => "An app asks you to sign in again. Enter your password to go on." /
+        "Eine App möchte, dass Sie sich noch einmal anmelden. Geben Sie Ihr Passwort ein, um weiterzugehen.";
     step_up_lasts => "You will not be asked again for the next 10 minutes." /
         "In den nächsten 10 Minuten werden Sie nicht wieder gefragt.";
     confirm => "Confirm" / "Bestätigen";

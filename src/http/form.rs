@@ -14,6 +14,10 @@ const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 /// typed, and HTML writes a quotation mark with five bytes, so the memory of a connection depends on it.
 const LONGEST_VALUE: usize = 2048;
 
+/// Fields that lead on to another address, and the longest value of those: an authorization request of an app.
+const LEADING_ON: [&str; 2] = ["return_to", "request"];
+const LONGEST_ADDRESS: usize = 8192;
+
 /// A form with these fields.
 pub(super) struct Form<T>(pub(super) T);
 
@@ -30,7 +34,11 @@ impl<T: DeserializeOwned + JsonSchema> Input for Form<T> {
 fn read_form<T: DeserializeOwned>(request: &Request) -> Result<T, HttpError> {
     require_media_type(request, MEDIA_TYPE)?;
     let mut fields = form_urlencoded::parse(&request.body);
-    if fields.any(|(_, value)| value.len() > LONGEST_VALUE) {
+    let longest = |name: &str| match LEADING_ON.contains(&name) {
+        true => LONGEST_ADDRESS,
+        false => LONGEST_VALUE,
+    };
+    if fields.any(|(name, value)| value.len() > longest(&name)) {
         let detail = "A field of the form is too long. At most 2,048 bytes are accepted.";
         return Err(HttpError::from(&Refusal::new(
             HttpCode::BodyTooLarge,

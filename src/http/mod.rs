@@ -21,6 +21,7 @@ mod error;
 mod form;
 mod host;
 mod input;
+mod oauth;
 mod pages;
 mod request;
 mod response;
@@ -48,6 +49,7 @@ pub use pages::site::{Accent, Brand, LARGEST_LOGO, Logo};
 pub use request::Request;
 pub use response::Response;
 pub use route::{Access, Route};
+use surface::Readers;
 pub use surface::Surface;
 use table::PathMatch;
 
@@ -165,7 +167,8 @@ impl App {
             _ if error.status == StatusCode::MISDIRECTED_REQUEST => {
                 api::problem::respond(&error, id)
             }
-            Surface::Api => api::problem::respond(&error, id),
+            Surface::Api | Surface::Metadata => api::problem::respond(&error, id),
+            Surface::OAuth => oauth::error::respond(&error),
             Surface::Page | Surface::EntryPage => {
                 pages::show_error(&error, id, request, &self.site)
             }
@@ -194,7 +197,7 @@ impl App {
         if !is_for_all && !host::is_accepted(host, public_url, request.peer, proxies) {
             return Err(HttpError::misdirected());
         }
-        let is_page = path.is_some_and(|path| path.surface() != Surface::Api);
+        let is_page = path.is_some_and(|path| path.surface().is_page());
         let is_opened = [Method::GET, Method::HEAD].contains(&request.method);
         Ok(host::by_name(host, public_url)
             .filter(|_| is_page && is_opened)
@@ -252,7 +255,7 @@ impl App {
     fn preflight(&self, path: &PathMatch<'_>, request: &Request) -> Response {
         let methods = path.methods();
         let response = Response::new(204).header("allow", methods.clone());
-        if !path.surface().allows_other_origins() || self.allowed_origin(request).is_none() {
+        if self.allowed_origin(request, path.surface()).is_none() {
             return response;
         }
         let asked = request.header("access-control-request-headers");
@@ -266,14 +269,18 @@ impl App {
             .header("access-control-max-age", "600")
     }
 
-    /// The origin of the page that sent the request, if the settings list it.
-    fn allowed_origin<'r>(&self, request: &'r Request) -> Option<&'r str> {
+    /// The origin of the page that sent the request, as `Access-Control-Allow-Origin` has it, if it may read the answers of
+    /// `surface`.
+    fn allowed_origin<'r>(&self, request: &'r Request, surface: Surface) -> Option<&'r str> {
         let origin = request.header("origin")?;
-        let origins = &self.settings.cors_origins;
-        origins
-            .iter()
-            .any(|allowed| allowed == origin)
-            .then_some(origin)
+        let is_listed = || self.settings.cors_origins.iter().any(|own| own == origin);
+        let is_clients = || self.authd.is_client_origin(origin).unwrap_or(false);
+        match surface.readers() {
+            Readers::Own => None,
+            Readers::Listed => is_listed().then_some(origin),
+            Readers::Clients => (is_listed() || is_clients()).then_some(origin),
+            Readers::All => Some("*"),
+        }
     }
 
     /// Adds what every answer carries (req 39, req 54).
@@ -312,12 +319,14 @@ impl App {
         surface: Surface,
         response: Response,
     ) -> Response {
-        if self.settings.cors_origins.is_empty() || !surface.allows_other_origins() {
-            return response;
-        }
-        let response = response.header("vary", "origin");
+        let response = match surface.readers() {
+            Readers::Own => return response,
+            Readers::Listed if self.settings.cors_origins.is_empty() => return response,
+            Readers::All => response,
+            Readers::Listed | Readers::Clients => response.header("vary", "origin"),
+        };
         let origin = match (request, self.settings.cors_origins.as_slice()) {
-            (Some(request), _) => self.allowed_origin(request),
+            (Some(request), _) => self.allowed_origin(request, surface),
             // Refused before its request was read: if a page may read it at all, it is of this origin.
             (None, [only]) => Some(only.as_str()),
             (None, _) => None,

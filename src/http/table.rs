@@ -9,9 +9,9 @@ use super::api::{
     accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
 };
 use super::call::Parameters;
-use super::pages;
 use super::route::{Access, Answer, Bearer, Doctor, Public, Route};
 use super::surface::Surface;
+use super::{oauth, pages};
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
 
 /// The routes of the API for account owners and their apps.
@@ -224,7 +224,7 @@ static ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/oauth/jwks",
-        surface: Surface::Api,
+        surface: Surface::Metadata,
         guard: &Public(keys::jwks),
         operation_id: "getJwks",
         summary: "The public keys that verify access tokens",
@@ -234,7 +234,7 @@ static ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/.well-known/jwks.json",
-        surface: Surface::Api,
+        surface: Surface::Metadata,
         guard: &Public(keys::jwks),
         operation_id: "getWellKnownJwks",
         summary: "The same keys, where some libraries look for them",
@@ -290,7 +290,7 @@ pub(super) fn api() -> impl Iterator<Item = &'static Route> {
 
 /// Every route.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    api().chain(pages::ROUTES)
+    api().chain(oauth::ROUTES).chain(pages::ROUTES)
 }
 
 /// A path that has routes.

@@ -47,7 +47,7 @@ pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;
 pub use error::{Code, Error};
 pub use event::Event;
-pub use oauth::answer::{Answer, ResponseMode};
+pub use oauth::answer::{Answer, ResponseMode, plain as plain_words};
 pub use oauth::authorization::{Question, Step};
 pub use oauth::claims::{ACR, Identity};
 pub use oauth::client::{Client, ClientCredentials, GrantType};

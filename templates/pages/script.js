@@ -16,6 +16,9 @@
     input.form.addEventListener("submit", () => show(false));
   });
 
+  // Carry an answer on to an app.
+  all("[data-send]", (form) => form.submit());
+
   // Copy a link that is shown once.
   if (navigator.clipboard) {
     all("[data-copy]", (button) => {

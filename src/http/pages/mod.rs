@@ -13,6 +13,7 @@ mod admin;
 mod entry;
 mod field_errors;
 mod files;
+mod oauth;
 mod owner;
 pub mod site;
 mod table;

@@ -10,6 +10,7 @@ use super::admin::{
 };
 use super::entry::{recovery, sign_in, sign_up};
 use super::files;
+use super::oauth::authorize;
 use super::owner::{account, activity, sessions};
 use super::visitor::{Administrator, Everyone, Owner};
 use crate::http::route::{Guard, Public, Route};
@@ -59,6 +60,14 @@ pub(in crate::http) const ROUTES: &[Route] = &[
         OWN,
         &Public(account::well_known_change_password),
     ),
+    get("/oauth/authorize", ENTRY, &Everyone(authorize::authorize)),
+    post(
+        "/oauth/authorize",
+        ENTRY,
+        &Public(authorize::authorize_by_form),
+    ),
+    get("/consent", ENTRY, &Everyone(authorize::show_consent)),
+    post("/consent", ENTRY, &Owner(authorize::decide)),
     get("/login", ENTRY, &Everyone(sign_in::show)),
     post("/login", ENTRY, &Everyone(sign_in::sign_in)),
     get(

@@ -11,14 +11,13 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::ids::{AccountKey, ClientKey, SessionKey};
 use crate::secret::AuthorizationCode;
-use crate::service::account;
 use crate::service::context::Context;
 use crate::service::event::Kind;
 use crate::service::oauth::answer::Answer;
 use crate::service::oauth::client::Client;
 use crate::service::oauth::request::AuthorizationRequest;
 use crate::service::oauth::scope::Scopes;
-use crate::service::session::{self, browser};
+use crate::service::session;
 use crate::service::{Actor, Authd, Browser, Device, Error};
 use crate::store::{Broken, ReadTx, params};
 

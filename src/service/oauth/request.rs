@@ -38,9 +38,6 @@ const SINCE_LIFE: Duration = Duration::from_secs(60 * 60);
 /// An S256 challenge: 32 bytes as base64url (RFC 7636 §4.2).
 const CHALLENGE_LENGTH: usize = 43;
 
-/// The parameters of a request, in their order. Names and values are decoded.
-pub type Parameters = Vec<(String, String)>;
-
 /// Why a request is not answered with a code.
 #[derive(Debug)]
 pub enum Refused {

@@ -23,6 +23,8 @@ const NEW_PASSWORD: &str = "/login/new-password";
 pub(in crate::http) struct Return {
     /// A path of this server.
     return_to: Option<String>,
+    /// What the person probably types: an app says it (OpenID Connect Core §3.1.2.1).
+    login_hint: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -67,7 +69,7 @@ pub(in crate::http) fn show(
         return Ok(visitor.go(return_to.as_str()));
     }
     let form = Login {
-        login: String::new(),
+        login: query.login_hint.unwrap_or_default(),
         password: String::new(),
         keep_signed_in: None,
         return_to: query.return_to,

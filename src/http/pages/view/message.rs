@@ -51,6 +51,14 @@ pub enum About<'a> {
     InvitationNeeded,
     /// `/forgot`, where mail is off.
     NoMail,
+    /// An app sent the browser here, and no client has its id.
+    UnknownApp,
+    /// An app sent the browser here, and the address to go back to is none that it registered.
+    UnknownAppAddress,
+    /// The account may not use the app of this name.
+    AppForbidden {
+        app: &'a str,
+    },
 }
 
 /// A page with a heading, sentences and links.
@@ -164,7 +172,20 @@ impl<'a> Message<'a> {
                 .say(t.no_mail_command())
                 .code(None, "authd user reset-link ann@example.org")
                 .link("/login", t.back_to_sign_in()),
+            About::UnknownApp => self.app_refused(t.app_unknown_why(), t.app_unknown_next()),
+            About::UnknownAppAddress => self.app_refused(t.app_address_why(), t.app_address_next()),
+            About::AppForbidden { app } => self.lead_home(
+                Parts::new(t.app_forbidden_title())
+                    .say(t.app_forbidden_why(app))
+                    .say(t.app_forbidden_next()),
+            ),
         }
+    }
+
+    /// What went wrong with the request of an app.
+    fn app_refused(&self, why: &str, sentence: &str) -> Parts<'a> {
+        let t = self.shell.language;
+        self.lead_home(Parts::new(t.app_refused_title()).say(why).say(sentence))
     }
 
     fn administrators_only(&self) -> Parts<'a> {

@@ -23,6 +23,7 @@ pub mod activity;
 pub mod admin;
 pub mod assets;
 pub mod brand;
+pub mod consent;
 pub mod message;
 pub mod parts;
 pub mod recovery;

@@ -138,6 +138,11 @@ impl<'a> Visitor<'a> {
         response.header("set-cookie", cookie)
     }
 
+    /// Takes the session cookie away.
+    pub(in crate::http::pages) fn forget_session(&self) -> String {
+        self.cookies.remove_session()
+    }
+
     /// Sends a visitor who is not signed in to the sign-in, and back to the page afterwards.
     fn to_sign_in(&self) -> Response {
         let here = self.here();
@@ -149,11 +154,25 @@ impl<'a> Visitor<'a> {
 
     /// Sends a visitor whose authentication is too old for `purpose` to give the password again, and back afterwards.
     pub(in crate::http::pages) fn to_step_up(&self, purpose: StepUpPurpose) -> Response {
+        self.to_step_up_for(purpose, &self.here())
+    }
+
+    /// The same, and on to another page of this server afterwards.
+    pub(in crate::http::pages) fn to_step_up_for(
+        &self,
+        purpose: StepUpPurpose,
+        return_to: &str,
+    ) -> Response {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("purpose", purpose.as_str())
-            .append_pair("return_to", &self.here())
+            .append_pair("return_to", return_to)
             .finish();
         self.go(&format!("/confirm?{query}"))
+    }
+
+    /// Sends the browser to the address of an app.
+    pub(in crate::http::pages) fn leave(&self, address: String) -> Response {
+        Response::new(303).header("location", address)
     }
 
     /// The pair of a query that says where to go on.

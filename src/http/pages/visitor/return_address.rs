@@ -4,8 +4,8 @@
 //! for the password again. Only a path of this server is accepted, and a browser must read it as that: what follows is
 //! compared with how browsers parse (WHATWG URL), not with how it looks.
 
-/// The longest address that is accepted, in bytes.
-const LONGEST: usize = 2048;
+/// The longest address that is accepted, in bytes: an authorization request of an app fits (`state` has up to 2,048 bytes).
+const LONGEST: usize = 8192;
 
 /// Where a browser goes that does not say.
 pub(in crate::http::pages) const HOME: &str = "/account";

@@ -32,6 +32,30 @@ texts! {
     confirm => "Confirm" / "Bestätigen";
 }
 
+// Apps.
+texts! {
+    consent_title(app: &str) => "Sign in to {app}" / "Bei {app} anmelden";
+    consent_new(app: &str) => "{app} wants to sign you in with your account here." /
+        "{app} möchte Sie mit Ihrem Konto hier anmelden.";
+    consent_again(app: &str) => "Go on to {app} with this account?" / "Mit diesem Konto zu {app} weitergehen?";
+    consent_other_account(app: &str) => "{app} expects another account than the one that is signed in here." /
+        "{app} erwartet ein anderes Konto als das, das hier angemeldet ist.";
+    consent_gets(app: &str) => "{app} will be able to:" / "{app} kann dann:";
+    scope_openid => "know that it is you" / "Sie wiedererkennen";
+    scope_profile => "see your name and your username" / "Ihren Namen und Ihren Benutzernamen sehen";
+    scope_email => "see your e-mail address" / "Ihre E-Mail-Adresse sehen";
+    scope_groups => "see in which groups you are" / "sehen, in welchen Gruppen Sie sind";
+    scope_offline_access => "keep you signed in after you close this browser" /
+        "Sie angemeldet lassen, auch wenn Sie diesen Browser schließen";
+    scope_other(name: &str) => "use the permission “{name}”" / "die Berechtigung „{name}“ nutzen";
+    allow => "Allow" / "Erlauben";
+    go_on => "Go on" / "Weiter";
+    consent_destination(host: &str) => "You go on to {host}." / "Sie gehen weiter zu {host}.";
+    consent_switch => "Sign out here and use another account" / "Hier abmelden und ein anderes Konto verwenden";
+    form_post_title => "One moment" / "Einen Augenblick";
+    form_post_why => "You are signed in and go on to the app." / "Sie sind angemeldet und gehen weiter zur App.";
+}
+
 // Signing up.
 texts! {
     register_title => "Create your account" / "Konto anlegen";

@@ -27,6 +27,21 @@ texts! {
         "Zum Schutz der Konten müssen weitere Versuche warten. Versuchen Sie es in {wait} wieder.";
     too_many_reset => "A new password ends the wait at once." / "Ein neues Passwort beendet die Wartezeit sofort.";
 
+    app_refused_title => "The app could not sign you in" / "Die App konnte Sie nicht anmelden";
+    app_unknown_why => "An app sent you here that this server does not know. Nothing was sent back to it." /
+        "Eine App hat Sie hierher geschickt, die dieser Server nicht kennt. An sie wurde nichts gesendet.";
+    app_unknown_next => "The person who runs the app can register it with “authd client add”, or correct the client ID in its settings." /
+        "Wer die App betreibt, kann sie mit „authd client add“ eintragen oder die Client-ID in ihren Einstellungen berichtigen.";
+    app_address_why => "The app wants to send you on to an address that is not registered for it. So nothing was sent there." /
+        "Die App möchte Sie zu einer Adresse weiterleiten, die nicht für sie eingetragen ist. Dorthin wurde nichts gesendet.";
+    app_address_next => "The person who runs the app can register its exact redirect address: every character counts, also the slash at the end." /
+        "Wer die App betreibt, kann ihre genaue Weiterleitungsadresse eintragen: jedes Zeichen zählt, auch der Schrägstrich am Ende.";
+    app_forbidden_title => "You may not use this app" / "Sie dürfen diese App nicht benutzen";
+    app_forbidden_why(app: &str) => "{app} is for the members of certain groups, and your account is in none of them." /
+        "{app} ist den Mitgliedern bestimmter Gruppen vorbehalten, und Ihr Konto ist in keiner davon.";
+    app_forbidden_next => "Ask the person who runs this server if you need it." /
+        "Fragen Sie die Person, die diesen Server betreibt, wenn Sie sie brauchen.";
+
     server_error_title => "Something went wrong on the server" / "Auf dem Server ist ein Fehler aufgetreten";
     server_error_why => "This is not your fault. Try again, and tell the operator of this server if it happens again." /
         "Das liegt nicht an Ihnen. Versuchen Sie es noch einmal, und melden Sie es der Verwaltung des Servers, wenn es wieder geschieht.";

@@ -1,0 +1,3 @@
+//! Pages on which the sign-in of an app begins and ends.
+
+pub mod authorize;

@@ -51,6 +51,7 @@ pub use oauth::answer::{Answer, ResponseMode, plain as plain_words};
 pub use oauth::authorization::{Question, Step};
 pub use oauth::claims::{ACR, Identity};
 pub use oauth::client::{Client, ClientCredentials, GrantType};
+pub use oauth::device::{DeviceAuthorization, WaitingDevice};
 pub use oauth::exchange::{TokenRequest, Tokens};
 pub use oauth::introspection::Introspection;
 pub use oauth::request::{AuthorizationRequest, Refused, Unanswerable};

@@ -63,6 +63,7 @@ kinds! {
     FileRolledBack = "file_rolled_back",
     AppAllowed = "app_allowed",
     AppSignIn = "app_sign_in",
+    DeviceAllowed = "device_allowed",
     AppAccessEnded = "app_access_ended",
     AuthorizationCodeReused = "authorization_code_reused",
     SigningKeyRotated = "signing_key_rotated",

@@ -103,7 +103,7 @@ impl Authd {
                 false => Ok(Step::Forbidden),
             };
         }
-        let is_new = !remembered.include(&request.scope);
+        let is_new = remembered.is_none_or(|remembered| !remembered.include(&request.scope));
         // Anybody can claim to be a client without a secret (req 55).
         let is_asked = request.client.is_public()
             || (request.client.asks_consent && is_new)
@@ -159,7 +159,7 @@ impl Authd {
         let code = self.write(Some(device), move |cx| {
             session::require_open(cx, &actor, cx.idle())?;
             require_use(cx, &granted.client, actor.account_key)?;
-            remember(cx, &granted, &actor)?;
+            remember(cx, &granted.client, &granted.scope, &actor)?;
             insert_code(cx, &granted, actor.session_key, auth_time, &amr)
         })?;
         Ok(Answer::code(
@@ -218,31 +218,34 @@ pub(in crate::service) fn require_use(
     }
 }
 
-/// What the account owner agreed to before.
-fn remembered(tx: &ReadTx<'_>, client: ClientKey, account: AccountKey) -> Result<Scopes, Broken> {
-    let scope: Option<String> = tx.row(
+/// What the account owner agreed to before; `None` if the app was never allowed.
+fn remembered(
+    tx: &ReadTx<'_>,
+    client: ClientKey,
+    account: AccountKey,
+) -> Result<Option<Scopes>, Broken> {
+    tx.row(
         "SELECT scope FROM consent WHERE account_id = ?1 AND client_id = ?2",
         params![account, client],
-        |row| row.get(0),
-    )?;
-    Ok(scope.map_or_else(Scopes::default, |scope| Scopes::from_row(&scope)))
+        |row| {
+            let scope: String = row.get(0)?;
+            Ok(Scopes::from_row(&scope))
+        },
+    )
 }
 
-fn remember(cx: &Context<'_>, request: &AuthorizationRequest, actor: &Actor) -> Result<(), Broken> {
-    let client = &request.client;
-    let known: Option<String> = cx.row(
-        "SELECT scope FROM consent WHERE account_id = ?1 AND client_id = ?2",
-        params![actor.account_key, client.key],
-        |row| row.get(0),
-    )?;
-    let before = known.as_deref().map(Scopes::from_row);
-    if before
-        .as_ref()
-        .is_some_and(|before| before.include(&request.scope))
-    {
+/// Remembers that the account owner agreed.
+pub(in crate::service) fn remember(
+    cx: &Context<'_>,
+    client: &Client,
+    scope: &Scopes,
+    actor: &Actor,
+) -> Result<(), Broken> {
+    let before = remembered(cx, client.key, actor.account_key)?;
+    if before.as_ref().is_some_and(|before| before.include(scope)) {
         return Ok(());
     }
-    let all = before.unwrap_or_default().with(&request.scope);
+    let all = before.unwrap_or_default().with(scope);
     cx.run(
         "INSERT INTO consent (account_id, client_id, scope, given_at) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (account_id, client_id) DO UPDATE SET scope = excluded.scope, given_at = excluded.given_at",
@@ -250,7 +253,7 @@ fn remember(cx: &Context<'_>, request: &AuthorizationRequest, actor: &Actor) -> 
     )?;
     cx.event(Kind::AppAllowed, actor.account_key)
         .session(actor.session)
-        .detail(json!({ "client_id": client.client_id, "app": client.name, "scope": request.scope.to_string() }))
+        .detail(json!({ "client_id": client.client_id, "app": client.name, "scope": scope.to_string() }))
         .write(cx)
 }
 

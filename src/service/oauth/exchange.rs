@@ -121,7 +121,7 @@ impl Authd {
             GrantType::AuthorizationCode => self.exchange_code(client, request, device),
             GrantType::RefreshToken => self.exchange_refresh_token(client, request, device),
             GrantType::ClientCredentials => self.exchange_credentials(client, request),
-            GrantType::DeviceCode => Err(invalid_code()),
+            GrantType::DeviceCode => self.exchange_device_code(client, request, device),
         }
     }
 
@@ -559,7 +559,7 @@ pub(in crate::service) fn required<'a>(
     value.ok_or_else(|| Error::invalid(format!("The parameter {name} is missing.")))
 }
 
-fn read_scope(text: Option<&str>) -> Result<Scopes, Error> {
+pub(in crate::service) fn read_scope(text: Option<&str>) -> Result<Scopes, Error> {
     Scopes::read(text.unwrap_or_default()).ok_or_else(|| {
         Error::no(
             Code::InvalidScope,
@@ -568,7 +568,10 @@ fn read_scope(text: Option<&str>) -> Result<Scopes, Error> {
     })
 }
 
-fn read_resource(client: &Client, asked: Option<&str>) -> Result<Option<String>, Error> {
+pub(in crate::service) fn read_resource(
+    client: &Client,
+    asked: Option<&str>,
+) -> Result<Option<String>, Error> {
     let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
         return Ok(None);
     };

@@ -15,6 +15,7 @@ pub mod answer;
 pub mod authorization;
 pub mod claims;
 pub mod client;
+pub mod device;
 pub mod exchange;
 pub mod introspection;
 pub mod redirect_uri;

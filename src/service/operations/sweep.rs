@@ -12,7 +12,7 @@ use crate::clock::{Standing, Timestamp};
 use crate::ids::SessionKey;
 use crate::service::account::pending_email;
 use crate::service::delivery::one_time_token;
-use crate::service::oauth::authorization;
+use crate::service::oauth::{authorization, device};
 use crate::service::session::{Liveness, liveness_columns};
 use crate::service::sign_up::{invitation, registration};
 use crate::service::throttle::{self, guesses};
@@ -45,7 +45,7 @@ pub struct Swept {
     pub registrations: usize,
     /// Invitations that were used, withdrawn or expired more than 30 days ago.
     pub invitations: usize,
-    /// Authorization codes of apps.
+    /// Authorization codes and device codes of apps.
     pub authorization_codes: usize,
     /// Seal keys whose windows are over.
     pub seal_keys: usize,
@@ -77,7 +77,8 @@ impl Authd {
         swept.links = self.until_done(|tx| one_time_token::sweep(tx, LIMIT))?;
         swept.email_changes = self.until_done(|tx| pending_email::sweep(tx, LIMIT))?;
         swept.registrations = self.until_done(|tx| registration::sweep(tx, LIMIT))?;
-        swept.authorization_codes = self.until_done(|tx| authorization::sweep(tx, LIMIT))?;
+        swept.authorization_codes = self.until_done(|tx| authorization::sweep(tx, LIMIT))?
+            + self.until_done(|tx| device::sweep(tx, LIMIT))?;
         swept.invitations = self.until_done(|tx| invitation::sweep(tx, LIMIT))?;
         swept.seal_keys = self.store.write(refresh::sweep_seal_keys)?;
         // Seen at each day's first rotation, so a text in use was seen within an idle lifetime and a day.

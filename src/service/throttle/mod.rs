@@ -47,6 +47,10 @@ pub enum Subject<'a> {
     Login(&'a str, IpAddr),
     /// Wrong passwords inside a session, where the current one has to be given.
     Session(SessionId),
+    /// Devices that a network wants to sign in (RFC 8628).
+    Device(IpAddr),
+    /// Wrong codes of devices that were typed in a session.
+    UserCode(SessionId),
     /// Accounts that a network asks for. Successes count too.
     Registration(IpAddr),
     /// Messages that a network has sent. Each request counts.
@@ -79,6 +83,8 @@ impl Subject<'_> {
             }
             // At most about a hundred a day, as for an account (NIST SP 800-63B-4 §3.2.2).
             Subject::Session(session) => vec![row(format!("session {session}"), allow(5, 900))],
+            Subject::Device(ip) => levels(key, "device", *ip, allow(20, 60)),
+            Subject::UserCode(session) => vec![row(format!("user code {session}"), allow(10, 60))],
             Subject::Registration(ip) => levels(key, "registration", *ip, allow(20, 900)),
             Subject::Mail(ip) => levels(key, "mail", *ip, allow(20, 900)),
             Subject::Mailbox(email) => {

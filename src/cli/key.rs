@@ -11,9 +11,9 @@ use crate::store::Role;
 
 #[derive(Subcommand)]
 pub(super) enum Key {
-    /// List the keys that sign access tokens, oldest first
+    /// List the keys that sign access tokens and ID tokens, oldest first
     List,
-    /// Create the next key; it signs after an hour, when all verifiers know it
+    /// Create the next key of each algorithm; it signs after an hour, when all verifiers know it
     Rotate {
         /// Replace all keys at once, after a leak or loss
         ///

@@ -249,6 +249,36 @@ impl Authd {
         Ok(origins.any(|own| own == origin))
     }
 
+    /// The algorithms whose keys verifiers need: ES256 for access tokens, RS256 once a client was registered, and EdDSA while a
+    /// client uses it. Some apps cannot read a JWKS with a key of an Edwards curve.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub(in crate::service) fn algorithms_in_use(&self) -> Result<Vec<Algorithm>, Error> {
+        let clients = self.clients.all(&self.store)?;
+        let uses = |algorithm| {
+            clients
+                .values()
+                .any(|client| client.id_token_algorithm == algorithm)
+        };
+        let mut used = vec![Algorithm::Es256, Algorithm::Rs256];
+        if uses(Algorithm::EdDsa) {
+            used.push(Algorithm::EdDsa);
+        }
+        Ok(used)
+    }
+
+    /// The longest time for which a token is valid that was signed just now: a client may have another than the server. A key is
+    /// published for so long after its successor took over.
+    pub(in crate::service) fn longest_token(&self) -> Duration {
+        let own = self.policy().access_token_lifetime;
+        let clients = self.clients.all(&self.store).unwrap_or_default();
+        let lifetimes = clients
+            .values()
+            .filter_map(|client| client.access_token_lifetime);
+        lifetimes.fold(own, Duration::max)
+    }
+
     /// The client that these credentials authenticate. A public client has no secret, and is what it says.
     ///
     /// # Errors
@@ -360,7 +390,7 @@ fn from_row(row: &Row<'_>) -> Result<Client, Broken> {
         asks_consent: row.get(7)?,
         groups: is_restricted.then(Vec::new),
         // An algorithm of a newer release: the default of OpenID Connect.
-        id_token_algorithm: Algorithm::from_name(&algorithm).unwrap_or(Algorithm::Es256),
+        id_token_algorithm: Algorithm::from_name(&algorithm).unwrap_or(Algorithm::Rs256),
         access_token_lifetime: seconds(row.get(10)?),
         refresh_token_lifetime: seconds(row.get(11)?),
         replay_window: row.get(12)?,

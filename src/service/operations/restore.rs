@@ -18,7 +18,7 @@ use crate::service::Error;
 use crate::service::event::{Entry, Kind};
 use crate::service::session::Ended;
 use crate::service::throttle;
-use crate::service::token::{access, key_ring};
+use crate::service::token::key_ring;
 use crate::store::{Broken, ReadTx, Row, Store, Tx, params};
 
 /// What a new epoch does away with. The signing keys go too, with the one that takes their place. Refresh families go
@@ -146,7 +146,7 @@ pub fn compare(present: &Store, backup: &Store) -> Result<Losses, Error> {
 /// # Errors
 /// Only those of the store; nothing has changed then.
 pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
-    let new_signing_key = key_ring::NewKey::generate(access::ALGORITHM)?;
+    let new_signing_keys = key_ring::NewKeys::generate(store)?;
     clock.confirm();
     store.write(move |tx| {
         let epoch: i64 = tx
@@ -165,7 +165,7 @@ pub fn begin(store: &Store, clock: &Clock, after: i64) -> Result<Begun, Error> {
         for sql in EMPTIED {
             tx.run(sql, params![])?;
         }
-        let kid = key_ring::begin_anew(tx, &new_signing_key)?;
+        let kid = key_ring::begin_anew(tx, &new_signing_keys)?;
         Entry::of_nobody(Kind::DatabaseRestored)
             .detail(json!({ "epoch": epoch, "sessions_ended": sessions_ended }))
             .write(tx)?;

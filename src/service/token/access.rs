@@ -145,10 +145,9 @@ impl Authd {
     /// # Errors
     /// Only those of the store.
     pub fn jwks(&self) -> Result<(JwkSet, u64), Error> {
-        self.keys.published(
-            &self.store,
-            self.clock.now(),
-            self.policy().access_token_lifetime,
-        )
+        let used = self.algorithms_in_use()?;
+        let longest = self.longest_token();
+        self.keys
+            .published(&self.store, self.clock.now(), longest, &used)
     }
 }

@@ -22,6 +22,7 @@ use crate::entropy::Entropy;
 use crate::service::by::By;
 use crate::service::error::unexpected;
 use crate::service::event::{Entry, Kind};
+use crate::service::token::access::ALGORITHM;
 use crate::service::token::checked_signatures::CheckedSignatures;
 use crate::service::token::jwt::{Signer, Unverified, Verified};
 use crate::service::token::signing_key::{Algorithm, JwkSet, SigningKey};
@@ -131,7 +132,8 @@ impl KeyRing {
         Ok(key.and_then(|key| token.verify(key.key(), &self.checked)))
     }
 
-    /// The public keys, and for how many seconds they may be kept.
+    /// The public keys of the algorithms in `used`, and for how many seconds they may be kept. RSA keys come first: some apps
+    /// take the first key that there is.
     ///
     /// # Errors
     /// Only those of the store.
@@ -140,6 +142,7 @@ impl KeyRing {
         store: &Store,
         now: Timestamp,
         token_lifetime: Duration,
+        used: &[Algorithm],
     ) -> Result<(JwkSet, u64), Error> {
         let keys = self.newest(store)?;
         let is_needed = |at: usize, key: &RingKey| {
@@ -152,9 +155,39 @@ impl KeyRing {
         let needed = keys
             .iter()
             .enumerate()
-            .filter(|(at, key)| is_needed(*at, key));
-        let keys = needed.map(|(_, key)| key.key().jwk().clone()).collect();
+            .filter(|(at, key)| used.contains(&key.key().algorithm()) && is_needed(*at, key));
+        let mut needed: Vec<&SigningKey> = needed.map(|(_, key)| key.key()).collect();
+        needed.sort_by_key(|key| match key.algorithm() {
+            Algorithm::Rs256 => 0,
+            Algorithm::Es256 => 1,
+            Algorithm::EdDsa => 2,
+        });
+        let keys = needed.into_iter().map(|key| key.jwk().clone()).collect();
         Ok((JwkSet { keys }, JWKS_MAX_AGE.as_secs()))
+    }
+
+    /// Makes the first key of an algorithm, unless there is one. It signs at once: no verifier has an older copy to miss it in.
+    ///
+    /// # Errors
+    /// Those of the store, and of the cryptographic library.
+    pub fn ensure(&self, store: &Store, algorithm: Algorithm) -> Result<(), Error> {
+        if of(&self.current(store)?, algorithm).next().is_some() {
+            return Ok(());
+        }
+        let new = NewKey::generate(algorithm)?;
+        store.write(move |tx| {
+            let known: Option<String> = tx.row(
+                "SELECT kid FROM signing_key WHERE algorithm = ?1 LIMIT 1",
+                params![algorithm.as_str()],
+                |row| row.get(0),
+            )?;
+            match known {
+                // Another request or process was faster.
+                Some(_) => Ok::<_, Broken>(()),
+                None => new.begin(tx, Duration::ZERO, None).map(drop),
+            }
+        })?;
+        self.reload(store)
     }
 
     /// The keys, as new as the last write or housekeeping: costs no query unless another process changed the file.
@@ -250,7 +283,7 @@ impl Authd {
         if is_due {
             make_next(&self.store, algorithm)?;
         }
-        let horizon = now.minus(self.policy().access_token_lifetime + GRACE);
+        let horizon = now.minus(self.longest_token() + GRACE);
         let mut successors = of(keys, algorithm).skip(1);
         let has_unneeded = successors.any(|key| key.signs_from < horizon);
         if has_unneeded {
@@ -327,42 +360,83 @@ impl NewKey {
         self.insert(tx, signs_from)?;
         Entry::of_nobody(Kind::SigningKeyRotated)
             .by(by)
-            .detail(json!({ "kid": self.key.kid(), "signs_from": signs_from }))
+            .detail(json!({
+                "kid": self.key.kid(),
+                "algorithm": self.key.algorithm().as_str(),
+                "signs_from": signs_from,
+            }))
             .write(tx)?;
         Ok(self.key.kid().to_owned())
     }
 }
 
-/// Replaces all keys with a new one and returns its name: for keys that leaked or were lost. Tokens that the old keys signed
-/// are refused from now on. Works also on a file whose keys cannot be read, which [`Authd::open`] refuses. A running
-/// server on the file notices by itself.
+/// Replaces all keys with new ones and returns the name of the one that signs access tokens: for keys that leaked or were
+/// lost. Tokens that the old keys signed are refused from now on. Works also on a file whose keys cannot be read, which
+/// [`Authd::open`] refuses. A running server on the file notices by itself.
 ///
 /// # Errors
 /// Only those of the store.
 pub fn replace_all(store: &Store) -> Result<String, Error> {
-    let new = NewKey::generate(Algorithm::Es256)?;
+    let new = NewKeys::generate(store)?;
     Ok(store.write(move |tx| begin_anew(tx, &new))?)
 }
 
-/// Replaces all keys with `new`, from now on, and returns its name.
-pub(in crate::service) fn begin_anew(tx: &Tx<'_>, new: &NewKey) -> Result<String, Broken> {
+/// A key for each algorithm that a file has keys of.
+pub(in crate::service) struct NewKeys {
+    access: NewKey,
+    others: Vec<NewKey>,
+}
+
+impl NewKeys {
+    /// Makes them.
+    pub fn generate(store: &Store) -> Result<NewKeys, Broken> {
+        let names: Vec<String> = store.read(|tx| {
+            let all = "SELECT DISTINCT algorithm FROM signing_key";
+            tx.rows(all, params![], |row| row.get(0))
+        })?;
+        let others = Algorithm::ALL
+            .into_iter()
+            .filter(|algorithm| *algorithm != ALGORITHM)
+            .filter(|algorithm| names.iter().any(|name| name == algorithm.as_str()));
+        Ok(NewKeys {
+            access: NewKey::generate(ALGORITHM)?,
+            others: others.map(NewKey::generate).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The one that signs access tokens.
+    pub fn access(&self) -> &NewKey {
+        &self.access
+    }
+
+    /// Those of the other algorithms.
+    pub fn others(&self) -> &[NewKey] {
+        &self.others
+    }
+}
+
+/// Replaces all keys with `new`, from now on, and returns the name of the one that signs access tokens.
+pub(in crate::service) fn begin_anew(tx: &Tx<'_>, new: &NewKeys) -> Result<String, Broken> {
     tx.run("DELETE FROM signing_key", params![])?;
-    new.begin(tx, Duration::ZERO, Some(&By::Operator))
+    for key in &new.others {
+        key.begin(tx, Duration::ZERO, Some(&By::Operator))?;
+    }
+    new.access.begin(tx, Duration::ZERO, Some(&By::Operator))
 }
 
 /// Makes a key that signs after the overlap.
 fn make_next(store: &Store, algorithm: Algorithm) -> Result<SigningKeyInfo, Broken> {
     let new = NewKey::generate(algorithm)?;
-    store.write(move |tx| replace_next(tx, &new, algorithm, None))
+    store.write(move |tx| replace_next(tx, &new, None))
 }
 
 /// Writes a key that signs after the overlap, in the place of one that was made and does not sign yet.
 pub(in crate::service) fn replace_next(
     tx: &Tx<'_>,
     new: &NewKey,
-    algorithm: Algorithm,
     by: Option<&By>,
 ) -> Result<SigningKeyInfo, Broken> {
+    let algorithm = new.key.algorithm();
     tx.run(
         "DELETE FROM signing_key WHERE algorithm = ?1 AND signs_from > ?2",
         params![algorithm.as_str(), tx.now],
@@ -465,7 +539,8 @@ mod tests {
         }
 
         fn shown(&self, store: &Store) -> String {
-            let published = self.published(store, START, Duration::ZERO).unwrap();
+            let published = self.published(store, START, Duration::ZERO, &Algorithm::ALL);
+            let published = published.unwrap();
             json!(published.0).to_string()
         }
     }

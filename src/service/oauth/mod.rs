@@ -19,5 +19,6 @@ pub mod device;
 pub mod exchange;
 pub mod introspection;
 pub mod redirect_uri;
+pub mod registration;
 pub mod request;
 pub mod scope;

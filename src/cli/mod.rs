@@ -7,6 +7,7 @@
 //! Exit codes: 0 done; 1 refused or not found; 2 usage; 70 a fault of authd or its disk; 78 configuration.
 
 mod backup;
+mod client;
 mod doctor;
 mod event;
 mod group;
@@ -78,6 +79,9 @@ enum Command {
     Group(group::Group),
     /// Print a link with which one account can be created
     Invite(invite::Invite),
+    /// Manage apps that sign people in here (OpenID Connect)
+    #[command(subcommand)]
+    Client(client::Client),
     /// List and end sessions
     #[command(subcommand)]
     Session(session::Session),
@@ -258,6 +262,7 @@ impl Cli {
             Command::User(user) => user.run(&common, &out),
             Command::Group(group) => group.run(&common, &out),
             Command::Invite(invite) => invite.run(&common, &out),
+            Command::Client(client) => client.run(&common, &out),
             Command::Session(session) => session.run(&common, &out),
             Command::Key(key) => key.run(&common, &out),
             Command::Event(event) => event.run(&common, &out),

@@ -54,6 +54,7 @@ pub use oauth::client::{Client, ClientCredentials, GrantType};
 pub use oauth::device::{DeviceAuthorization, WaitingDevice};
 pub use oauth::exchange::{TokenRequest, Tokens};
 pub use oauth::introspection::Introspection;
+pub use oauth::known_apps::{KNOWN_APPS, KnownApp};
 pub use oauth::registration::{ClientChange, ClientInfo, NewClient, NewlyRegistered};
 pub use oauth::request::{AuthorizationRequest, Refused, Unanswerable};
 pub use oauth::scope::KNOWN as KNOWN_SCOPES;

@@ -18,8 +18,8 @@ use super::doctor::finding::{Finding, State, count};
 use crate::clock::Timestamp;
 use crate::config::{Loaded, Source};
 use crate::service::{
-    AccountPage, Event, Failures, Group, Invitation, LinkRequest, Session, SigningKeyInfo,
-    VerificationLink, WaitingMessage, WaitingRegistration,
+    AccountPage, ClientInfo, Event, Failures, Group, Invitation, KnownApp, LinkRequest, Session,
+    SigningKeyInfo, VerificationLink, WaitingMessage, WaitingRegistration,
 };
 
 /// The form of answers.
@@ -242,6 +242,45 @@ impl Output {
                     time(&session.expires_at),
                 ]
             }),
+        )
+    }
+
+    pub fn clients(&self, clients: &[ClientInfo]) -> Result<(), Failure> {
+        if self.json {
+            return self.print_json(&json!({ "clients": clients }));
+        }
+        self.table(
+            ["CLIENT ID", "NAME", "KIND", "WHO", "CHANGED"],
+            clients.iter().map(|client| {
+                let kind = match client.token_endpoint_auth_method {
+                    "none" => "public",
+                    _ => "with secret",
+                };
+                [
+                    client.client_id.clone(),
+                    client.client_name.clone(),
+                    kind.to_owned(),
+                    client
+                        .groups
+                        .as_ref()
+                        .map_or_else(|| "everybody".to_owned(), |names| listed(names)),
+                    time(&client.changed_at),
+                ]
+            }),
+        )
+    }
+
+    pub fn known_apps(&self, apps: &[KnownApp]) -> Result<(), Failure> {
+        if self.json {
+            let apps = apps
+                .iter()
+                .map(|app| json!({ "id": app.id, "name": app.name, "hint": app.hint }));
+            return self.print_json(&json!({ "apps": apps.collect::<Vec<_>>() }));
+        }
+        self.table(
+            ["APP", "NAME", "NOTE"],
+            apps.iter()
+                .map(|app| [app.id.to_owned(), app.name.to_owned(), app.hint.to_owned()]),
         )
     }
 

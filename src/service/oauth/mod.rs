@@ -18,6 +18,7 @@ pub mod client;
 pub mod device;
 pub mod exchange;
 pub mod introspection;
+pub mod known_apps;
 pub mod redirect_uri;
 pub mod registration;
 pub mod request;

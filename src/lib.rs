@@ -17,7 +17,7 @@
 //! | settings | [`config`] |
 //! | the logic | [`service`] |
 //! | the database | [`store`] |
-//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`], [`trust`] |
+//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`], [`network`], [`outgoing`], [`trust`] |
 //!
 //! `cli` stands on `http`, `service`, `config` and (to open it) `store`; `http` on `service` and never on `store`; `service` on
 //! `store` and the leaves; leaves on leaves. Only [`store`] names SQLite, only `http::server` names the HTTP engine,
@@ -50,6 +50,7 @@ pub mod http;
 pub mod ids;
 pub mod mail;
 pub mod network;
+pub mod outgoing;
 pub mod password;
 pub mod policy;
 pub mod secret;

@@ -1,21 +1,29 @@
 //! Which servers are trusted: those with a certificate of an authority in the system's store, or in the file that
-//! `SSL_CERT_FILE` names. The mail client and `authd doctor` use the same rules.
+//! `SSL_CERT_FILE` names. The mail client, outgoing requests and `authd doctor` use the same rules. Outgoing requests also trust
+//! the certificates in a file of their own.
 //!
 //! `openssl req -x509` marks a self-signed certificate as one of an authority, and RFC 5280 does not allow such a
 //! certificate for a server. Other clients accept it if exactly this certificate is trusted, and so does authd. Its name
 //! and its dates are checked in any case.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+
+/// Largest file of certificates, in bytes: all public authorities together have less than 300 KiB.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Reads the system's certificates, or those of `SSL_CERT_FILE`.
 ///
@@ -34,6 +42,47 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
         ),
         _ => Ok(found.certs),
     }
+}
+
+/// Reads the certificates in a PEM file, of at most 1 MiB.
+///
+/// # Errors
+/// The file can't be read, is too large, or has no certificate that can be used; why.
+pub fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut pem = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut pem));
+    let read = read.map_err(|error| format!("it can't be read: {error}"))?;
+    if read as u64 > MAX_FILE {
+        return Err(format!("it has more than {MAX_FILE} bytes"));
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| format!("it is not PEM: {error}"))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| format!("a certificate in it can't be used: {error}"))?;
+    }
+    if certificates.is_empty() {
+        return Err("it has no certificate (a PEM file has lines with BEGIN CERTIFICATE)".into());
+    }
+    Ok(certificates)
+}
+
+/// A configuration that trusts `additional` and the certificates of the system. If the system has none, the additional ones
+/// are enough.
+///
+/// # Errors
+/// There is no certificate to trust, or none can be used; why.
+pub fn client_config_with(
+    additional: &[CertificateDer<'static>],
+) -> Result<Arc<ClientConfig>, String> {
+    let mut certificates = match system_certificates() {
+        Err(why) if additional.is_empty() => return Err(why),
+        found => found.unwrap_or_default(),
+    };
+    certificates.extend_from_slice(additional);
+    client_config(certificates)
 }
 
 /// A configuration that trusts `certificates`.

@@ -143,6 +143,8 @@ settings! {
     brand_logo: Option<PathBuf> = "" like "/etc/authd/logo.svg" => optional_path;
     /// Colour whose hue the pages use, as `#rrggbb`.
     brand_accent: Option<Colour> = "" like "#0f766e" => optional_colour;
+    /// PEM file of certificates that requests to other servers trust, in addition to those of the system.
+    outgoing_ca: Option<PathBuf> = "" like "/etc/authd/ca.pem" => optional_path;
     /// Proxies whose `X-Forwarded-For` header is used, as addresses or networks.
     trusted_proxies: Vec<IpNet> = "" like "10.0.0.0/8" => list(network);
     /// Origins of web apps that may call the API from a browser.

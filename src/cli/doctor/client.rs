@@ -12,7 +12,7 @@ use ureq::config::AutoHeaderValue;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 
-use super::tls::TlsConnector;
+use crate::outgoing::TlsConnector;
 use crate::trust::{self, CertificateFault};
 
 /// Longest time of one request of the doctor, from the look-up of the host name to the last byte.

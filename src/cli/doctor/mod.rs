@@ -12,7 +12,6 @@ pub(super) mod finding;
 mod mail;
 mod proxy;
 mod settings;
-mod tls;
 
 use clap::Args;
 

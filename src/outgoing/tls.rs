@@ -1,4 +1,4 @@
-//! TLS for the HTTP client, with the rules of [`trust`] for certificates.
+//! TLS for HTTP clients, with the rules of [`trust`] for certificates.
 //!
 //! ureq has a TLS connector of its own, which takes no such rules: it would refuse a certificate that browsers accept. This
 //! one follows it in all other respects.
@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::Error;
 use ureq::unversioned::transport::time::{Duration, Instant};
@@ -20,16 +20,26 @@ use crate::trust;
 
 /// Encrypts the connections of `https` URLs.
 #[derive(Debug, Default)]
-pub(super) struct TlsConnector {
+pub(crate) struct TlsConnector {
+    /// Trusted in addition to the certificates of the system.
+    additional: Vec<CertificateDer<'static>>,
     /// Made for the first such URL: reading the certificates of the system takes some milliseconds.
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 impl TlsConnector {
+    /// A connector that trusts `additional` and the certificates of the system. Without any, it trusts the system's alone.
+    pub fn trusting(additional: Vec<CertificateDer<'static>>) -> TlsConnector {
+        TlsConnector {
+            additional,
+            config: OnceLock::new(),
+        }
+    }
+
     fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let made = self
             .config
-            .get_or_init(|| trust::client_config(trust::system_certificates()?));
+            .get_or_init(|| trust::client_config_with(&self.additional));
         made.clone().map_err(|why| Error::Io(io::Error::other(why)))
     }
 }
@@ -81,7 +91,7 @@ fn remaining(details: &ConnectionDetails) -> NextTimeout {
 }
 
 /// An encrypted connection.
-pub(super) struct TlsTransport {
+pub(crate) struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }

@@ -19,6 +19,7 @@ mod housekeeping;
 mod http_engine;
 mod invitations;
 mod keys;
+mod oauth;
 mod openapi;
 mod pages;
 mod password_reset;

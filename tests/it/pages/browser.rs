@@ -188,7 +188,7 @@ impl Page {
 
     /// The fields of its form that posts to `action`, with their values.
     #[track_caller]
-    fn form(&self, action: &str) -> Vec<(String, String)> {
+    pub fn form(&self, action: &str) -> Vec<(String, String)> {
         let text = self.text();
         let mut forms = text.split("<form ").skip(1);
         let form = forms

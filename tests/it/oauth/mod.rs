@@ -1,0 +1,5 @@
+//! Apps sign people in: an app's backend, a browser, and this server.
+
+mod app;
+mod authorization;
+mod tokens;

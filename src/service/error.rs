@@ -20,22 +20,31 @@ pub enum Code {
     /// The refresh token is not, or no longer, good for anything (RFC 6749 §5.2).
     InvalidGrant,
     /// The client is unknown or did not authenticate (RFC 6749 §5.2).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     InvalidClient,
     /// The client is not registered for what it asks (RFC 6749 §5.2).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     UnauthorizedClient,
     /// The grant type is not known (RFC 6749 §5.2).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     UnsupportedGrantType,
     /// The resource is unknown, or not the client's (RFC 8707 §2).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     InvalidTarget,
     /// The token is of a kind that cannot be revoked (RFC 7009 §2.2.1).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     UnsupportedTokenType,
     /// The account owner, or this server, refused what the app asked for (RFC 6749 §4.1.2.1).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     AccessDenied,
     /// The device asks before the person has answered (RFC 8628 §3.5).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     AuthorizationPending,
     /// The device asks too often (RFC 8628 §3.5).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     SlowDown,
     /// The device's code has expired (RFC 8628 §3.5).
+    #[schemars(skip)] // of the endpoints of OAuth alone
     ExpiredToken,
     /// The access token is not, or no longer, good (RFC 6750 §3.1).
     InvalidToken,

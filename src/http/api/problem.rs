@@ -88,6 +88,6 @@ mod tests {
         ] {
             assert!(names.iter().any(|other| other == name), "{name}");
         }
-        assert_eq!(names.len(), 34 + 15);
+        assert_eq!(names.len(), 25 + 15);
     }
 }

@@ -20,9 +20,8 @@ use crate::service::error::unexpected;
 use crate::service::event::Kind;
 use crate::service::oauth::authorization::{may_use, remember, require_use};
 use crate::service::oauth::client::{Client, GrantType};
-use crate::service::oauth::exchange::{
-    self, Granted, Opening, TokenRequest, Tokens, read_resource, read_scope, required,
-};
+use crate::service::oauth::exchange::{TokenRequest, Tokens, read_resource, read_scope, required};
+use crate::service::oauth::grant::{Granted, Opening, begin};
 use crate::service::oauth::scope::Scopes;
 use crate::service::session;
 use crate::service::throttle::{self, Subject};
@@ -387,7 +386,7 @@ fn poll(
         auth_time,
         amr,
     };
-    let granted = exchange::begin(cx, client, account, loaded.shown.id, opening, device)?;
+    let granted = begin(cx, client, account, loaded.shown.id, opening, device)?;
     Ok(Polled::Granted(Box::new(granted)))
 }
 

@@ -11,10 +11,10 @@ use crate::secret::RefreshToken;
 use crate::service::event::Kind;
 use crate::service::oauth::access::{AppClaims, live_grant};
 use crate::service::oauth::client::Client;
-use crate::service::oauth::exchange::end_family;
+use crate::service::oauth::grant::end_family;
 use crate::service::session::client::FIRST_PARTY;
 use crate::service::session::{self, Ended};
-use crate::service::token::refresh;
+use crate::service::token::found;
 use crate::service::{Authd, Code, Device, Error};
 use crate::store::params;
 
@@ -159,7 +159,7 @@ impl Authd {
             return Ok(Introspection::default());
         };
         let idle = self.policy().session_idle_lifetime;
-        let found = self.store.read(|tx| refresh::find(tx, &token, idle))?;
+        let found = self.store.read(|tx| found::find(tx, &token, idle))?;
         let found = found.filter(|found| found.valid && found.client_id == client.client_id);
         let Some(found) = found else {
             return Ok(Introspection::default());

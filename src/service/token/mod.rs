@@ -2,6 +2,7 @@
 
 pub mod access;
 mod checked_signatures;
+pub mod found;
 pub mod grant;
 mod judge;
 pub mod jwt;

@@ -67,13 +67,24 @@ pub struct Jwk {
     alg: &'static str,
     /// Its name in tokens.
     kid: String,
-    #[serde(flatten)]
-    numbers: Numbers,
+    /// The curve, of `EC` and `OKP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crv: Option<&'static str>,
+    /// Of `EC` and `OKP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    /// Of `EC`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    /// The modulus, of `RSA`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<String>,
+    /// The exponent, of `RSA`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<String>,
 }
 
 /// What a public key is made of, in base64url.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[serde(untagged)]
 enum Numbers {
     /// A point on a curve.
     Ec {
@@ -90,22 +101,28 @@ enum Numbers {
 impl Jwk {
     fn of(algorithm: Algorithm, numbers: Numbers) -> Jwk {
         // RFC 7638 §3.2, RFC 8037 §2: the required members in the order of their names.
-        let (kty, required) = match &numbers {
-            Numbers::Ec { crv, x, y } => (
-                "EC",
-                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#),
-            ),
-            Numbers::Rsa { n, e } => ("RSA", format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)),
-            Numbers::Okp { crv, x } => {
-                ("OKP", format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#))
+        let required = match &numbers {
+            Numbers::Ec { crv, x, y } => {
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
             }
+            Numbers::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
+            Numbers::Okp { crv, x } => format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#),
+        };
+        let (kty, crv, x, y, n, e) = match numbers {
+            Numbers::Ec { crv, x, y } => ("EC", Some(crv), Some(x), Some(y), None, None),
+            Numbers::Rsa { n, e } => ("RSA", None, None, None, Some(n), Some(e)),
+            Numbers::Okp { crv, x } => ("OKP", Some(crv), Some(x), None, None, None),
         };
         Jwk {
             kty,
             usage: "sig",
             alg: algorithm.as_str(),
             kid: thumbprint(&required),
-            numbers,
+            crv,
+            x,
+            y,
+            n,
+            e,
         }
     }
 }

@@ -62,6 +62,7 @@ impl Texts {
                 .or_else(|| detail("cause"))
                 .or_else(|| by.filter(|by| *by != "operator")),
             group: detail("group"),
+            app: detail("app"),
             sessions: event
                 .detail
                 .as_ref()

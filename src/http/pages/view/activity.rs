@@ -46,6 +46,8 @@ pub struct Event<'a> {
     /// `reason` or `cause` of the detail, or `by` if that is not `operator`.
     pub reason: Option<&'a str>,
     pub group: Option<&'a str>,
+    /// The name of an app.
+    pub app: Option<&'a str>,
     /// How many sessions ended.
     pub sessions: Option<u64>,
     /// A change of address.
@@ -89,6 +91,15 @@ pub const KINDS: &[&str] = &[
     "mail_limited",
     "mail_retried",
     "mail_deleted",
+    "client_created",
+    "client_changed",
+    "client_secret_rotated",
+    "client_deleted",
+    "app_allowed",
+    "app_sign_in",
+    "device_allowed",
+    "app_access_ended",
+    "authorization_code_reused",
     "signing_key_rotated",
     "database_restored",
     "file_rolled_back",
@@ -133,6 +144,15 @@ pub fn words_for(kind: &str, t: Language) -> Option<(&'static str, Tone)> {
         "refresh_replayed_elsewhere" => (t.event_refresh_replayed_elsewhere(), Danger),
         "refresh_token_reused" => (t.event_refresh_token_reused(), Danger),
         "file_rolled_back" => (t.event_file_rolled_back(), Danger),
+        "client_created" => (t.event_client_created(), Plain),
+        "client_changed" => (t.event_client_changed(), Plain),
+        "client_secret_rotated" => (t.event_client_secret_rotated(), Plain),
+        "client_deleted" => (t.event_client_deleted(), Plain),
+        "app_allowed" => (t.event_app_allowed(), Good),
+        "app_sign_in" => (t.event_app_sign_in(), Good),
+        "device_allowed" => (t.event_device_allowed(), Good),
+        "app_access_ended" => (t.event_app_access_ended(), Plain),
+        "authorization_code_reused" => (t.event_authorization_code_reused(), Danger),
         "signing_key_rotated" => (t.event_signing_key_rotated(), Plain),
         "database_restored" => (t.event_database_restored(), Warning),
         _ => return None,
@@ -187,8 +207,9 @@ impl Event<'_> {
             _ => None,
         };
         let group = self.group.map(|group| t.event_group(group));
+        let app = self.app.map(|app| t.event_app(app));
         let words = because.into_iter().chain(by).map(Markup::text);
-        words.chain(group).chain(addresses).collect()
+        words.chain(app).chain(group).chain(addresses).collect()
     }
 
     /// The device in words.

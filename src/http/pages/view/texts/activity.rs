@@ -60,6 +60,24 @@ texts! {
         "Ein Diebstahl wurde erkannt, und das Gerät wurde abgemeldet";
     event_file_rolled_back => "An old copy of the database was put in place; a session was ended" /
         "Eine alte Kopie der Datenbank wurde eingespielt; eine Sitzung wurde beendet";
+    event_client_created => "An app was registered" /
+        "Eine App wurde eingetragen";
+    event_client_changed => "The settings of an app were changed" /
+        "Die Einstellungen einer App wurden geändert";
+    event_client_secret_rotated => "An app got a new secret" /
+        "Eine App erhielt ein neues Geheimnis";
+    event_client_deleted => "An app was deleted" /
+        "Eine App wurde gelöscht";
+    event_app_allowed => "An app was allowed to use the account" /
+        "Einer App wurde der Zugang zum Konto erlaubt";
+    event_app_sign_in => "Sign-in to an app" /
+        "Anmeldung bei einer App";
+    event_device_allowed => "A device was signed in to an app" /
+        "Ein Gerät wurde bei einer App angemeldet";
+    event_app_access_ended => "The access of an app was ended" /
+        "Der Zugang einer App wurde beendet";
+    event_authorization_code_reused => "The sign-in to an app was copied; its access was ended" /
+        "Die Anmeldung bei einer App wurde kopiert; ihr Zugang wurde beendet";
     event_signing_key_rotated => "A new signing key was created" / "Ein neuer Signaturschlüssel wurde angelegt";
     event_database_restored => "The database was restored from a backup" / "Die Datenbank wurde aus einer Sicherung wiederhergestellt";
 
@@ -95,6 +113,7 @@ counted! {
 sentences! {
     theft_device(name) => "It concerns the device {name}." / "Es betrifft das Gerät {name}.";
     theft_interval(span) => "{span} later" / "{span} später";
+    event_app(app) => "App {app}" / "App {app}";
     event_group(group) => "Group {group}" / "Gruppe {group}";
     event_to(email) => "New address {email}" / "Neue Adresse {email}";
     event_from_to(old, new) => "From {old} to {new}" / "Von {old} zu {new}";

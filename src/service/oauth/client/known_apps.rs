@@ -2,8 +2,9 @@
 //!
 //! The paths are those that the app's own documentation gives. An app that moves them is registered with `--redirect-uri`.
 
-use super::registration::{ClientChange, NewClient};
-use super::scope;
+use super::registration::NewClient;
+use super::settings::ClientChange;
+use crate::service::oauth::scope;
 
 /// An app that is known.
 #[derive(Clone, Copy, Debug)]
@@ -298,7 +299,7 @@ impl KnownApp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::oauth::redirect_uri;
+    use crate::service::oauth::client::redirect_uri;
 
     #[test]
     fn every_known_app_can_be_registered() {

@@ -3,6 +3,11 @@
 //! There are few of them and each request of an app names one, so all are in memory, as they were when the file changed last.
 //! Another process that changes a client (`authd client …`) is noticed as with signing keys.
 
+pub mod known_apps;
+pub mod redirect_uri;
+pub mod registration;
+pub mod settings;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,7 +15,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::ids::{ClientKey, GroupKey};
 use crate::secret::{ClientSecret, Digest};
-use crate::service::oauth::redirect_uri;
+use crate::service::oauth::client::redirect_uri;
 use crate::service::oauth::scope::Scopes;
 use crate::service::token::signing_key::Algorithm;
 use crate::service::{Authd, Code, Error};

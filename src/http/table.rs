@@ -6,7 +6,8 @@ mod admin;
 use http::Method;
 
 use super::api::{
-    accounts, doctor, email_verification, events, health, keys, openapi, password_reset, sessions,
+    accounts, apps, doctor, email_verification, events, health, keys, openapi, password_reset,
+    sessions,
 };
 use super::call::Parameters;
 use super::route::{Access, Answer, Bearer, Doctor, Public, Route};
@@ -101,6 +102,26 @@ static ROUTES: &[Route] = &[
         summary: "Change the password: new tokens for this session; all other sessions end",
         answers: &[Answer::json::<SignIn>(200, "Changed.")],
         refuses: &[400, 403, 415, 422, 429],
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/account/apps",
+        surface: Surface::Api,
+        guard: &Bearer(apps::list),
+        operation_id: "listApps",
+        summary: "The apps that have access to the account (OpenID Connect), by name",
+        answers: &[Answer::json::<apps::AppList>(200, "The apps.")],
+        refuses: &[],
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/v1/account/apps/{client_id}",
+        surface: Surface::Api,
+        guard: &Bearer(apps::end),
+        operation_id: "endApp",
+        summary: "Take the access of an app back: it is signed out everywhere",
+        answers: &[Answer::nothing(204, "Ended.")],
+        refuses: &[404],
     },
     Route {
         method: Method::POST,

@@ -2,6 +2,7 @@
 
 pub(super) mod accounts;
 pub(super) mod admin;
+pub(super) mod apps;
 pub(super) mod doctor;
 pub(super) mod email_verification;
 pub(super) mod events;

@@ -26,6 +26,8 @@ pub(super) fn show(call: &Call<'_>, (): ()) -> Result<Response, HttpError> {
         "jwks_uri": at("/oauth/jwks"),
         "revocation_endpoint": at("/oauth/revoke"),
         "introspection_endpoint": at("/oauth/introspect"),
+        "device_authorization_endpoint": at("/oauth/device_authorization"),
+        "end_session_endpoint": at("/oauth/logout"),
         "scopes_supported": KNOWN_SCOPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ResponseMode::ALL.map(ResponseMode::as_str),

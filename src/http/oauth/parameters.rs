@@ -58,6 +58,25 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(String, String)>, HttpError> {
     }
 }
 
+/// The longest request in a form that goes on as a query, in bytes.
+const LONGEST_QUERY: usize = 8192;
+
+/// The address of `path` with these parameters.
+///
+/// # Errors
+/// 400 if it is longer than a request may be.
+pub fn as_query(path: &str, pairs: &[(String, String)]) -> Result<String, HttpError> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs);
+    let query = query.finish();
+    match query.len() > LONGEST_QUERY {
+        true => Err(HttpError::invalid_request(
+            "The request has more than 8,192 bytes.",
+        )),
+        false => Ok(format!("{path}?{query}")),
+    }
+}
+
 impl Input for InQuery {
     fn read(call: &Call<'_>) -> Result<InQuery, HttpError> {
         read(call.request.query.as_deref().unwrap_or_default().as_bytes()).map(InQuery)

@@ -46,6 +46,12 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     ),
     route(
         Method::POST,
+        "/oauth/device_authorization",
+        Surface::OAuth,
+        &Public(token::begin_device),
+    ),
+    route(
+        Method::POST,
         "/oauth/introspect",
         Surface::OAuth,
         &Public(token::introspect),

@@ -29,6 +29,16 @@ fn read_request(form: &Parameters) -> Result<TokenRequest<'_>, HttpError> {
     })
 }
 
+/// RFC 8628 §3.1.
+pub(super) fn begin_device(call: &Call<'_>, InForm(form): InForm) -> Result<Response, HttpError> {
+    let client = authenticate(call, &form)?;
+    let (scope, resource) = (form.get("scope")?, form.get("resource")?);
+    let begun = call
+        .authd
+        .begin_device(&client, scope, resource, &call.device)?;
+    Ok(Response::json(200, &begun))
+}
+
 pub(super) fn introspect(call: &Call<'_>, InForm(form): InForm) -> Result<Response, HttpError> {
     let client = authenticate(call, &form)?;
     let answer = call.authd.introspect(&client, token(&form)?)?;

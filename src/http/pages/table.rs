@@ -10,8 +10,8 @@ use super::admin::{
 };
 use super::entry::{recovery, sign_in, sign_up};
 use super::files;
-use super::oauth::authorize;
-use super::owner::{account, activity, sessions};
+use super::oauth::{authorize, device, logout};
+use super::owner::{account, activity, apps, sessions};
 use super::visitor::{Administrator, Everyone, Owner};
 use crate::http::route::{Guard, Public, Route};
 use crate::http::surface::Surface;
@@ -66,6 +66,13 @@ pub(in crate::http) const ROUTES: &[Route] = &[
         ENTRY,
         &Public(authorize::authorize_by_form),
     ),
+    get("/oauth/logout", ENTRY, &Everyone(logout::log_out)),
+    post("/oauth/logout", ENTRY, &Public(logout::log_out_by_form)),
+    post("/oauth/logout/confirm", ENTRY, &Everyone(logout::confirm)),
+    get("/device", ENTRY, &Owner(device::show)),
+    post("/device", ENTRY, &Owner(device::decide)),
+    get("/account/apps", OWN, &Owner(apps::list)),
+    post("/account/apps/end", OWN, &Owner(apps::end)),
     get("/consent", ENTRY, &Everyone(authorize::show_consent)),
     post("/consent", ENTRY, &Owner(authorize::decide)),
     get("/login", ENTRY, &Everyone(sign_in::show)),

@@ -12,6 +12,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod apps;
 pub mod authorization;
 pub mod claims;
 pub mod client;
@@ -20,5 +21,6 @@ pub mod device;
 pub mod exchange;
 pub mod grant;
 pub mod introspection;
+pub mod logout;
 pub mod request;
 pub mod scope;

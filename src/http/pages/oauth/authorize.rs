@@ -19,24 +19,13 @@ use crate::service::{
 /// The path of the endpoint.
 const AUTHORIZE: &str = "/oauth/authorize";
 
-/// The longest request that may come in a form, in bytes: it goes on as a query.
-const LONGEST_FORM: usize = 8192;
-
 /// A request that an app sends in a form. It goes on as a query, because a browser sends no session cookie with a form of
 /// another site.
 pub(in crate::http) fn authorize_by_form(
     _: &Call<'_>,
     InForm(form): InForm,
 ) -> Result<Response, HttpError> {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(&form.0);
-    let query = query.finish();
-    if query.len() > LONGEST_FORM {
-        return Err(HttpError::invalid_request(
-            "The authorization request has more than 8,192 bytes.",
-        ));
-    }
-    Ok(Response::new(303).header("location", format!("{AUTHORIZE}?{query}")))
+    Ok(Response::new(303).header("location", parameters::as_query(AUTHORIZE, &form.0)?))
 }
 
 pub(in crate::http) fn authorize(

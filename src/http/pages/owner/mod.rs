@@ -2,5 +2,6 @@
 
 pub mod account;
 pub mod activity;
+pub mod apps;
 mod device_name;
 pub mod sessions;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Shell, view};
+use super::{Language, Shell, view};
 
 /// `POST /consent`: fields `request`, and `decision` (`allow`, `deny`, `switch`).
 #[derive(Template)]
@@ -27,20 +27,33 @@ pub struct Consent<'a> {
 
 view!(Consent, title: |it, t| t.consent_title(it.app));
 
-impl Consent<'_> {
-    /// What a scope lets the app see or do, in words.
-    fn words(&self, scope: &str) -> String {
-        let t = self.shell.language;
-        match scope {
-            "openid" => t.scope_openid().to_owned(),
-            "profile" => t.scope_profile().to_owned(),
-            "email" => t.scope_email().to_owned(),
-            "groups" => t.scope_groups().to_owned(),
-            "offline_access" => t.scope_offline_access().to_owned(),
-            other => t.scope_other(other),
-        }
+impl Language {
+    /// What a scope lets an app see or do, in words.
+    pub fn scope_words(self, scope: &str) -> String {
+        let words = match scope {
+            "openid" => self.scope_openid(),
+            "profile" => self.scope_profile(),
+            "email" => self.scope_email(),
+            "groups" => self.scope_groups(),
+            "offline_access" => self.scope_offline_access(),
+            other => return self.scope_other(other),
+        };
+        words.to_owned()
     }
 }
+
+/// A sign-out that an app asked for, `POST /oauth/logout/confirm`: field `request`.
+#[derive(Template)]
+#[template(path = "pages/sign_out.html")]
+pub struct SignOut<'a> {
+    pub shell: &'a Shell<'a>,
+    /// What the app is called, if it is known.
+    pub app: Option<&'a str>,
+    /// The request, as a query.
+    pub request: &'a str,
+}
+
+view!(SignOut, title: |it, t| t.sign_out_title());
 
 /// An answer on its way to an app in a form, which the script sends and a person without scripts sends by its button.
 #[derive(Template)]

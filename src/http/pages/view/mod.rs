@@ -21,9 +21,11 @@
 pub mod account;
 pub mod activity;
 pub mod admin;
+pub mod apps;
 pub mod assets;
 pub mod brand;
 pub mod consent;
+pub mod device;
 pub mod message;
 pub mod parts;
 pub mod recovery;
@@ -125,6 +127,7 @@ impl SignedIn<'_> {
 pub enum Section {
     Account,
     Sessions,
+    Apps,
     Activity,
     Administration(AdminSection),
 }
@@ -290,6 +293,7 @@ impl Layout<'_> {
         let mut areas = vec![
             ("/account", t.account(), Section::Account),
             ("/account/sessions", t.sessions(), Section::Sessions),
+            ("/account/apps", t.apps(), Section::Apps),
             ("/account/activity", t.activity(), Section::Activity),
         ];
         if self.shell.account.is_some_and(|account| account.is_admin) {

@@ -75,6 +75,7 @@ notices! {
     SessionNamed = "session_named", notice_session_named;
     SessionEnded = "session_ended", notice_session_ended;
     SessionGone = "session_gone", notice_session_gone;
+    AppEnded = "app_ended", notice_app_ended;
     SessionsEnded = "sessions_ended", notice_sessions_ended;
     OwnAccountDeleted = "own_account_deleted", notice_account_deleted;
     AccountCreated = "account_created", notice_account_created;
@@ -246,6 +247,17 @@ impl<'a> Field<'a> {
             is_password: true,
             ..Field::new(t, name, label, attributes)
         }
+    }
+
+    /// A code that another screen shows.
+    pub fn code(t: impl Given<Language>, name: &'a str, label: &'a str) -> Field<'a> {
+        let t = t.given();
+
+        let attributes = concat!(
+            r#"type="text" autocomplete="off" autocapitalize="characters""#,
+            r#" spellcheck="false" autocorrect="off" maxlength="64""#
+        );
+        Field::new(t, name, label, attributes)
     }
 
     pub fn search(t: impl Given<Language>, name: &'a str, label: &'a str) -> Field<'a> {

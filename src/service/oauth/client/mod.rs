@@ -15,7 +15,6 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::ids::{ClientKey, GroupKey};
 use crate::secret::{ClientSecret, Digest};
-use crate::service::oauth::client::redirect_uri;
 use crate::service::oauth::scope::Scopes;
 use crate::service::token::signing_key::Algorithm;
 use crate::service::{Authd, Code, Error};

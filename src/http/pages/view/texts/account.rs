@@ -100,6 +100,7 @@ texts! {
     notice_password_changed => "Your password was changed. All other devices were signed out." /
         "Ihr Passwort wurde geändert. Alle anderen Geräte wurden abgemeldet.";
     notice_session_named => "The name of the device was saved." / "Der Name des Geräts wurde gespeichert.";
+    notice_app_ended => "The app has no access any more." / "Die App hat keinen Zugang mehr.";
     notice_session_ended => "The device was signed out." / "Das Gerät wurde abgemeldet.";
     notice_session_gone => "This device was signed out already." / "Dieses Gerät war schon abgemeldet.";
     notice_sessions_ended => "All other devices were signed out." / "Alle anderen Geräte wurden abgemeldet.";

@@ -106,6 +106,8 @@ texts! {
 }
 
 counted! {
+    app_sessions => "signed in on one device" | "signed in on {n} devices" /
+        "auf einem Gerät angemeldet" | "auf {n} Geräten angemeldet";
     event_sessions_ended => "A device was signed out" | "{n} devices were signed out" /
         "Ein Gerät wurde abgemeldet" | "{n} Geräte wurden abgemeldet";
 }

@@ -52,6 +52,46 @@ texts! {
     go_on => "Go on" / "Weiter";
     consent_destination(host: &str) => "You go on to {host}." / "Sie gehen weiter zu {host}.";
     consent_switch => "Sign out here and use another account" / "Hier abmelden und ein anderes Konto verwenden";
+    device_title => "Sign in on a device" / "Auf einem Gerät anmelden";
+    device_why => "Type the code that the device or the program shows." /
+        "Geben Sie den Code ein, den das Gerät oder das Programm anzeigt.";
+    device_code => "Code" / "Code";
+    device_code_hint => "Eight letters, such as BCDF-GHJK." / "Acht Buchstaben, zum Beispiel BCDF-GHJK.";
+    device_warning => "Do this only if you started it yourself. Whoever sent you a code wants to be signed in as you." /
+        "Tun Sie das nur, wenn Sie es selbst begonnen haben. Wer Ihnen einen Code schickt, möchte in Ihrem Namen angemeldet werden.";
+    device_allow_title(app: &str) => "Sign in to {app} on a device?" / "Auf einem Gerät bei {app} anmelden?";
+    device_allow_why(app: &str) => "A device shows this code and wants to be signed in to {app} with your account." /
+        "Ein Gerät zeigt diesen Code und möchte mit Ihrem Konto bei {app} angemeldet werden.";
+    device_asks => "Asked by" / "Angefragt von";
+    device_done_title => "The device is signed in" / "Das Gerät ist angemeldet";
+    device_done_why(app: &str) => "It may take some seconds until {app} notices. You can close this page." /
+        "Es kann einige Sekunden dauern, bis {app} es bemerkt. Sie können diese Seite schließen.";
+    device_denied_title => "The device was refused" / "Das Gerät wurde abgewiesen";
+    device_denied_why(app: &str) => "It gets no access to {app}. If you did not start this yourself, there is nothing else to do." /
+        "Es erhält keinen Zugang zu {app}. Wenn Sie das nicht selbst begonnen haben, ist nichts weiter zu tun.";
+    error_device_code => "No device waits with this code. Codes are valid for 10 minutes; start again on the device." /
+        "Kein Gerät wartet mit diesem Code. Codes gelten 10 Minuten; beginnen Sie auf dem Gerät von vorn.";
+    this_app => "This app" / "Diese App";
+    go_to_apps => "Your apps" / "Ihre Apps";
+
+    apps => "Apps" / "Apps";
+    apps_title => "Apps that you signed in to" / "Apps, bei denen Sie angemeldet sind";
+    apps_intro => "These apps know you from here. End the access of those that you do not use any more." /
+        "Diese Apps kennen Sie von hier. Beenden Sie den Zugang derer, die Sie nicht mehr nutzen.";
+    apps_empty_title => "No apps yet" / "Noch keine Apps";
+    apps_empty => "Apps that you sign in to with this account will be listed here." /
+        "Apps, bei denen Sie sich mit diesem Konto anmelden, stehen hier.";
+    app_since => "Allowed" / "Erlaubt";
+    app_end => "End access" / "Zugang beenden";
+    apps_end_means => "An app whose access ends is signed out everywhere, and asks again at the next sign-in. What it stored about you stays with it." /
+        "Eine App, deren Zugang endet, wird überall abgemeldet und fragt bei der nächsten Anmeldung wieder. Was sie über Sie gespeichert hat, bleibt bei ihr.";
+    sign_out_title => "Sign out?" / "Abmelden?";
+    sign_out_app(app: &str) => "{app} asks whether you want to sign out here, too." /
+        "{app} fragt, ob Sie sich auch hier abmelden möchten.";
+    sign_out_unknown => "An app asks whether you want to sign out here, too." /
+        "Eine App fragt, ob Sie sich auch hier abmelden möchten.";
+    sign_out_apps => "Apps that you signed in to from this browser will ask you to sign in again." /
+        "Apps, bei denen Sie sich aus diesem Browser angemeldet haben, fragen dann wieder nach Ihrer Anmeldung.";
     form_post_title => "One moment" / "Einen Augenblick";
     form_post_why => "You are signed in and go on to the app." / "Sie sind angemeldet und gehen weiter zur App.";
 }

@@ -115,7 +115,7 @@ static ROUTES: &[Route] = &[
     },
     Route {
         method: Method::DELETE,
-        path: "/v1/account/apps/{client_id}",
+        path: "/v1/account/apps/{id}",
         surface: Surface::Api,
         guard: &Bearer(apps::end),
         operation_id: "endApp",

@@ -2,4 +2,6 @@
 
 mod app;
 mod authorization;
+mod device;
+mod sign_out;
 mod tokens;

@@ -11,7 +11,7 @@ use crate::service::{Authd, ClientChange, KNOWN_APPS, KnownApp, NewClient, Newly
 pub(super) enum Client {
     /// Register an app that signs people in here; prints its secret, once
     ///
-    /// A known app needs its address alone: authd client add --app grafana --url https://grafana.example.org
+    /// A known app needs its address alone: authd client add --app grafana --url URL
     Add {
         /// What people call the app; with --app, its usual name if absent
         name: Option<String>,

@@ -81,7 +81,7 @@ enum Command {
     Invite(invite::Invite),
     /// Manage apps that sign people in here (OpenID Connect)
     #[command(subcommand)]
-    Client(client::Client),
+    Client(Box<client::Client>),
     /// List and end sessions
     #[command(subcommand)]
     Session(session::Session),

@@ -114,7 +114,7 @@ mod tests {
             let (start, pair) = address.split_at(uri.len());
             assert_eq!(start, uri);
             assert!(pair.starts_with(separator));
-            let read: Vec<_> = form_urlencoded::parse(pair[1..].as_bytes())
+            let read: Vec<_> = form_urlencoded::parse(&pair.as_bytes()[1..])
                 .into_owned()
                 .collect();
             assert_eq!(read, [("state".to_owned(), state.to_owned())]);

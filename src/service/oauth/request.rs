@@ -149,7 +149,7 @@ impl Reader<'_> {
         };
         READ.into_iter()
             .chain(["resource"])
-            .find(|name| is_repeated(&name))
+            .find(|name| is_repeated(name))
     }
 }
 

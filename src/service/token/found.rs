@@ -35,7 +35,7 @@ impl Authd {
     /// Finds the family of a refresh token by its digest, whether it is still good or not.
     ///
     /// # Errors
-    /// [`Code::NotFound`] for what is not a token of this server, or whose family was swept.
+    /// [`Code::NotFound`](crate::service::Code::NotFound) for what is not a token of this server, or whose family was swept.
     pub fn find_refresh_token(&self, token: &str) -> Result<FoundToken, Error> {
         let missing = || Error::not_found("refresh token");
         let token = RefreshToken::read(token, &self.settings.tag_key).ok_or_else(missing)?;

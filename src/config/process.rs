@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ConfigError;
-use super::sources::{VARIABLE_PREFIX, is_read};
-use super::values::digits;
+use super::key::VARIABLE_PREFIX;
+use super::table::is_read;
+use super::text::digits;
 
 /// What [`load`](super::load) reads. [`Inputs::from_process`] takes it from this process.
 #[derive(Clone, Debug, Default)]

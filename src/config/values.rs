@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::{ByteSize, GIB, KIB, MIB, TIB};
@@ -12,7 +11,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::origin::PublicUrl;
-use super::sources::echo;
+use super::text::{digits, echo};
 use crate::mail::{Author, Route};
 use crate::policy::{Registration, Verification};
 
@@ -339,13 +338,6 @@ pub(super) fn number(bounds: RangeInclusive<usize>) -> impl Fn(&str) -> Result<u
                 )
             })
     }
-}
-
-/// A number without a sign, which `parse` alone would take.
-pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
 }
 
 pub(super) fn duration(

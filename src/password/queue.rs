@@ -18,12 +18,13 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 
+use argon2::Block;
 use ipnet::IpNet;
 
-use super::workers::{Job, Overloaded};
 use crate::network;
 
 /// Places of one account or login that no newcomer for another one takes because of the account. A person who signs in on
@@ -85,6 +86,30 @@ impl Requester {
             is_owner,
         }))
     }
+}
+
+/// Too many password hashes were requested at once, and nothing was computed. The client should try
+/// again in a few seconds (503 with `Retry-After`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+impl fmt::Display for Overloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many sign-ins at once; try again in a few seconds")
+    }
+}
+
+impl std::error::Error for Overloaded {}
+
+/// What a worker does with its memory.
+pub(super) type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
+
+/// One computation that waits.
+pub(super) struct Job {
+    pub ticket: u64,
+    pub requester: Requester,
+    pub blocks: usize,
+    pub work: Work,
 }
 
 /// The jobs that wait.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::connection::Connection;
-use super::exchange::to_bytes;
+use super::exchange::{OVERLOADED, to_bytes};
 use super::{LINGER, RunningServer, framing, lock, worker};
 use crate::clock::monotonic;
 use crate::http::error::{HttpCode, Refusal};
@@ -27,10 +27,6 @@ const MOST_PEEKED: usize = 2048;
 /// Refused connections that are kept open for [`LINGER`], so that their clients see the answer.
 const MAX_LINGERING: usize = 32;
 
-pub(super) const OVERLOADED: Refusal = Refusal::new(
-    HttpCode::Overloaded,
-    "All connections are in use. Try again in a moment.",
-);
 const TOO_MANY_CONNECTIONS: Refusal = Refusal::new(
     HttpCode::TooManyConnections,
     "There are too many connections from this address. Close some, or try again in a moment.",

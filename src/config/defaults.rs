@@ -14,7 +14,7 @@ pub(super) const ONE_HASH: ByteSize = ByteSize::mib(19);
 /// an attacker who floods the sign-in.
 pub(super) const DEFAULT_PASSWORD_RAM_LIMIT: ByteSize = ByteSize::mib(64);
 
-/// What a connection takes at the most, in bytes, whatever its client sends and whether or not it reads the answer. Measured
+/// The most memory of a connection, in bytes. The client may send any request, and need not read the answer. Measured
 /// with the release build over all routes: 335 KiB after a body of full size that is one long member name, 285 KiB with an
 /// unread list of 100 sessions, 87 KiB after `GET /healthz`. A test holds it (`tests/it/server/memory.rs`).
 pub(super) const LARGEST_CONNECTION: u64 = 352 * 1024;

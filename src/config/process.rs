@@ -93,7 +93,7 @@ impl Supervision {
     fn read(variable: impl Fn(&str) -> Option<OsString>, process: u32) -> Option<Supervision> {
         let socket = variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
         let number = |name| digits::<u64>(variable(name)?.to_str()?);
-        // Set, it says for whom the watchdog is: a wrapper may have handed its own variables down.
+        // The process that the watchdog is for. A wrapper may have passed on variables that are meant for itself.
         let is_ours = variable("WATCHDOG_PID").is_none()
             || number("WATCHDOG_PID") == Some(u64::from(process));
         let watchdog = number("WATCHDOG_USEC").filter(|micros| is_ours && *micros > 0);

@@ -1,4 +1,4 @@
-//! Mail: a letter, and the ways to send it.
+//! Mail: a letter, and how it is sent.
 //!
 //! A [`Route`] is what an operator sets: off, the log, a directory or a mail server. A [`Mailer`] sends one [`Letter`] at
 //! a time along a route, and says of each failure whether another try makes sense. The outbox decides when a letter is
@@ -11,7 +11,7 @@
 //!
 //! *A server that hangs costs the caller [`PATIENCE`] for each step.* The server sends letters on a thread of its own.
 //!
-//! Never in here: an address that was not checked before, a password in what is printed, a retry.
+//! This module never checks an address, never prints a password and never tries again by itself.
 
 mod reply;
 mod route;

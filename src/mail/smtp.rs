@@ -4,8 +4,8 @@
 //! final, anything else that is no success is worth another try. See `docs/decisions/0012-smtp-client.md` for why this is
 //! not a library's.
 //!
-//! Nothing is pipelined, so a server that sends a reply before its command is not misread: what follows the reply to
-//! STARTTLS in plain text ends the connection, since an attacker in between may have put it there.
+//! Nothing is pipelined, so each reply belongs to one command. Plain text after the reply to STARTTLS ends the connection, because an
+//! attacker on the network may have inserted it.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 //!
 //! # Layers
 //!
-//! A module imports only modules of lower layers. A test reads the imports and fails on a breach.
+//! A module imports only modules of lower layers, and no two files import each other in a circle. A test reads the imports and fails on a breach.
 //!
 //! | layer | modules |
 //! |---|---|

@@ -40,7 +40,7 @@ impl Sources {
     }
 }
 
-/// What is allowed but dangerous.
+/// A warning for each value that is allowed but dangerous.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let url = &config.public_url;

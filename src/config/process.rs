@@ -10,7 +10,7 @@ use super::key::VARIABLE_PREFIX;
 use super::table::is_read;
 use super::text::digits;
 
-/// What [`load`](super::load) reads. [`Inputs::from_process`] takes it from this process.
+/// The inputs of [`load`](super::load). [`Inputs::from_process`] takes it from this process.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// The file that `--config` names. It must exist.
@@ -74,8 +74,7 @@ impl Inputs {
     }
 }
 
-/// What a service manager asks of the process that it started: systemd's variables, which no operator
-/// sets (sd_notify(3), sd_watchdog_enabled(3)).
+/// The variables that systemd sets for a process that it starts (sd_notify(3), sd_watchdog_enabled(3)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervision {
     /// The datagram socket for notifications: a path, or an abstract name after `@`.
@@ -85,7 +84,7 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// What this process was started with; `None` where it was not started by a service manager.
+    /// The variables of this process; `None` if no service manager started it.
     pub fn from_process() -> Option<Supervision> {
         Supervision::read(|name| std::env::var_os(name), std::process::id())
     }

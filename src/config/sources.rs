@@ -321,7 +321,7 @@ pub(super) fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigE
 pub(super) fn suggest(unknown: &str, spell: impl Fn(&Key) -> String) -> String {
     /// A name with less similarity than this is another word and not a misspelling.
     const NEAR: f64 = 0.5;
-    // Shortened, because the comparison needs memory for each pair of letters.
+    // Shortened, because the comparison needs memory for each pair of characters.
     let unknown: String = unknown.chars().take(MAX_ECHO_CHARS).collect();
     let nearest = KEYS
         .iter()

@@ -68,7 +68,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = $description] pub $name: $type,)+
-            /// What is allowed but dangerous: one sentence each, to be logged at each start.
+            /// Warnings of values that are allowed but dangerous: one sentence each, logged at each start.
             pub warnings: Vec<String>,
         }
 

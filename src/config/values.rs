@@ -18,7 +18,7 @@ use crate::policy::{Registration, Verification};
 /// Most entries in a list. Each one is compared with every request.
 pub(super) const MAX_LIST_ENTRIES: usize = 256;
 
-/// Most characters in the name of an installation: it stands in a line of a small screen.
+/// Most characters in the name of an installation: it must fit into a line of a small screen.
 const MAX_TITLE_CHARS: usize = 64;
 
 /// A colour, written as `#rrggbb`.
@@ -44,9 +44,9 @@ pub enum LogFormat {
 /// The least severe message that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// A failure that an operator must act on.
+    /// A failure. An operator must act now.
     Error,
-    /// A condition that an operator will have to act on.
+    /// A condition that will become a failure if no operator acts.
     Warn,
     /// An event of normal operation.
     Info,

@@ -1,4 +1,4 @@
-# What a newcomer needs is `make run` and `make test`; each installs what it lacks.
+# Start with `make run` and `make test`. Each installs the tools that are missing.
 
 CARGO ?= cargo
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p' | sed 's/-gnu$$/-musl/')
@@ -8,12 +8,12 @@ DENY_VERSION := 0.20.2
 .PHONY: help run test e2e e2e-tools check fmt clippy deny advisories docs bench release release-tools test-tools clean
 
 help:
-	@echo 'make run      build authd and serve on http://127.0.0.1:8080 (database: authd.db)'
-	@echo 'make test     all tests'
-	@echo 'make e2e      every page in a real browser; pictures in target/gallery'
-	@echo 'make check    format, lints, licences, advisories, documentation'
-	@echo 'make bench    the load driver: durable rotations a second, over HTTP'
-	@echo 'make release  ./authd, stripped and statically linked'
+	@echo 'make run      build authd and run it on http://127.0.0.1:8080 (database: authd.db)'
+	@echo 'make test     run all tests'
+	@echo 'make e2e      test every page in a browser; screenshots in target/gallery'
+	@echo 'make check    check format, lints, licences, advisories, documentation'
+	@echo 'make bench    measure token refreshes per second over HTTP'
+	@echo 'make release  build ./authd, stripped and statically linked'
 
 run:
 	$(CARGO) run --release --bin authd -- serve
@@ -36,8 +36,8 @@ deny: $(TOOLS)/bin/cargo-deny
 	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
 	@$(MAKE) --no-print-directory advisories
 
-# The advisory database is fetched from its repository. Where that is out of reach this says so and nothing was checked;
-# what is found in it is an error.
+# Fetches the advisory database. If it cannot be reached, this prints a warning and checks nothing. An advisory that applies
+# is an error.
 advisories: $(TOOLS)/bin/cargo-deny
 	@if $(TOOLS)/bin/cargo-deny --log-level error fetch db 2>/dev/null; then \
 		$(TOOLS)/bin/cargo-deny --log-level error check advisories; \

@@ -1,45 +1,47 @@
--- authd's database as it is today. A new file is built from this text; an older one reaches the same state by the
--- migrations in src/store/migrations, and a test compares the two.
+-- The current schema of authd's database. A new file is created from this text. An older file gets the same schema from
+-- the migrations in src/store/sqlite/migrations; a test compares the two.
 --
--- Conventions: `…_at` is an instant in whole seconds since the Unix epoch. Rows are joined by integer keys; names
--- that the world sees are UUIDs of 16 bytes (`public_id`). No column holds a token: only digests, seals and keys.
+-- Conventions: a column `…_at` is an instant in whole seconds since the Unix epoch. Rows are joined by integer keys.
+-- The ids that clients see are UUIDs of 16 bytes (`public_id`). No column contains a token: only digests, seals and
+-- keys.
 
--- What this server is. One row, made together with its first keys.
+-- The server itself: one row, created together with the first keys.
 CREATE TABLE server (
     id              INTEGER PRIMARY KEY CHECK (id = 1),
-    -- Raised by a restore: whatever was issued in an older epoch is dead.
+    -- A restore raises it. Nothing that was issued in an older epoch works any more.
     epoch           INTEGER NOT NULL,
-    -- Tags refresh tokens, so that an old genuine one is told from garbage without a row for each.
+    -- Makes the tags of refresh tokens. A tag shows that an old token is genuine, without a row for each token.
     tag_key         BLOB NOT NULL CHECK (length(tag_key) = 32),
-    -- The digest of the open set-up link, while there is no administrator.
+    -- The digest of the token in the set-up link, as long as there is no administrator.
     setup_digest    BLOB CHECK (length(setup_digest) = 32),
-    -- The clock's mark: the latest instant that was used, and the latest that is believed.
+    -- The clock's mark: the latest instant that was used as the time, and the latest that is confirmed.
     clock_latest    INTEGER NOT NULL,
     clock_confirmed INTEGER NOT NULL,
     created_at      INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE account (
-    -- Never given again: what a request learned before somebody was deleted must not fit somebody else.
+    -- AUTOINCREMENT, so that no key is used twice: a request that read the key of an account before the account was
+    -- deleted must not act on a newer account.
     id                   INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id            BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
-    -- As the owner typed it; `…_key` is the form that is compared: folded to lower case and normalised.
+    -- As the owner typed it. `…_key` is the form that is compared: normalised, and in lower case.
     email                TEXT NOT NULL,
     email_key            TEXT NOT NULL UNIQUE,
     username             TEXT,
     username_key         TEXT UNIQUE,
-    -- What people call its owner.
+    -- The name of its owner, for display.
     name                 TEXT,
     admin                INTEGER NOT NULL CHECK (admin IN (0, 1)),
-    -- A PHC string (Argon2id); NULL for an account that has no password yet.
+    -- A PHC string (Argon2id). NULL: the account has no password yet.
     password_hash        TEXT,
-    -- Set by an operator, to be changed at the next sign-in.
+    -- Whether an operator set the password, and the owner must replace it at the next sign-in.
     password_temporary   INTEGER NOT NULL CHECK (password_temporary IN (0, 1)),
     disabled_at          INTEGER,
     created_at           INTEGER NOT NULL,
-    -- When it was shown that its owner reads mail at this address.
+    -- When its owner proved to read mail at this address. NULL: not yet.
     email_verified_at    INTEGER,
-    -- The name in the form that is searched: folded to lower case and normalised.
+    -- The name in the form that is searched: normalised, and in lower case.
     name_key             TEXT
 ) STRICT;
 -- For the search by the beginning of a name.
@@ -49,7 +51,7 @@ CREATE INDEX account_administrator ON account (id) WHERE admin = 1;
 CREATE INDEX account_disabled ON account (id) WHERE disabled_at IS NOT NULL;
 CREATE INDEX account_unverified ON account (id) WHERE email_verified_at IS NULL;
 
--- A new address that waits to be confirmed, at the present one and at itself.
+-- A change of e-mail address. It waits until it is confirmed at the present address and at the new one.
 CREATE TABLE email_change (
     account_id           INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE,
     email                TEXT NOT NULL,
@@ -59,7 +61,7 @@ CREATE TABLE email_change (
     new_confirmed_at     INTEGER
 ) STRICT;
 
--- What accounts have in common, for apps to read.
+-- Groups of accounts. Apps read their names from access tokens.
 CREATE TABLE user_group (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,
@@ -74,42 +76,42 @@ CREATE TABLE membership (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX membership_of_group ON membership (group_id);
 
--- Who asks for tokens. authd itself is one: the built-in public client of first-party sessions.
+-- OAuth clients. One is built in: the public client `authd`, to which first-party sessions belong.
 CREATE TABLE client (
     id            INTEGER PRIMARY KEY,
     client_id     TEXT NOT NULL UNIQUE,
     name          TEXT NOT NULL,
-    -- How long a used refresh token may be presented again for the same successor, in seconds; NULL: as configured.
+    -- For how many seconds a used refresh token yields the same successor again. NULL: the setting `replay_window`.
     replay_window INTEGER CHECK (replay_window BETWEEN 0 AND 86400),
     created_at    INTEGER NOT NULL
 ) STRICT;
 
--- What devices call themselves, each text once. The key is computed from the text and the tag key.
+-- The User-Agent headers of devices, each text once. The key is computed from the text and the tag key.
 CREATE TABLE user_agent (
     id      INTEGER PRIMARY KEY,
     text    TEXT NOT NULL,
-    -- The day's first use; a text that nobody used for longer than a session lives is swept.
+    -- The first use on the last day of use. A sweep deletes a text that was unused for longer than a session can be.
     seen_at INTEGER NOT NULL
 ) STRICT;
 
--- One sign-in on one device. A rotation does not write here: the last use of a session is the later of its own and the
--- last rotations of its families.
+-- One sign-in on one device. A rotation does not write this table: the last use of a session is its own last use or the
+-- last rotation of one of its families, whichever is later.
 CREATE TABLE session (
-    -- Never given again, as an account's.
+    -- AUTOINCREMENT for the same reason as an account's.
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
     account_id    INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
     device_name   TEXT,
-    -- How the account owner was authenticated (RFC 8176), separated by spaces.
+    -- How the account owner was authenticated: `amr` values (RFC 8176), separated by spaces.
     amr           TEXT NOT NULL,
     created_at    INTEGER NOT NULL,
-    -- Its own last use, and from where: its sign-in, or a request that carried its cookie.
+    -- Its own last use, with the address and the device: the sign-in, or a request with its cookie.
     last_used_at  INTEGER NOT NULL,
     ip            BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
     user_agent_id INTEGER NOT NULL,
-    -- The absolute end. It also ends when it was not used for the idle lifetime, which is a setting.
+    -- The absolute end. A session also ends when it was unused for the setting `session_idle_lifetime`.
     expires_at    INTEGER NOT NULL,
-    -- When and why it was ended before that. Never taken back.
+    -- When and why it was ended before that. Never reset to NULL.
     ended_at      INTEGER,
     end_reason    TEXT
 ) STRICT;
@@ -122,11 +124,11 @@ CREATE TABLE browser_session (
     digest           BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
     -- Whether the browser keeps the cookie when it is closed.
     kept             INTEGER NOT NULL CHECK (kept IN (0, 1)),
-    -- When its holder was authenticated last for everything: at the sign-in, or by a new password.
+    -- When its holder was last fully authenticated: at the sign-in, or with a new password.
     authenticated_at INTEGER NOT NULL
 ) STRICT;
 
--- When the holder of a browser session gave a factor again, and for which purpose.
+-- When the holder of a browser session authenticated again, and for which purpose.
 CREATE TABLE step_up (
     session_id INTEGER NOT NULL REFERENCES browser_session (session_id) ON DELETE CASCADE,
     purpose    TEXT NOT NULL,
@@ -134,8 +136,8 @@ CREATE TABLE step_up (
     PRIMARY KEY (session_id, purpose)
 ) STRICT, WITHOUT ROWID;
 
--- All successive refresh tokens of one session and one client: one row, updated in place. Its blobs have their
--- full size from the start, so that a rotation changes no row's length by more than a byte or two.
+-- All successive refresh tokens of one session and one client: one row, updated in place. Its blobs have their full
+-- size from the start, so that a rotation changes the length of the row by a byte or two at most.
 CREATE TABLE refresh_family (
     id                  INTEGER PRIMARY KEY,
     public_id           BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
@@ -145,40 +147,40 @@ CREATE TABLE refresh_family (
     -- The number of the one live token, from 1, and the digest of its secret.
     generation          INTEGER NOT NULL CHECK (generation BETWEEN 1 AND 4294967295),
     digest              BLOB NOT NULL CHECK (length(digest) = 32),
-    -- The live secret, closed for the holder of its predecessor; and with which key.
+    -- The live secret, encrypted so that only the holder of its predecessor can read it; and the key of the encryption.
     seal                BLOB NOT NULL CHECK (length(seal) = 48),
     seal_key_id         INTEGER NOT NULL,
     rotated_at          INTEGER NOT NULL,
-    -- How often the predecessor was presented again.
+    -- How often the predecessor was presented again since the last rotation.
     replays             INTEGER NOT NULL,
-    -- Who rotated (4 or 16 bytes of address), to tell a device from a stranger.
+    -- The device of the last rotation (4 or 16 bytes of address): a replay from another one is counted in `lockstep`.
     ip                  BLOB NOT NULL CHECK (length(ip) IN (4, 16)),
     user_agent_id       INTEGER NOT NULL,
     -- The digest of the Idempotency-Key of the last rotation.
     retry_digest        BLOB CHECK (length(retry_digest) = 32),
-    -- In how many successive generations a stranger replayed, and the last of them.
+    -- In how many generations in a row another device replayed the predecessor, and the last of these generations.
     lockstep            INTEGER NOT NULL,
     lockstep_generation INTEGER NOT NULL,
     expires_at          INTEGER NOT NULL,
-    -- Kept after use: reuse detection needs it until the family ends. Never taken back.
+    -- When and why it was revoked. The row is kept for reuse detection. Never reset to NULL.
     revoked_at          INTEGER,
     revoke_reason       TEXT,
-    -- What its access tokens may tell and do (RFC 6749 §3.3), separated by spaces; NULL for nothing in particular.
+    -- The scope of its access tokens (RFC 6749 §3.3), separated by spaces. NULL: the client asked for none.
     scope               TEXT
 ) STRICT;
 CREATE INDEX family_of_session ON refresh_family (session_id);
 
--- Keys that close seals, one for each hour and length of window. Deleting a row is what makes its seals unreadable.
+-- The keys of seals, one for each hour and kind of window. When a row is deleted, its seals cannot be opened any more.
 CREATE TABLE seal_key (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     hour       INTEGER NOT NULL,
-    -- Whether it serves windows of up to a day, or the ordinary ones of up to ten minutes.
+    -- 1: for windows of up to a day. 0: for the ordinary windows of up to ten minutes.
     long       INTEGER NOT NULL CHECK (long IN (0, 1)),
     key        BLOB NOT NULL CHECK (length(key) = 32),
     UNIQUE (hour, long)
 ) STRICT;
 
--- The keys that sign tokens (PKCS #8). A key is published before it signs and until its last token has expired.
+-- The keys that sign tokens (PKCS #8). A key is published from before it signs until its last token has expired.
 CREATE TABLE signing_key (
     kid         TEXT PRIMARY KEY,
     algorithm   TEXT NOT NULL,
@@ -187,33 +189,33 @@ CREATE TABLE signing_key (
     signs_from  INTEGER NOT NULL
 ) STRICT;
 
--- Allowances that attempts use up and time restores, by network, by login and network, by session and by mailbox. The
--- subject is a keyed digest, so that the file does not list the addresses and logins that were tried.
+-- Rate limits: by network, by login and network, by session and by mailbox. Attempts use up an allowance, and time
+-- restores it. The subject is a keyed digest, so that the file does not list the addresses and logins that were tried.
 CREATE TABLE throttle (
     subject     BLOB PRIMARY KEY CHECK (length(subject) = 16),
-    -- When the allowance is whole again. Each attempt moves it; the row means nothing after it.
+    -- When the whole allowance is restored. Each attempt moves it to a later time. After it, the row has no meaning.
     restored_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX throttle_restored ON throttle (restored_at);
 
--- Wrong passwords for an account: one row for each place from which its owner signed in within 90 days, and one for all
--- other places together.
+-- Wrong passwords for an account: one row for each network from which its owner signed in within 90 days, and one for
+-- all other networks together.
 CREATE TABLE sign_in_counter (
     account_id   INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-    -- A keyed digest of the network; empty for all other places.
+    -- A keyed digest of the network; empty for all other networks.
     place        BLOB NOT NULL CHECK (length(place) IN (0, 16)),
-    -- The latest sign-in from there; NULL for all other places.
+    -- The latest sign-in from there; NULL for all other networks.
     signed_in_at INTEGER,
-    -- Wrong passwords without a day's break, and when the latest was.
+    -- The number of wrong passwords since the last day without one, and when the latest was given.
     failures     INTEGER NOT NULL,
     failed_at    INTEGER,
-    -- Until when even the right password is refused.
+    -- Until this time, even the right password is refused.
     locked_until INTEGER,
     PRIMARY KEY (account_id, place)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX counter_locked ON sign_in_counter (locked_until) WHERE locked_until IS NOT NULL;
 
--- What the owner of an account, or the operator, wants to know later.
+-- The history that account owners and operators read: sign-ins, changes, refusals.
 CREATE TABLE event (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     at         INTEGER NOT NULL,
@@ -228,24 +230,24 @@ CREATE TABLE event (
 CREATE INDEX event_of_account ON event (account_id, id);
 CREATE INDEX event_of_nobody ON event (kind, id) WHERE account_id IS NULL;
 
--- Invitations: a person who holds one may make an account, once.
+-- Invitations: each permits one registration.
 CREATE TABLE invitation (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id  BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
     -- The address that the account must have; NULL for any.
     email      TEXT,
     email_key  TEXT,
-    -- The group that the account is in from the start.
+    -- The group that the new account is put into.
     group_id   INTEGER REFERENCES user_group (id) ON DELETE SET NULL,
-    -- Whether it is mailed to that address: using it then proves the address.
+    -- Whether it is mailed to that address. Then a registration with it also verifies the address.
     is_mailed  INTEGER NOT NULL CHECK (is_mailed IN (0, 1)),
     created_at INTEGER NOT NULL,
-    -- The account that was made with it.
+    -- The account that was created with it.
     account_id INTEGER REFERENCES account (id) ON DELETE SET NULL
 ) STRICT;
 
--- Registrations whose address is not proven yet. The account is made when the link is followed and the password given
--- that was chosen with the registration. Until then no account holds the address or the username.
+-- Registrations whose e-mail address is not verified yet. The account is created when the person opens the mailed link
+-- and gives the password that was chosen with the registration. Until then the address and the username stay free.
 CREATE TABLE registration (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     email         TEXT NOT NULL,
@@ -253,29 +255,30 @@ CREATE TABLE registration (
     username      TEXT,
     name          TEXT,
     password_hash TEXT NOT NULL,
-    -- The invitation, if there is one; it is used up when the account is made.
+    -- Its invitation, if it has one. The invitation is used up when the account is created.
     invitation_id INTEGER REFERENCES invitation (id) ON DELETE CASCADE,
     requested_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX registration_of_email ON registration (email_key, requested_at);
 CREATE INDEX registration_of_invitation ON registration (invitation_id) WHERE invitation_id IS NOT NULL;
 
--- Tokens that work once, each in a link: what for, who asked, and how it ended. Only the link holds the plain token.
+-- Tokens that work once. Each is part of a link, and only the link contains the plain token.
 CREATE TABLE one_time_token (
     id              INTEGER PRIMARY KEY,
     purpose         TEXT NOT NULL,
-    -- The subject: one of the three.
+    -- The subject. Exactly one of these is set.
     account_id      INTEGER REFERENCES account (id) ON DELETE CASCADE,
     registration_id INTEGER REFERENCES registration (id) ON DELETE CASCADE,
     invitation_id   INTEGER REFERENCES invitation (id) ON DELETE CASCADE,
-    -- When it was asked for, and from where (4 or 16 bytes of address); the address is NULL for an operator.
+    -- When a client requested it, and from which address (4 or 16 bytes). NULL: an operator requested it.
     requested_at    INTEGER NOT NULL,
     ip              BLOB CHECK (length(ip) IN (4, 16)),
     user_agent      TEXT,
-    -- NULL until the message that carries it is about to leave.
+    -- NULL until its message is about to be sent.
     digest          BLOB UNIQUE CHECK (length(digest) = 32),
     expires_at      INTEGER,
-    -- When and why it ended before that: used, replaced, withdrawn, or the reason for which all were. Never taken back.
+    -- When and why it ended before that: it was used, replaced or withdrawn, or all tokens of the account were
+    -- invalidated. Never reset to NULL.
     ended_at        INTEGER,
     end_reason      TEXT,
     CHECK (coalesce(account_id, registration_id, invitation_id) IS NOT NULL)
@@ -284,25 +287,25 @@ CREATE INDEX token_of_account ON one_time_token (account_id, requested_at) WHERE
 CREATE INDEX token_of_registration ON one_time_token (registration_id) WHERE registration_id IS NOT NULL;
 CREATE INDEX token_of_invitation ON one_time_token (invitation_id) WHERE invitation_id IS NOT NULL;
 
--- Messages that have not left yet: to whom and what about. The text is written when a message leaves.
+-- Messages that are not sent yet: the recipient and the topic. The text is written when a message is sent.
 CREATE TABLE outbox (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- Its Message-ID, the same at each try; a new one if its link is a new one after a restart.
+    -- For its Message-ID: the same at each try. After a restart the link is a new one, and then so is this.
     public_id   BLOB NOT NULL CHECK (length(public_id) = 16),
     topic       TEXT NOT NULL,
-    -- The address in its compared form, where a client asked for a link: the sender looks the account up.
+    -- Set if a client requested a link by address: the address in its compared form. The sender looks up the account.
     email_key   TEXT,
-    -- The account that it is about; NULL before it was looked up, and for a person who has no account.
+    -- The account that it is about. NULL: it is not looked up yet, or the recipient has no account.
     account_id  INTEGER REFERENCES account (id) ON DELETE CASCADE,
-    -- The address that it goes to, if not to the one that the account has when it leaves.
+    -- The recipient. NULL: the address that the account has when the message is sent.
     email       TEXT,
-    -- The token in its link, if it carries one.
+    -- The token in its link, if it has one.
     token_id    INTEGER REFERENCES one_time_token (id) ON DELETE CASCADE,
-    -- The client that caused it; the address is NULL for an operator.
+    -- The client that caused it. NULL: an operator caused it.
     ip          BLOB CHECK (length(ip) IN (4, 16)),
     user_agent  TEXT,
     created_at  INTEGER NOT NULL,
-    -- How often it was tried, and when it is tried next.
+    -- How often sending was tried, and when it is tried next.
     attempts    INTEGER NOT NULL,
     due_at      INTEGER NOT NULL,
     -- What the mail server answered to the last try that failed, and when that was.
@@ -312,7 +315,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);
 CREATE UNIQUE INDEX outbox_request ON outbox (email_key, topic) WHERE email_key IS NOT NULL;
--- For the deletion of what a message is about: without these each deletion reads all messages.
+-- These serve ON DELETE CASCADE: without them, the deletion of an account or of a token reads all messages.
 CREATE INDEX outbox_of_account ON outbox (account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX outbox_of_token ON outbox (token_id) WHERE token_id IS NOT NULL;
 

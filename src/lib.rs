@@ -1,43 +1,48 @@
 //! authd: a complete auth server in one binary and one SQLite file.
 //!
-//! Most people run the binary: `authd serve` (see the README). To have it inside a program, open a
-//! [`store::Store`], take it up with [`service::Authd::open`], and give requests to [`http::App::handle`], from
-//! [`http::server::Server`] or a server of your own; `examples/embed_tiny_http.rs` is a whole program that does. Somebody
-//! has to call [`service::Authd::housekeep`] every second and [`service::Authd::sweep`] every hour.
+//! Most operators run the binary: `authd serve` (see the README). To embed authd in a program of your own:
 //!
-//! # The house
+//! 1. Open a [`store::Store`], and pass it to [`service::Authd::open`].
+//! 2. Pass requests to [`http::App::handle`], from [`http::server::Server`] or from another HTTP server.
+//! 3. Call [`service::Authd::housekeep`] every second and [`service::Authd::sweep`] every hour.
 //!
-//! Imports go downward only; a test reads them and fails on a breach.
+//! `examples/embed_tiny_http.rs` is a complete program that does this.
 //!
-//! | floor | rooms |
+//! # Layers
+//!
+//! A module imports only modules of lower layers, and no two files import each other in a circle. A test reads the imports and fails on a breach.
+//!
+//! | layer | modules |
 //! |---|---|
 //! | the binary | `main` |
 //! | the command line | [`cli`] |
-//! | the front end | [`http`] |
+//! | HTTP | [`http`] |
 //! | settings | [`config`] |
 //! | the logic | [`service`] |
 //! | the database | [`store`] |
-//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`], [`network`], [`outgoing`], [`trust`] |
+//! | leaves | [`clock`], [`entropy`], [`ids`], [`secret`], [`password`], [`mail`], [`network`], [`outgoing`], [`policy`], [`trust`] |
 //!
-//! `cli` stands on `http`, `service`, `config` and (to open it) `store`; `http` on `service` and never on `store`; `service` on
-//! `store` and the leaves; leaves on leaves. Only [`store`] names SQLite, only `http::server` names the HTTP engine,
-//! only [`clock`] and [`entropy`] ask the system for the time and for chance, only [`config`] reads the environment.
+//! `cli` uses `http`, `service`, `config` and, to open the file, `store`. `http` uses `service`, and never `store`.
+//! `service` uses `store` and the leaves. Leaves use only leaves. Only [`store`] names SQLite, only `http::server`
+//! names the HTTP engine, only [`clock`] reads a clock of the system, only [`entropy`] asks it for random bytes, and
+//! only [`config`] reads the environment.
 //!
-//! # What always holds
+//! # Invariants
 //!
-//! Refresh tokens of one session and client are a *family*. Tests and comments name these by number.
+//! All successive refresh tokens of one session and one client are a *family*. Tests and comments name the invariants
+//! by number.
 //!
 //! - **I1** A family has one live secret.
-//! - **I2** However presentations of one token interleave inside its window, they yield one successor.
-//! - **I3** Revoked is for good, across crashes and rotations that are under way.
-//! - **I4** A verdict of reuse is durable before it is answered.
-//! - **I5** A wrong client or an unknown token changes nothing.
-//! - **I6** A rotation that was answered survives any crash; one that was not can be tried again.
-//! - **I7** A successor never outlives its family's absolute end.
+//! - **I2** All presentations of one token inside its window yield one successor, in whatever order they are processed.
+//! - **I3** A revocation is final. No crash and no concurrent rotation undoes it.
+//! - **I4** A verdict of reuse is on the disk before the client gets the answer.
+//! - **I5** A token of another client, or an unknown token, changes nothing.
+//! - **I6** A rotation that was answered survives any crash. A rotation that was not answered can be tried again.
+//! - **I7** A successor never outlives the absolute end of its family.
 //! - **I8** A clock that jumps back reopens nothing.
-//! - **I9** The database file, even together with any token past its window, contains no usable token.
-//! - **I10** A new password and the disabling of an account revoke in the same transaction.
-//! - **I11** Nothing that was issued before a restore works after it: it belongs to an older *epoch*.
+//! - **I9** The database file contains no usable token, not even together with a token whose window is over.
+//! - **I10** A new password, or the disabling of an account, ends the sessions of the account in the same transaction.
+//! - **I11** Nothing that was issued before a restore works after it, because it belongs to an older *epoch*.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

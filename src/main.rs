@@ -1,4 +1,4 @@
-//! `authd`: see the library's documentation.
+//! The `authd` binary. The documentation of the library describes everything.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! Networks of addresses: what is counted and limited together.
+//! IP networks: the addresses that are counted and limited together.
 //!
-//! An IPv6 customer has at least a /64, most have a /56 or a /48 (RIPE-690), and each address of it is free. So a limit by
-//! address is a limit by prefix.
+//! A customer with IPv6 has at least a /64, and most have a /56 or a /48 (RIPE-690). Another address out of it costs the
+//! customer nothing. So limits count networks and not single addresses.
 //!
 //! Also: which addresses are on the internet, for requests to a URL that a user of authd chose.
 
@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The network of `ip` with a prefix of `v4` or `v6` bits, whichever the address is of. An IPv4 address that is mapped into
-/// IPv6 counts as IPv4.
+/// The network of `ip`: its first `v4` bits if it is an IPv4 address, its first `v6` bits if it is an IPv6 address. An
+/// IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) counts as IPv4.
 ///
 /// # Panics
 /// If `v4` is over 32 or `v6` over 128: both are constants of the caller.

@@ -1,39 +1,39 @@
-//! What an operator sets and the service obeys.
+//! The settings of an operator that the service follows.
 //!
-//! [`Config`](crate::config::Config) makes the one [`Policy`] of a server; the service reads it and changes nothing in it.
+//! [`Config`](crate::config::Config) makes the one [`Policy`] of a server. The service reads it and never changes it.
 
 use std::time::Duration;
 
 use crate::password;
 
-/// What an operator sets, and the service obeys.
+/// The settings of an operator that the service follows.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Absolute URL of this server without a trailing slash: the `iss` and `aud` of its tokens.
     pub issuer: String,
-    /// Who may make an account.
+    /// Who may create an account.
     pub registration: Registration,
-    /// Whether an address has to be proven before there is an account.
+    /// Whether an e-mail address must be verified before the account is created.
     pub verification: Verification,
-    /// What a password must be.
+    /// The rules for new passwords.
     pub password: password::Policy,
     /// How long an access token is valid; 1 minute to 1 hour.
     pub access_token_lifetime: Duration,
-    /// A session that was not used for this long is over.
+    /// A session ends when it was not used for this long.
     pub session_idle_lifetime: Duration,
-    /// A session is over this long after its sign-in, however often it was used.
+    /// A session ends this long after its sign-in, even if it is in use.
     pub session_lifetime: Duration,
-    /// How long a used refresh token yields the same successor again; 0 to 600 s, zero for not at all.
+    /// How long a used refresh token yields the same successor again; 0 to 600 s. With 0, it never does.
     pub replay_window: Duration,
-    /// How long a key signs before the next one takes over.
+    /// How long a key signs tokens before the next key replaces it.
     pub signing_key_lifetime: Duration,
     /// How long events are kept.
     pub event_retention: Duration,
-    /// Whether mail is sent. Where it is not, the outbox takes no message.
+    /// Whether this server sends mail. If not, no message is put into the outbox.
     pub sends_mail: bool,
 }
 
-/// Who may make an account.
+/// Who may create an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Registration {
     /// Only operators.
@@ -44,11 +44,11 @@ pub enum Registration {
     Open,
 }
 
-/// Whether an address has to be proven before there is an account.
+/// Whether an e-mail address must be verified before the account is created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verification {
-    /// An account shows whether its address was proven.
+    /// No. The account shows whether its address is verified.
     Optional,
-    /// A registration waits until its address is proven.
+    /// Yes. A registration waits until its address is verified.
     Required,
 }

@@ -49,7 +49,7 @@ impl Backup {
         let config = common.settings()?.config;
         log_to_stderr(LogFormat::Text, LogLevel::Warn);
         let user = become_owner_of(&config.db)?;
-        // On the store alone: a database whose keys cannot be read is worth a copy, too.
+        // Only the store is opened, so that a database whose keys cannot be read can be copied as well.
         let Opened { store, .. } = open_store(&config, Role::Command)?;
         let is_watched = io::stderr().is_terminal();
         let written = store.backup(&self.dest, move |progress| {
@@ -63,8 +63,8 @@ impl Backup {
         let written = written.map_err(|error| match (user, error) {
             (Some(user), CopyError::Refused(OpenError::ReadOnly(path))) => {
                 Failure::Configuration(format!(
-                    "{} can't be written by user {user}, who owns the directory of the database: when root runs this \
-                     command, it becomes that user. Write the backup to a directory of user {user}, such as {}, and move \
+                    "{} can't be written by user {user}. When root runs this command, it runs as the owner of the \
+                     directory of the database. Write the backup to a directory of user {user}, such as {}, and move \
                      it from there.",
                     path.display(),
                     config.db.parent().unwrap_or(&config.db).display()
@@ -88,7 +88,7 @@ fn show(progress: Progress) {
         "{ERASE_LINE}{percent} % of {} MiB",
         total.max(done).div_ceil(MIB)
     );
-    // If it fails, only a line of progress is missing.
+    // If this fails, only the progress is not shown.
     let _ = io::stderr().flush();
 }
 
@@ -110,7 +110,7 @@ impl Restore {
         if let Some(warning) = restoration.warning() {
             tracing::warn!("{warning}");
         }
-        // One clock for both, so that time goes on from the later of their marks (I8).
+        // One clock for both files, so that the time continues from the later of their marks (I8).
         let clock = Clock::system();
         let scratch = open_store_at(restoration.scratch(), &config, Role::Command, clock.clone())?;
         let backup = service::contents(&scratch.store)?;
@@ -165,10 +165,10 @@ fn compare_with_present(
         }
         // A migration needs the lock, which the restore holds.
         Err(OpenError::Older { .. }) => {
-            return Ok(Present::Unreadable("it is of an older release".into()));
+            return Ok(Present::Unreadable("an older release wrote it".into()));
         }
         Err(OpenError::Newer { .. }) => {
-            return Ok(Present::Unreadable("it is of a newer release".into()));
+            return Ok(Present::Unreadable("a newer release wrote it".into()));
         }
         Err(OpenError::Backup(_)) => {
             return Ok(Present::Unreadable("it is a backup itself".into()));

@@ -1,7 +1,7 @@
 //! `authd serve`: starts the server and its other threads, and stops them.
 //!
-//! Housekeeping and sweeping have a thread each. A round of housekeeping is short, and the watchdog of a service manager
-//! relies on that; a sweep of a large file takes longer.
+//! Housekeeping and sweeping run on a thread each. A round of housekeeping is short, as the watchdog of a service manager
+//! requires. A sweep of a large file takes longer.
 
 use std::fs::File;
 use std::io::Read;
@@ -133,7 +133,7 @@ fn bind(config: &Config) -> Result<Server, Failure> {
     })
 }
 
-/// How the pages look.
+/// The name, logo and colour of the pages.
 fn brand(config: &Config) -> Result<Brand, Failure> {
     let logo = match &config.brand_logo {
         None => None,
@@ -207,7 +207,7 @@ fn serve(
         thread::Builder::new()
             .name("housekeeping".into())
             .stack_size(256 * 1024)
-            .spawn(move || keep_house(&authd, &manager, &housekeeping_stopped))?
+            .spawn(move || run_housekeeping(&authd, &manager, &housekeeping_stopped))?
     };
     let (stop_sweeping, sweeping_stopped) = mpsc::channel();
     let sweeper = {
@@ -226,7 +226,7 @@ fn serve(
             .stack_size(512 * 1024)
             .spawn(move || send_mail(sender, &mail_stopped))?;
     }
-    greet(config, listening, authd)?;
+    print_how_to_begin(config, listening, authd)?;
     // The socket has been listening since it was bound: a client that connects now waits until `run` accepts.
     let url = config.public_url.as_str();
     manager.ready(format_args!("serving {url} on {listening}"));
@@ -266,7 +266,7 @@ fn stop_on_signals(stop: Stop, manager: Arc<ServiceManager>) -> Result<(), Failu
     Ok(())
 }
 
-fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()>) {
+fn run_housekeeping(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()>) {
     let round = manager
         .watches_every()
         .map_or(ROUND, |most| most.min(ROUND));
@@ -279,8 +279,8 @@ fn keep_house(authd: &Authd, manager: &ServiceManager, ended: &mpsc::Receiver<()
         standing = warn_of_clock(standing, authd.clock_standing());
         shortage = warn_of_storage(shortage, authd.storage_shortage());
         return_free_memory();
-        // The writer has answered, or this would not be reached. A full disk is no reason to be started anew: what can
-        // be read is served, and there may be room again.
+        // The writer has answered, or this line would not be reached. A full disk is no reason for a restart: the server
+        // still answers requests that only read, and an operator may free space.
         if manager.watches_every().is_some() && authd.answers().is_ok() {
             manager.alive();
         }
@@ -343,9 +343,9 @@ fn warn_of_clock(before: Standing, now: Standing) -> Standing {
     now
 }
 
-/// Logs once when storage becomes short, and once when there is room again.
+/// Logs once when space becomes short, and once when there is enough again.
 fn warn_of_storage(before: Option<Scarce>, now: Option<Shortage>) -> Option<Scarce> {
-    const EFFECT: &str = "registrations and requests for links are refused until there is room again, and failed \
+    const EFFECT: &str = "registrations and requests for links are refused until there is enough space again, and failed \
                           sign-ins are only in this log";
     let now = now.map(|shortage| shortage.scarce);
     match now {
@@ -354,15 +354,21 @@ fn warn_of_storage(before: Option<Scarce>, now: Option<Shortage>) -> Option<Scar
             "the database has used four fifths of max_db_size: {EFFECT}. Raise it, or shorten event_retention"
         ),
         Some(Scarce::Disk) => {
-            tracing::warn!("the disk of the database is almost full: {EFFECT}. Make room on it");
+            tracing::warn!("the disk of the database is almost full: {EFFECT}. Free space on it");
         }
-        None => tracing::info!("there is room again: nothing is refused for want of storage"),
+        None => tracing::info!(
+            "there is enough space again: registrations and requests for links are accepted"
+        ),
     }
     now
 }
 
-/// Prints where the server is and, while there is no administrator, how to create one.
-fn greet(config: &Config, listening: SocketAddr, authd: &Authd) -> Result<(), Failure> {
+/// Prints the address of the server and, while there is no administrator, how to create one.
+fn print_how_to_begin(
+    config: &Config,
+    listening: SocketAddr,
+    authd: &Authd,
+) -> Result<(), Failure> {
     let url = config.public_url.as_str();
     let version = env!("CARGO_PKG_VERSION");
     let first = format!(
@@ -381,7 +387,7 @@ There is no administrator yet. This link creates one, and works once:
 
   {url}/setup?token={token}
 
-Or paste these lines. To keep the account, put in your own address and password first.
+Or paste these lines. To keep the account, first replace the address and the password with your own.
 
   pick() {{ sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
 

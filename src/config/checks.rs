@@ -1,8 +1,8 @@
 //! Values that contradict each other, and values that are allowed but dangerous.
 
 use super::ConfigError;
-use super::sources::{Source, Sources};
-use super::table::{Config, Key};
+use super::key::{Key, Source, Sources};
+use super::table::Config;
 use crate::mail::Route;
 use crate::policy::{Registration, Verification};
 
@@ -40,7 +40,7 @@ impl Sources {
     }
 }
 
-/// What is allowed but dangerous.
+/// A warning for each value that is allowed but dangerous.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let url = &config.public_url;

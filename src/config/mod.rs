@@ -23,12 +23,14 @@
 
 mod checks;
 mod defaults;
+mod key;
 mod origin;
 mod process;
 mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;
 
 use std::collections::BTreeMap;
@@ -36,11 +38,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use checks::warnings;
+use key::Sources;
+pub use key::{Key, Setting, Source};
 pub use origin::{Origin, PublicUrl};
 pub use process::{Inputs, Supervision};
-use sources::{FoundFile, Sources, find_file};
-pub use sources::{Setting, Source};
-pub use table::{Config, KEYS, Key};
+use sources::{FoundFile, find_file};
+pub use table::{Config, KEYS};
 pub use values::{Colour, LogFormat, LogLevel};
 
 use crate::mail::Route;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::values::digits;
+use super::text::digits;
 
 /// A web origin (RFC 6454): a scheme, a host, perhaps a port, and nothing else.
 ///

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ConfigError;
-use super::sources::{VARIABLE_PREFIX, is_read};
-use super::values::digits;
+use super::key::VARIABLE_PREFIX;
+use super::table::is_read;
+use super::text::digits;
 
-/// What [`load`](super::load) reads. [`Inputs::from_process`] takes it from this process.
+/// The inputs of [`load`](super::load). [`Inputs::from_process`] takes it from this process.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// The file that `--config` names. It must exist.
@@ -73,8 +74,7 @@ impl Inputs {
     }
 }
 
-/// What a service manager asks of the process that it started: systemd's variables, which no operator
-/// sets (sd_notify(3), sd_watchdog_enabled(3)).
+/// The variables that systemd sets for a process that it starts (sd_notify(3), sd_watchdog_enabled(3)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervision {
     /// The datagram socket for notifications: a path, or an abstract name after `@`.
@@ -84,7 +84,7 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// What this process was started with; `None` where it was not started by a service manager.
+    /// The variables of this process; `None` if no service manager started it.
     pub fn from_process() -> Option<Supervision> {
         Supervision::read(|name| std::env::var_os(name), std::process::id())
     }
@@ -92,7 +92,7 @@ impl Supervision {
     fn read(variable: impl Fn(&str) -> Option<OsString>, process: u32) -> Option<Supervision> {
         let socket = variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
         let number = |name| digits::<u64>(variable(name)?.to_str()?);
-        // Set, it says for whom the watchdog is: a wrapper may have handed its own variables down.
+        // The process that the watchdog is for. A wrapper may have passed on variables that are meant for itself.
         let is_ours = variable("WATCHDOG_PID").is_none()
             || number("WATCHDOG_PID") == Some(u64::from(process));
         let watchdog = number("WATCHDOG_USEC").filter(|micros| is_ours && *micros > 0);

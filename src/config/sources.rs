@@ -1,7 +1,5 @@
 //! The sources of values: the file, the environment and the flags, each brought to one text for a key.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -11,98 +9,14 @@ use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
+use super::key::{Given, Key, Source, Sources, VARIABLE_PREFIX};
 use super::process::Inputs;
-use super::table::{KEYS, Key, find_key};
-use super::values::Value;
-use crate::mail;
+use super::table::{FILE_VARIABLE, KEYS, find_key, secret_of};
+use super::text::{MAX_ECHO_CHARS, echo};
 
 /// Largest file that is read. Every key at its longest fits many times over, and a `--config` that
 /// points at a device or a log must not fill the memory of a small board.
 pub(super) const MAX_FILE_BYTES: u64 = 256 * 1024;
-
-/// Longest piece of a given value that an error repeats, in characters.
-pub(super) const MAX_ECHO_CHARS: usize = 100;
-
-/// The beginning of the environment variables that are settings.
-pub(super) const VARIABLE_PREFIX: &str = "AUTHD_";
-
-/// The one variable that is not a setting: it names the file.
-pub(super) const FILE_VARIABLE: &str = "AUTHD_CONFIG";
-
-/// Settings that may hold a secret: each can be read from a file that `AUTHD_<KEY>_FILE` names, as container platforms
-/// mount secrets.
-pub(super) const SECRET_KEYS: [&str; 1] = ["mail"];
-
-/// One setting in force, as `authd config` prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The key.
-    pub name: &'static str,
-    /// The value in its shortest exact spelling; a list is separated by commas.
-    pub value_text: String,
-    /// Where the value came from.
-    pub source: Source,
-    /// What the key is, in one line.
-    pub description: &'static str,
-}
-
-/// Where a value came from, weakest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// It was not set.
-    Default,
-    /// The settings file.
-    File {
-        /// The file, as it was named or found.
-        path: PathBuf,
-        /// The line of the key, counted from 1.
-        line: usize,
-    },
-    /// The environment variable of this name.
-    Environment(String),
-    /// The file that an environment variable names: `AUTHD_MAIL_FILE`.
-    SecretFile {
-        /// The variable.
-        variable: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// A flag on the command line.
-    Flag,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Default => f.write_str("default"),
-            Source::File { path, line } => write!(f, "{}, line {line}", path.display()),
-            Source::Environment(variable) => f.write_str(variable),
-            Source::SecretFile { variable, path } => {
-                write!(f, "{}, from {variable}", path.display())
-            }
-            Source::Flag => f.write_str("flag"),
-        }
-    }
-}
-
-/// What the file, the environment and the flags set, by key.
-#[derive(Debug)]
-pub(super) struct Sources {
-    pub(super) given: BTreeMap<&'static str, Given>,
-    pub(super) memory: Option<u64>,
-    /// A warning for each variable that is not a setting: another program may use it.
-    pub(super) unknown: Vec<String>,
-}
-
-/// A value as it was given.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    /// The text for the parser, or what was expected in the file.
-    pub(super) text: Result<String, String>,
-    /// The value as it is written, with its place, for error messages.
-    pub(super) spelled: String,
-    pub(super) source: Source,
-}
 
 impl Sources {
     pub(super) fn add_file(&mut self, path: &Path, bytes: &[u8]) -> Result<(), ConfigError> {
@@ -222,54 +136,6 @@ impl Sources {
                 source,
             },
         );
-    }
-
-    /// The value of a key before it is parsed, computed where none was given.
-    pub(super) fn find(&self, key: &Key) -> Result<Given, ConfigError> {
-        if let Some(given) = self.given.get(key.name) {
-            return Ok(given.clone());
-        }
-        let text = match key.derive {
-            Some(derive) => derive(self)?,
-            None => key.default.to_owned(),
-        };
-        let spelled = format!(
-            "{} ({})",
-            key.spell(&Source::Default, &text),
-            Source::Default
-        );
-        Ok(Given {
-            text: Ok(text),
-            spelled,
-            source: Source::Default,
-        })
-    }
-
-    /// The value of a key; notes it in `settings`.
-    pub(super) fn read<T: Value>(
-        &self,
-        key: &Key,
-        parse: impl Fn(&str) -> Result<T, String>,
-        settings: &mut Vec<Setting>,
-    ) -> Result<T, ConfigError> {
-        let Given {
-            text,
-            spelled,
-            source,
-        } = self.find(key)?;
-        let value = text.and_then(|text| parse(&text)).map_err(|why| {
-            let example = key.spell(&source, key.example);
-            ConfigError(format!(
-                "{spelled} is refused: {why}.\nFor example: {example}"
-            ))
-        })?;
-        settings.push(Setting {
-            name: key.name,
-            value_text: value.show(),
-            source,
-            description: key.description,
-        });
-        Ok(value)
     }
 }
 
@@ -433,19 +299,6 @@ pub(super) fn line_of(bytes: &[u8], offset: usize) -> usize {
         .count()
 }
 
-/// The setting that is read from the file that the variable `name` names, such as `MAIL_FILE`.
-pub(super) fn secret_of(name: &str) -> Option<&'static Key> {
-    let key = name.strip_suffix("_FILE")?.to_ascii_lowercase();
-    find_key(&key).filter(|key| SECRET_KEYS.contains(&key.name))
-}
-
-/// Whether the value of this `AUTHD_…` variable is used.
-pub(super) fn is_read(variable: &str) -> bool {
-    let name = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
-    let is_key = KEYS.iter().any(|key| key.variable() == variable);
-    is_key || variable == FILE_VARIABLE || secret_of(name).is_some()
-}
-
 /// Reads a setting from the file that a variable names; one line break at its end is not part of it.
 pub(super) fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigError> {
     let bytes = read_file(path).map_err(|error| {
@@ -468,7 +321,7 @@ pub(super) fn read_secret(variable: &str, path: &Path) -> Result<String, ConfigE
 pub(super) fn suggest(unknown: &str, spell: impl Fn(&Key) -> String) -> String {
     /// A name with less similarity than this is another word and not a misspelling.
     const NEAR: f64 = 0.5;
-    // Shortened, because the comparison needs memory for each pair of letters.
+    // Shortened, because the comparison needs memory for each pair of characters.
     let unknown: String = unknown.chars().take(MAX_ECHO_CHARS).collect();
     let nearest = KEYS
         .iter()
@@ -501,22 +354,4 @@ pub(super) fn is_service_link(variable: &str, value: &str) -> bool {
         || variable.contains("_SERVICE_PORT")
         || (variable.contains("_PORT_") && has_protocol)
         || (variable.ends_with("_PORT") && value.contains("://"))
-}
-
-/// A given text for an error message: on one line, without control characters and password, and of limited length.
-pub(super) fn echo(text: &str) -> String {
-    let text = mail::without_password(text);
-    let mut echo = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == MAX_ECHO_CHARS {
-            echo.push('…');
-            break;
-        }
-        if c.is_control() {
-            echo.extend(c.escape_default());
-        } else {
-            echo.push(c);
-        }
-    }
-    echo
 }

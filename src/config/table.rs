@@ -1,6 +1,6 @@
 //! The table of settings: every key with its type, default, bounds and parser.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,21 +9,23 @@ use ipnet::IpNet;
 
 use super::ConfigError;
 use super::defaults::{
-    author_of_public_url, host_of_public_url, public_url_of_listener, quarter_in_connections,
-    quarter_of_memory,
+    BASE_MEMORY, LARGEST_CONNECTION, ONE_HASH, quarter_in_connections, quarter_of_memory,
 };
+use super::key::{Derive, Key, Setting, Sources, VARIABLE_PREFIX};
 use super::origin::{Origin, PublicUrl};
-use super::sources::{Setting, Source, Sources, VARIABLE_PREFIX, echo};
 use super::values::{
-    Colour, Form, LogFormat, LogLevel, Value, duration, list, network, number, optional_colour,
+    Colour, LogFormat, LogLevel, Value, duration, list, network, number, optional_colour,
     optional_path, path, size, size_or_zero, socket_address, switch, title, word,
 };
 use crate::mail::{Author, Route};
 use crate::policy::{Registration, Verification};
 
-/// Memory of one Argon2id hash at the weakest parameters that authd uses (m = 19456 KiB).
-/// With less than this no password could be checked. (req 8)
-pub(super) const ONE_HASH: ByteSize = ByteSize::mib(19);
+/// The one variable that is not a setting: it names the file.
+pub(super) const FILE_VARIABLE: &str = "AUTHD_CONFIG";
+
+/// Settings that may hold a secret: each can be read from a file that `AUTHD_<KEY>_FILE` names, as container platforms
+/// mount secrets.
+pub(super) const SECRET_KEYS: [&str; 1] = ["mail"];
 
 /// A larger size is a typing mistake. It also keeps the page count of the largest database, at
 /// SQLite's 4 KiB a page, far below its limit of 2^32 - 2.
@@ -66,7 +68,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = $description] pub $name: $type,)+
-            /// What is allowed but dangerous: one sentence each, to be logged at each start.
+            /// Warnings of values that are allowed but dangerous: one sentence each, logged at each start.
             pub warnings: Vec<String>,
         }
 
@@ -162,60 +164,64 @@ settings! {
     max_db_size: Option<ByteSize> = "0" like "512MiB" => size_or_zero(MIN_DB_SIZE..=MAX_SIZE);
 }
 
-/// Computes a default from other settings or from the machine.
-pub(super) type Derive = fn(&Sources) -> Result<String, ConfigError>;
-
-/// One entry of the table of settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    pub(super) name: &'static str,
-    pub(super) description: &'static str,
-    pub(super) default: &'static str,
-    pub(super) derive: Option<Derive>,
-    pub(super) example: &'static str,
-    pub(super) form: Form,
-}
-
-impl Key {
-    /// The key as it is written in the file.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// What it sets, in one line. Backquotes mark literal text.
-    pub fn description(&self) -> &'static str {
-        self.description
-    }
-
-    /// The default: its text, which is empty for an empty list; or a description, if the default depends on the machine or
-    /// on another setting.
-    pub fn default(&self) -> &'static str {
-        self.default
-    }
-
-    /// Whether [`default`](Self::default) is a description and not a value.
-    pub fn default_is_derived(&self) -> bool {
-        self.derive.is_some()
-    }
-
-    /// The environment variable that sets it.
-    pub fn variable(&self) -> String {
-        format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase())
-    }
-
-    /// How an operator writes this key with the value `text` in `source`.
-    pub(super) fn spell(&self, source: &Source, text: &str) -> String {
-        match source {
-            Source::Default | Source::File { .. } => {
-                format!("{} = {}", self.name, self.form.literal(text))
-            }
-            Source::Environment(variable) => format!("{variable}={}", echo(text)),
-            Source::SecretFile { path, .. } => format!("{} in {}", echo(text), path.display()),
-            Source::Flag => format!("--{} {}", self.name.replace('_', "-"), echo(text)),
-        }
-    }
-}
-
 pub(super) fn find_key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+/// The setting that is read from the file that the variable `name` names, such as `MAIL_FILE`.
+pub(super) fn secret_of(name: &str) -> Option<&'static Key> {
+    let key = name.strip_suffix("_FILE")?.to_ascii_lowercase();
+    find_key(&key).filter(|key| SECRET_KEYS.contains(&key.name))
+}
+
+/// Whether the value of this `AUTHD_…` variable is used.
+pub(super) fn is_read(variable: &str) -> bool {
+    let name = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
+    let is_key = KEYS.iter().any(|key| key.variable() == variable);
+    is_key || variable == FILE_VARIABLE || secret_of(name).is_some()
+}
+
+// Defaults that depend on another setting.
+
+fn author_of_public_url(sources: &Sources) -> Result<String, ConfigError> {
+    let url = sources.find(&Key::public_url)?.text.ok();
+    let url = url.and_then(|text| PublicUrl::parse(&text).ok());
+    // After the @ is a domain name. An IP address would need brackets (RFC 5321 §4.1.3).
+    let is_name = |host: &&str| !host.starts_with('[') && host.parse::<Ipv4Addr>().is_err();
+    let host = url.as_ref().map(PublicUrl::host).filter(is_name);
+    Ok(format!("authd@{}", host.unwrap_or("localhost")))
+}
+
+fn host_of_public_url(sources: &Sources) -> Result<String, ConfigError> {
+    let url = sources.find(&Key::public_url)?.text.ok();
+    let url = url.and_then(|text| PublicUrl::parse(&text).ok());
+    Ok(url.map_or_else(|| "authd".to_owned(), |url| url.host().to_owned()))
+}
+
+fn public_url_of_listener(sources: &Sources) -> Result<String, ConfigError> {
+    let listen = sources.find(&Key::listen)?;
+    let address = listen.text.ok().and_then(|text| text.parse().ok());
+    match address.and_then(PublicUrl::of_listener) {
+        Some(url) => Ok(url.to_string()),
+        None => Err(ConfigError(format!(
+            "{} is missing, and {} does not tell the name under which clients reach the server.\n\
+             Set the URL that clients use, for example: {}",
+            Key::public_url.name,
+            listen.spelled,
+            Key::public_url.spell(&listen.source, Key::public_url.example),
+        ))),
+    }
+}
+
+impl Config {
+    /// The most memory that the server needs with these settings, in bytes: every connection at its largest, and all of
+    /// `password_ram`.
+    pub fn most_memory(&self) -> u64 {
+        self.least_memory() + self.max_connections as u64 * LARGEST_CONNECTION
+    }
+
+    /// The memory that it needs with few connections while many users sign in, in bytes.
+    pub fn least_memory(&self) -> u64 {
+        BASE_MEMORY + self.password_ram.as_u64()
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytesize::{ByteSize, GIB, MIB};
 
-use super::sources::{FILE_VARIABLE, MAX_FILE_BYTES, why_unsafe};
-use super::table::find_key;
+use super::sources::{MAX_FILE_BYTES, why_unsafe};
+use super::table::{FILE_VARIABLE, find_key};
 use super::values::{MAX_LIST_ENTRIES, Value};
 use super::*;
 use crate::mail::Author;

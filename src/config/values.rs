@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::{ByteSize, GIB, KIB, MIB, TIB};
@@ -12,14 +11,14 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::origin::PublicUrl;
-use super::sources::echo;
+use super::text::{digits, echo};
 use crate::mail::{Author, Route};
 use crate::policy::{Registration, Verification};
 
 /// Most entries in a list. Each one is compared with every request.
 pub(super) const MAX_LIST_ENTRIES: usize = 256;
 
-/// Most characters in the name of an installation: it stands in a line of a small screen.
+/// Most characters in the name of an installation: it must fit into a line of a small screen.
 const MAX_TITLE_CHARS: usize = 64;
 
 /// A colour, written as `#rrggbb`.
@@ -45,9 +44,9 @@ pub enum LogFormat {
 /// The least severe message that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// A failure that an operator must act on.
+    /// A failure. An operator must act now.
     Error,
-    /// A condition that an operator will have to act on.
+    /// A condition that will become a failure if no operator acts.
     Warn,
     /// An event of normal operation.
     Info,
@@ -339,13 +338,6 @@ pub(super) fn number(bounds: RangeInclusive<usize>) -> impl Fn(&str) -> Result<u
                 )
             })
     }
-}
-
-/// A number without a sign, which `parse` alone would take.
-pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
 }
 
 pub(super) fn duration(

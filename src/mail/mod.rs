@@ -1,4 +1,4 @@
-//! Mail: a letter, and the ways to send it.
+//! Mail: a letter, and how it is sent.
 //!
 //! A [`Route`] is what an operator sets: off, the log, a directory or a mail server. A [`Mailer`] sends one [`Letter`] at
 //! a time along a route, and says of each failure whether another try makes sense. The outbox decides when a letter is
@@ -11,7 +11,7 @@
 //!
 //! *A server that hangs costs the caller [`PATIENCE`] for each step.* The server sends letters on a thread of its own.
 //!
-//! Never in here: an address that was not checked before, a password in what is printed, a retry.
+//! This module never checks an address, never prints a password and never tries again by itself.
 
 mod reply;
 mod route;
@@ -58,7 +58,7 @@ pub struct Letter {
 /// Why a letter was not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
-    /// The server refused for good (RFC 5321 §4.2.1: 5yz), so another try would get the same reply.
+    /// The refusal is permanent (RFC 5321 §4.2.1: 5yz): another try would get the same reply.
     pub is_final: bool,
     /// For the log: one line, without the letter.
     pub why: String,
@@ -71,13 +71,13 @@ pub struct Undelivered {
 pub enum Cause {
     /// The name of the server has no address.
     UnknownName,
-    /// No server listens there, or it did not answer in time.
+    /// No server listens at this address and port, or it did not answer in time.
     Unreachable,
     /// The certificate of the server was refused.
     Certificate(CertificateFault),
     /// The server expects TLS from the first byte, and got plain text.
     TlsPort,
-    /// The server does not speak SMTP, or not TLS where that was expected.
+    /// The server does not speak SMTP, or does not speak TLS on a port for TLS.
     OtherProtocol,
     /// The server does not offer STARTTLS.
     NoStartTls,
@@ -95,7 +95,7 @@ pub enum Cause {
     Other,
 }
 
-/// A route along which letters can be sent.
+/// Sends letters along one route.
 pub struct Mailer {
     from: Author,
     transport: Transport,
@@ -111,7 +111,7 @@ enum Transport {
 }
 
 impl Mailer {
-    /// Opens a route; `None` for [`Route::Off`]. Nothing is sent and no server is connected to yet. A directory is made
+    /// Opens a route; `None` for [`Route::Off`]. Nothing is sent and no server is connected to yet. A directory is created
     /// if it is missing.
     ///
     /// # Errors

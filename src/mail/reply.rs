@@ -30,9 +30,9 @@ pub(super) struct Reply {
 pub(super) enum NoReply {
     /// The connection failed.
     Io(io::Error),
-    /// What came is TLS, on a connection that is not encrypted yet.
+    /// The server sent TLS on a connection that is not encrypted yet.
     Tls,
-    /// What came does not follow the protocol; a description.
+    /// The bytes do not follow the protocol; a description of them.
     NotSmtp(String),
 }
 
@@ -81,7 +81,7 @@ fn read_line(reader: &mut impl BufRead) -> Result<Vec<u8>, NoReply> {
         Some(b'2'..=b'5') => {}
         // RFC 8446 §5.1: a record of TLS is an alert (21) or part of a handshake (22).
         Some(21 | 22) => return Err(NoReply::Tls),
-        // Told at once: a line of something that is not a mail server may never end.
+        // Reported at once: if it is not a mail server, the line may never end.
         Some(_) => {
             let start = reader.fill_buf().map_err(NoReply::Io)?;
             let start = one_line(&String::from_utf8_lossy(start), 60);
@@ -134,7 +134,7 @@ fn one_line(text: &str, limit: usize) -> String {
     shown
 }
 
-/// What a server offers in its reply to EHLO (RFC 5321 §4.1.1.1), in any case.
+/// The extensions that a server names in its reply to EHLO (RFC 5321 §4.1.1.1), in upper or lower case.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub starttls: bool,

@@ -1,4 +1,4 @@
-//! The settings of mail: where it goes, and whom it is from.
+//! The settings of mail: where it is sent, and who the sender is.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 /// Where mail goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Nowhere: mail is off.
+    /// Mail is off, and no letter is sent.
     Off,
     /// To the log, to try authd on one machine.
     Log,
@@ -33,7 +33,7 @@ pub struct MailServer {
     is_on_this_machine: bool,
 }
 
-/// What a client signs in to a mail server with, percent-decoded. It has no `Debug`.
+/// User and password for a mail server, percent-decoded. It has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub user: Vec<u8>,

@@ -4,8 +4,8 @@
 //! final, anything else that is no success is worth another try. See `docs/decisions/0012-smtp-client.md` for why this is
 //! not a library's.
 //!
-//! Nothing is pipelined, so a server that sends a reply before its command is not misread: what follows the reply to
-//! STARTTLS in plain text ends the connection, since an attacker in between may have put it there.
+//! Nothing is pipelined, so each reply belongs to one command. Plain text after the reply to STARTTLS ends the connection,
+//! because an attacker on the network may have inserted it.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::sync::Arc;
@@ -23,20 +23,20 @@ use super::stream::{self, Stream};
 use super::{Cause, PATIENCE, Undelivered, told};
 use crate::trust;
 
-/// How long a server may be silent before it is tried whether it waits for TLS: such a server says nothing first. Servers
-/// that delay their greeting, to tell clients that do not wait, do so for up to 5 seconds.
+/// How long a server may be silent before authd tests whether it expects TLS: such a server sends nothing first. Some servers
+/// delay their greeting for up to 5 seconds, to detect clients that do not wait for it.
 const SILENCE: Duration = Duration::from_secs(6);
 
-/// How long the answer to a handshake may take there.
+/// How long the answer to the TLS handshake of that test may take.
 const TLS_ANSWER: Duration = Duration::from_secs(3);
 
-/// How long the reply to QUIT may take: what came of the letter is known by then.
+/// How long the reply to QUIT may take. The result of the letter is known before that.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The client of one mail server.
 pub(super) struct Client {
     server: MailServer,
-    /// What it calls itself in EHLO.
+    /// The name that it sends with EHLO.
     own_name: String,
     /// For servers with TLS.
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
@@ -44,10 +44,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client. Nothing is connected to yet. `domain` is that of the sender.
+    /// A client, not connected yet. `domain` is the domain of the sender.
     ///
     /// # Errors
-    /// TLS is to be used, and no certificate is trusted or the host is no name.
+    /// TLS is required, and this system trusts no certificate, or the host is not a valid name.
     pub fn new(server: &MailServer, domain: &str) -> Result<Client, String> {
         let tls = match server.encryption {
             Encryption::None => None,
@@ -84,7 +84,7 @@ impl Client {
         outcome
     }
 
-    /// Connects, encrypts the connection if that is set, and introduces itself.
+    /// Connects, encrypts the connection if the route says so, and sends EHLO.
     fn open(&self) -> Result<Session, Undelivered> {
         let MailServer {
             host,

@@ -26,8 +26,7 @@ mod workers;
 
 pub use hasher::{Hasher, InvalidParams, Params, SALT_LEN, Verification};
 pub use policy::{MinLengthOutOfRange, Policy, Weak};
-pub use queue::Requester;
-pub use workers::Overloaded;
+pub use queue::{Overloaded, Requester};
 
 use std::{fmt, sync::Arc};
 

@@ -1,29 +1,30 @@
 //! The queue of jobs that wait for a worker. Each place in it has an owner.
 //!
-//! A request for a hash costs an attacker nothing, so a queue that only counts its places is filled by attackers. So places
-//! are counted by who asks ([`Requester`]), in groups from large to small: a provider, one of its regions or large customers,
+//! A request for a hash costs an attacker nothing, so an attacker could fill a queue that only counts its places. Here
+//! places are counted by requester ([`Requester`]), in groups from large to small: a provider, one of its regions or large customers,
 //! one client, and one login or account of that client.
 //!
 //! * **Turns.** Groups take turns: first providers, then the groups inside of each. A client that comes to a queue that an
 //!   attacker filled waits for one job of each other provider, not for all jobs of the attacker.
 //! * **Places.** A newcomer to a full queue takes the place of a job whose group holds more places than its own. Groups are
-//!   compared from large to small, and those that both jobs are in say nothing. The job that loses its place is refused
+//!   compared from large to small, and a group that both jobs are in is not compared. The job that loses its place is refused
 //!   at once. If no group holds more, the newcomer is refused.
 //! * **Accounts.** Of one account or login, only [`FEW`] places are safe from newcomers for others, in however many networks.
 //! * **Account owners** keep their places, and take those of strangers, until owners hold half of the queue. From then on they
 //!   are compared as strangers are: an attacker can own accounts, too.
-//! * **An operator's command** goes before all of them.
+//! * **An operator's command** goes before all other jobs.
 //!
 //! While there is room, no client is refused, so that many people behind one router can sign in at the same time.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 
+use argon2::Block;
 use ipnet::IpNet;
 
-use super::workers::{Job, Overloaded};
 use crate::network;
 
 /// Places of one account or login that no newcomer for another one takes because of the account. A person who signs in on
@@ -85,6 +86,30 @@ impl Requester {
             is_owner,
         }))
     }
+}
+
+/// Too many password hashes were requested at once, and nothing was computed. The client should try
+/// again in a few seconds (503 with `Retry-After`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+impl fmt::Display for Overloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many sign-ins at once; try again in a few seconds")
+    }
+}
+
+impl std::error::Error for Overloaded {}
+
+/// What a worker does with its memory.
+pub(super) type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
+
+/// One computation that waits.
+pub(super) struct Job {
+    pub ticket: u64,
+    pub requester: Requester,
+    pub blocks: usize,
+    pub work: Work,
 }
 
 /// The jobs that wait.
@@ -229,7 +254,7 @@ impl Queue {
         if self.more_than_few(holder.subject) > of_newcomer + 1 {
             return true;
         }
-        // A group that both are in says nothing about which of them takes more than its share.
+        // A group that both are in does not show which of them has more than its share.
         let decisive = std::iter::zip(holder.groups, newcomer.groups)
             .filter(|(theirs, ours)| theirs != ours)
             .map(|(theirs, ours)| self.held(theirs).cmp(&(self.held(ours) + 1)))

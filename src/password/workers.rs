@@ -23,7 +23,6 @@
 //! computation overwrites it. The kernel clears the pages before another process gets them.
 
 use std::{
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -35,7 +34,7 @@ use std::{
 
 use argon2::Block;
 
-use super::queue::{Queue, Requester};
+use super::queue::{Job, Overloaded, Queue, Requester, Work};
 
 /// Stack of a worker, in bytes. Argon2 keeps a dozen blocks of 1 KiB on it.
 const STACK: usize = 256 * 1024;
@@ -70,19 +69,6 @@ pub(super) struct Limits {
     /// Arenas are given back after this long without work.
     pub idle: Duration,
 }
-
-/// Too many password hashes were requested at once, and nothing was computed. The client should try
-/// again in a few seconds (503 with `Retry-After`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overloaded;
-
-impl fmt::Display for Overloaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too many sign-ins at once; try again in a few seconds")
-    }
-}
-
-impl std::error::Error for Overloaded {}
 
 /// A bounded queue of jobs and the threads that do them. Dropping it ends the threads and waits for
 /// them.
@@ -215,16 +201,6 @@ impl Drop for Workers {
             let _ = thread.join();
         }
     }
-}
-
-pub(super) type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
-
-/// One computation that waits.
-pub(super) struct Job {
-    pub ticket: u64,
-    pub requester: Requester,
-    pub blocks: usize,
-    pub work: Work,
 }
 
 struct Shared {

@@ -59,11 +59,8 @@ fn the_set_up_link_dies_when_an_operator_makes_an_administrator() {
     let t = Harness::new();
     let link = t.authd().open_setup().expect("a link").expect("no admin");
     let root = NewAccount {
-        email: email("operator"),
-        username: None,
-        name: None,
         admin: true,
-        temporary: false,
+        ..new_account("operator")
     };
     t.operator()
         .add_account(root, Some(PASSWORD))
@@ -540,13 +537,7 @@ fn sign_ins_race_with_disabling_and_lose() {
 #[test]
 fn an_account_without_a_password_lets_nobody_in() {
     let t = Harness::new();
-    let new = NewAccount {
-        email: email("ann"),
-        username: None,
-        name: None,
-        admin: false,
-        temporary: false,
-    };
+    let new = new_account("ann");
     t.operator().add_account(new, None).expect("an account");
     for password in ["", PASSWORD] {
         t.try_sign_in(LAPTOP, &email("ann"), password)

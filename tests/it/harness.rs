@@ -300,11 +300,8 @@ impl Harness {
     /// Makes an account, as an operator does.
     pub fn add(&self, name: &str) {
         let account = NewAccount {
-            email: email(name),
             username: Some(name.to_owned()),
-            name: None,
-            admin: false,
-            temporary: false,
+            ..new_account(name)
         };
         self.operator()
             .add_account(account, Some(PASSWORD))
@@ -314,11 +311,9 @@ impl Harness {
     /// Makes an administrator, as an operator does.
     pub fn add_administrator(&self, name: &str) {
         let account = NewAccount {
-            email: email(name),
             username: Some(name.to_owned()),
-            name: None,
             admin: true,
-            temporary: false,
+            ..new_account(name)
         };
         self.operator()
             .add_account(account, Some(PASSWORD))
@@ -580,6 +575,17 @@ fn start(
     let sender = Mutex::new(Sender::new(&authd, mailer));
     let running = Running { authd, app, sender };
     (running, hand)
+}
+
+/// An account as an operator adds it: only an address.
+pub fn new_account(name: &str) -> NewAccount {
+    NewAccount {
+        email: email(name),
+        username: None,
+        name: None,
+        admin: false,
+        temporary: false,
+    }
 }
 
 pub fn email(name: &str) -> String {

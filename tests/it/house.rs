@@ -9,12 +9,23 @@ fn root() -> &'static Path {
 }
 
 /// A source file without its tests and comments, and its path.
-struct Source {
-    path: String,
+pub struct Source {
+    pub path: String,
     code: String,
 }
 
 impl Source {
+    pub fn new(path: &str, code: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            code: code.to_owned(),
+        }
+    }
+
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// The top-level module that it belongs to: `service`, `clock`.
     fn module(&self) -> &str {
         let path = self.path.trim_start_matches("src/");
@@ -70,7 +81,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// All files of src without test modules.
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
     files(&root().join("src"), &mut paths);
     let mut sources = Vec::new();

@@ -6,6 +6,7 @@ mod admin;
 mod admin_search;
 mod answer_sizes;
 mod bad_input;
+mod circles;
 mod documentation;
 mod email_verification;
 mod events;

@@ -418,13 +418,7 @@ fn an_operator_hands_out_the_same_link() {
 #[test] // somebody without a password gets one this way
 fn the_first_password_can_come_by_link() {
     let t = Harness::new();
-    let new = NewAccount {
-        email: email("ann"),
-        username: None,
-        name: None,
-        admin: false,
-        temporary: false,
-    };
+    let new = new_account("ann");
     t.operator().add_account(new, None).expect("ann");
     let token = t.mailed_reset("ann");
     assert_eq!(t.reset(&token, NEW_PASSWORD).status, 204);

@@ -274,11 +274,8 @@ fn no_password_grows_too_old() {
 
 fn temporary(t: &Harness) {
     let account = NewAccount {
-        email: email("ann"),
-        username: None,
-        name: None,
-        admin: false,
         temporary: true,
+        ..new_account("ann")
     };
     t.operator()
         .add_account(account, Some(PASSWORD))

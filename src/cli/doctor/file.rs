@@ -106,7 +106,7 @@ fn database(inspection: &Inspection, clock: &Clock) -> (Finding, Option<Inside>)
             Finding::warning(
                 CHECK,
                 format!(
-                    "{sound}. It is of an older release (schema {version}, today {today}), so its content was not checked"
+                    "{sound}. An older release wrote it (schema {version}, today {today}), so its content was not checked"
                 ),
                 match inspection.server {
                     Some(_) => {
@@ -155,7 +155,7 @@ fn permissions(inspection: &Inspection) -> Finding {
         return finding;
     }
     let directory = &inspection.directory;
-    let place = directory.path.display();
+    let place = directory.path.display().to_string();
     if let Some(database) = inspection.files.first() {
         // The user of the service: who owns the directory, or, if that is root's, who owns the database.
         let user = match directory.owner {
@@ -169,11 +169,11 @@ fn permissions(inspection: &Inspection) -> Finding {
             .map(|file| file.path.display().to_string())
             .collect();
         if !foreign.is_empty() {
-            let names = foreign.join(" ");
+            let names = foreign.join(" and ");
             return Finding::problem(
                 CHECK,
                 format!("{names} must belong to user {user}, whose server can't open it"),
-                format!("chown {user} {names}"),
+                format!("Run:\n    chown {user} {}", shell_words(&foreign)),
             );
         }
         if directory.owner != user && directory.mode & 0o022 == 0 {
@@ -183,7 +183,7 @@ fn permissions(inspection: &Inspection) -> Finding {
                     "{place} belongs to user {}, and the database to user {user}, whose server can't create files beside it",
                     directory.owner
                 ),
-                format!("chown {user} {place}"),
+                format!("Run:\n    chown {user} {}", shell_words(&[place])),
             );
         }
     }
@@ -194,7 +194,10 @@ fn permissions(inspection: &Inspection) -> Finding {
                 "other users may create files in {place} (mode {:o})",
                 directory.mode
             ),
-            format!("Give the database a directory of its own, or run:\n    chmod go-w {place}"),
+            format!(
+                "Give the database a directory of its own, or run:\n    chmod go-w {}",
+                shell_words(&[place])
+            ),
         );
     }
     match inspection.files.first() {
@@ -208,12 +211,22 @@ fn permissions(inspection: &Inspection) -> Finding {
 
 const PERMISSIONS: &str = "permissions";
 
+/// Paths as words of a command for a POSIX shell: a path with other characters than those of usual paths is in quotes.
+fn shell_words(paths: &[impl AsRef<str>]) -> String {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let words = paths.iter().map(|path| match path.as_ref() {
+        path if path.chars().all(is_usual) => path.to_owned(),
+        path => format!("'{}'", path.replace('\'', r"'\''")),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// What all users of the machine may do with the files and should not.
 fn access_of_all_users(inspection: &Inspection) -> Option<Finding> {
     /// In such a directory, like /tmp, all users may create files, but not replace those of another user.
     const STICKY: u32 = 0o1000;
     let directory = &inspection.directory;
-    let place = directory.path.display();
+    let place = directory.path.display().to_string();
     let open: Vec<&FileInfo> = inspection
         .files
         .iter()
@@ -224,15 +237,16 @@ fn access_of_all_users(inspection: &Inspection) -> Option<Finding> {
             .iter()
             .map(|file| file.path.display().to_string())
             .collect();
-        let names = names.join(" ");
+        let opened = names.join(" and ");
         return Some(Finding::problem(
             PERMISSIONS,
             format!(
-                "other users may open {names}, and a user who reads the database can sign tokens"
+                "other users may open {opened}, and a user who reads the database can sign tokens"
             ),
             format!(
-                "Run:\n    chmod 600 {names}\nIf another user may have read the database, then also run:\n    authd key \
-                 rotate --now"
+                "Run:\n    chmod 600 {}\nIf another user may have read the database, then also run:\n    authd key rotate \
+                 --now",
+                shell_words(&names)
             ),
         ));
     }
@@ -243,7 +257,7 @@ fn access_of_all_users(inspection: &Inspection) -> Option<Finding> {
                 "all users may replace files in {place} (mode {:o})",
                 directory.mode
             ),
-            format!("Run:\n    chmod 700 {place}"),
+            format!("Run:\n    chmod 700 {}", shell_words(&[place])),
         ));
     }
     None
@@ -257,7 +271,7 @@ fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
         return Finding::problem(
             CHECK,
             format!("{place} is mounted read-only"),
-            "After a fault of the disk that is what systems do: look at `dmesg`. Then mount it for writing.",
+            "Systems do this after a fault of the disk. Look for one with `dmesg`, then mount the file system for writing.",
         );
     }
     if let Err(why) = inspection.check_placement() {
@@ -269,7 +283,7 @@ fn file_system(inspection: &Inspection, is_accepted: bool) -> Finding {
             format!(
                 "{place} is on {kind}: all accounts are lost when this machine or container ends"
             ),
-            "Put the database on a disk. For a container, mount a volume at the directory of the database.",
+            "Move the database to a disk. For a container, mount a volume at the directory of the database.",
         ),
         Filesystem::Local => Finding::ok(CHECK, format!("{place} is on this machine")),
         Filesystem::Network(kind) if is_accepted => Finding::warning(
@@ -298,7 +312,7 @@ fn used_bytes(inspection: &Inspection, inside: Option<&Inside>) -> u64 {
     counted.unwrap_or_else(|| inspection.database().map_or(0, |database| database.size))
 }
 
-/// What room is left, on the disk and within the bound that was set.
+/// How much space is left, on the disk and within `max_db_size`.
 fn space(room: &Space) -> Finding {
     const CHECK: &str = "space";
     const EFFECT: &str = "registrations and requests for links are refused";
@@ -311,7 +325,7 @@ fn space(room: &Space) -> Finding {
         return Finding::problem(
             CHECK,
             format!(
-                "the database uses {used} of max_db_size = {}: soon nobody can sign in",
+                "the database uses {used} of max_db_size = {}: soon users cannot sign in",
                 ByteSize(bound)
             ),
             raise,
@@ -320,8 +334,8 @@ fn space(room: &Space) -> Finding {
     if room.available < NO_ROOM {
         return Finding::problem(
             CHECK,
-            format!("{free} are free: soon nobody can sign in"),
-            "Make room on the disk. The server goes on by itself then.",
+            format!("{free} are free: soon users cannot sign in"),
+            "Free space on the disk. The server then continues without a restart.",
         );
     }
     let scarce = room.shortage(None).map(|shortage| shortage.scarce);
@@ -335,7 +349,7 @@ fn space(room: &Space) -> Finding {
             return Finding::warning(
                 CHECK,
                 format!("{free} are free: {EFFECT}"),
-                "Make room on the disk. The server goes on by itself then.",
+                "Free space on the disk. The server then continues without a restart.",
             );
         }
         (None, _) => {}
@@ -344,7 +358,7 @@ fn space(room: &Space) -> Finding {
         return Finding::warning(
             CHECK,
             format!("{free} are free"),
-            "Make room on the disk: a backup and a restore each need as much as the database has.",
+            "Free space on the disk: a backup and a restore each need as much as the database has.",
         );
     }
     Finding::ok(CHECK, format!("{free} are free"))
@@ -509,6 +523,15 @@ mod tests {
         assert_eq!(finding.state == State::Ok, finding.next.is_none());
     }
 
+    #[test]
+    fn a_path_with_a_space_is_quoted_in_a_command() {
+        let paths = ["/d/authd.db", "/my data/authd.db", "/it's"];
+        assert_eq!(
+            shell_words(&paths),
+            r"/d/authd.db '/my data/authd.db' '/it'\''s'"
+        );
+    }
+
     #[test] // req 64: a user who reads the file has the keys
     fn files_that_other_users_may_open_are_found() {
         use State::{Ok, Problem, Warning};
@@ -519,11 +542,11 @@ mod tests {
             (0o755, 7, 0o400, 0o600, 7, Ok, "only user 7"),
             (0o755, 7, 0o640, 0o600, 7, Problem, "    chmod 600 /d/authd.db\n"),
             (0o755, 7, 0o600, 0o604, 7, Problem, "    chmod 600 /d/authd.db-wal\n"),
-            (0o777, 7, 0o600, 0o600, 7, Problem, "chmod 700 /d"),
+            (0o777, 7, 0o600, 0o600, 7, Problem, "Run:\n    chmod 700 /d"),
             (0o1777, 0, 0o600, 0o600, 7, Warning, "directory of its own"),
             (0o775, 7, 0o600, 0o600, 7, Warning, "go-w"),
-            (0o755, 0, 0o600, 0o600, 7, Warning, "chown 7 /d"),
-            (0o755, 7, 0o600, 0o600, 0, Problem, "chown 7 /d/authd.db-wal"),
+            (0o755, 0, 0o600, 0o600, 7, Warning, "Run:\n    chown 7 /d"),
+            (0o755, 7, 0o600, 0o600, 0, Problem, "Run:\n    chown 7 /d/authd.db-wal"),
         ];
         for (directory, its_owner, database, wal, wal_owner, state, words) in rows {
             let found = Inspection {

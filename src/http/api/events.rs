@@ -5,14 +5,12 @@ use std::ops::ControlFlow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::limit::{DEFAULT_LIMIT, Limit};
 use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::Query;
 use crate::http::response::Response;
 use crate::service::{Actor, Event, EventQuery};
-
-/// Events on a page when the client does not say how many.
-const DEFAULT_LIMIT: u32 = 50;
 
 /// The most bytes of events on a page. The server keeps an answer until its client has read it, and 1,000 events could have
 /// more than a megabyte.
@@ -33,34 +31,12 @@ pub(in crate::http) struct EventPage {
         range(min = 1, max = EventQuery::MOST),
         extend("default" = DEFAULT_LIMIT)
     )]
-    limit: Limit,
+    limit: Limit<{ EventQuery::MOST }>,
 }
 
 /// The id of an event.
 #[derive(Deserialize)]
 struct EventNumber(i64);
-
-/// A number of events.
-#[derive(Deserialize)]
-#[serde(try_from = "u32")]
-struct Limit(u32);
-
-impl Default for Limit {
-    fn default() -> Limit {
-        Limit(DEFAULT_LIMIT)
-    }
-}
-
-impl TryFrom<u32> for Limit {
-    type Error = String;
-
-    fn try_from(number: u32) -> Result<Limit, String> {
-        match number {
-            1..=EventQuery::MOST => Ok(Limit(number)),
-            _ => Err(format!("`limit` must be 1 to {}", EventQuery::MOST)),
-        }
-    }
-}
 
 /// A page of events.
 #[derive(JsonSchema)]

@@ -8,6 +8,7 @@ pub(super) mod email_verification;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod keys;
+mod limit;
 pub(super) mod openapi;
 pub(super) mod password_reset;
 pub(super) mod problem;

@@ -9,28 +9,24 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::connection::Connection;
-use super::exchange::to_bytes;
+use super::exchange::{OVERLOADED, to_bytes};
 use super::{LINGER, RunningServer, framing, lock, worker};
 use crate::clock::monotonic;
 use crate::http::error::{HttpCode, Refusal};
 
-/// How long the accept loop rests after an accept failed, unless a connection ends before that and so frees what was
-/// lacking.
+/// How long the accept loop waits after an accept failed. It continues sooner if a connection ends, because that frees a
+/// descriptor and memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An error that recurs is logged once in this time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Bytes of a request that are looked at when its connection is refused: most heads are shorter.
+/// Bytes of a request that are read when its connection is refused. Most heads are shorter.
 const MOST_PEEKED: usize = 2048;
 
 /// Refused connections that are kept open for [`LINGER`], so that their clients see the answer.
 const MAX_LINGERING: usize = 32;
 
-pub(super) const OVERLOADED: Refusal = Refusal::new(
-    HttpCode::Overloaded,
-    "All connections are in use. Try again in a moment.",
-);
 const TOO_MANY_CONNECTIONS: Refusal = Refusal::new(
     HttpCode::TooManyConnections,
     "There are too many connections from this address. Close some, or try again in a moment.",
@@ -70,7 +66,7 @@ impl RunningServer {
     }
 }
 
-/// The accept loop's own state.
+/// The state of the accept loop.
 struct Acceptor<'s> {
     server: &'s Arc<RunningServer>,
     /// Refused connections whose clients may not have read the answer yet.
@@ -90,8 +86,8 @@ impl<'s> Acceptor<'s> {
     /// Hands a new connection to a thread, evicts another for it, or refuses it.
     fn admit(&mut self, socket: TcpStream, peer: IpAddr) {
         let server = self.server;
-        // Answers are written whole; waiting for more to send with them would only delay them. It fails if the client is
-        // gone already, which its thread will notice.
+        // Each answer is written at once, so waiting for more data would only delay it. This fails if the client has closed
+        // the connection, which its thread will notice.
         let _ = socket.set_nodelay(true);
         let mut pool = lock(&server.pool);
         let connection = pool.connections.accept(socket, peer);
@@ -124,7 +120,7 @@ impl<'s> Acceptor<'s> {
         }
     }
 
-    /// The system grants no more threads: the number of threads that there are is the limit.
+    /// The system allows no more threads, so the present number of threads is the limit.
     fn do_without_thread(&mut self, connection: Arc<Connection>) {
         let mut pool = lock(&self.server.pool);
         let is_other = |other: &Connection| !std::ptr::eq(other, &*connection);
@@ -162,7 +158,7 @@ impl<'s> Acceptor<'s> {
     }
 }
 
-/// A warning that is logged when its cause arises, and then at most once in [`WARNING_INTERVAL`].
+/// A warning that is logged at its first cause, and then at most once in [`WARNING_INTERVAL`].
 #[derive(Default)]
 struct RecurringWarning {
     last: Option<Instant>,

@@ -28,7 +28,7 @@ pub(super) struct Chunks {
     extras_left: usize,
 }
 
-/// What the next byte of a chunked body is.
+/// The part of a chunked body that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Size {
@@ -72,7 +72,7 @@ impl Chunks {
         self.at == At::End
     }
 
-    /// How many of `bytes`, which follow what was shown before, belong to this body.
+    /// How many of `bytes` belong to this body. They follow the bytes of the calls before.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut taken = 0;
         while let Some(byte) = bytes.get(taken).copied() {

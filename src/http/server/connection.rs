@@ -23,7 +23,7 @@ pub(super) struct Connection {
     pub(super) accepted: Instant,
     /// Its place in the order of acceptance.
     pub(super) number: u64,
-    /// What the times in `state` are relative to.
+    /// The instant to which the times in `state` are relative.
     epoch: Instant,
     state: AtomicU64,
 }
@@ -99,7 +99,7 @@ impl Connection {
     }
 }
 
-/// What a connection is doing.
+/// The phases of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Waiting for a request, of which nothing has arrived.

@@ -1,7 +1,7 @@
 //! All open connections, and which of them is evicted when there is no room for another.
 //!
 //! Each connection has a thread, so an attacker can try to use all of them up. At a limit, the server does not refuse a
-//! new connection while an open one has less to lose: it *evicts* that one, by shutting its socket down, whereupon the
+//! new connection while an open one has less to lose: it *evicts* that one, by shutting its socket down. Then the
 //! thread that waits on the socket wakes up. The order is:
 //!
 //! 1. connections that never completed a request and had two seconds for one: slow clients, and attackers who only want to

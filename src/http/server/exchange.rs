@@ -15,7 +15,6 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, StatusCode};
 
 use super::RunningServer;
-use super::accept::OVERLOADED;
 use super::connection::Connection;
 use super::transport::{HyperIo, Refused, Transport};
 use crate::http::error::{HttpCode, Refusal};
@@ -25,6 +24,11 @@ use crate::http::response::Response;
 /// Polls of the engine without a byte moved before it counts as stuck. It needs two or three.
 const MAX_IDLE_POLLS: u32 = 100;
 
+/// The connection is refused, or was evicted for another.
+pub(super) const OVERLOADED: Refusal = Refusal::new(
+    HttpCode::Overloaded,
+    "All connections are in use. Try again in a moment.",
+);
 const UNREADABLE_BODY: Refusal = Refusal::new(
     HttpCode::MalformedRequest,
     "The request's body could not be read.",

@@ -31,7 +31,7 @@ pub(super) const BODY_TOO_LARGE: Refusal =
 /// fewer.
 const MAX_FIELDS: usize = 100;
 
-/// What [`find_end`] saw.
+/// The result of [`find_end`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The head is this many bytes long, including the empty line.
@@ -127,7 +127,7 @@ impl<'a> FramingFields<'a> {
             return Err(TOO_MANY_FIELDS);
         }
         let (name, value) = field(line)?;
-        // Told apart by length first: four comparisons of names for each field cost measurable time.
+        // Compared by length first: four comparisons of names for each field cost measurable time.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
@@ -267,7 +267,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
 }
 
 /// RFC 9112 §3.2.1 and §3.2.2: a path and query, or a whole http URL (from a client that takes this server for a
-/// proxy). The path is held to RFC 3986; the query may contain what browsers leave unescaped in one.
+/// proxy). The path must conform to RFC 3986; the query may contain what browsers leave unescaped in one.
 fn is_target(target: &[u8]) -> bool {
     let rest = match target {
         [b'/', ..] => target,

@@ -1,4 +1,4 @@
-//! The HTTP server: its listener, its connections, and every limit and deadline they are held to.
+//! The HTTP server: its listener, its connections, and the limits and deadlines for both.
 //!
 //! It uses plain threads and blocking sockets. One thread serves one connection at a time and runs its handlers, out of a
 //! pool that grows to a limit and shrinks when there is nothing to do. hyper parses and writes HTTP/1, and only this
@@ -13,7 +13,7 @@
 //! and is wrong: an expected `100 Continue` is not sent until the read returns, and a head that arrives slowly is never
 //! cut off, because hyper waits inside the read and not at its deadline.
 //!
-//! Since hyper is shown whole heads only, it never sees a request that it would parse more leniently than `framing` does.
+//! Since hyper gets whole heads only, it never sees a request that it would parse more leniently than `framing` does.
 //! A request that is refused (malformed, too large, too late) is still answered through hyper: it is handed an empty
 //! request instead, whose answer is the refusal. So one piece of code writes all responses, and one closes connections.
 //!
@@ -25,8 +25,8 @@
 //!
 //! # What never happens here
 //!
-//! No wait without a deadline, no buffer without a bound, no error that ends the accept loop, no panic that ends more
-//! than its request. No byte that a client sent reaches the log.
+//! No wait is without a deadline, and no buffer without a bound. No error ends the accept loop. A panic ends its own request
+//! only. No byte that a client sent is logged.
 
 mod accept;
 mod chunked;

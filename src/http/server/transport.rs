@@ -23,7 +23,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// Bytes that the engine takes at once. It makes room for twice as much whenever it gets 8 KiB or more.
 const MOST_AT_ONCE: usize = 4096;
 
-/// What replaces a refused request: valid, and with nothing of the client's in it.
+/// Replaces a refused request. It is valid, and contains nothing that the client sent.
 const EMPTY_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
 const EMPTY_HEAD_REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\n\r\n";
 
@@ -72,13 +72,13 @@ pub(super) struct Transport<'a> {
 /// When a request was refused.
 #[derive(Debug, Clone)]
 pub(super) enum Refused {
-    /// Before the engine was shown any of it. The request is what could be read of its head.
+    /// Before the engine got any of the request. The request is the part of its head that could be read.
     Head(Refusal, Option<Request>),
     /// After the engine was shown its head.
     Body(Refusal),
 }
 
-/// What is to come next from the client.
+/// The part of a request that the client sends next.
 #[derive(Debug)]
 enum Expected {
     Head,
@@ -177,13 +177,13 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Prepares to wait for the next request, if that is what the engine wants.
+    /// Prepares to wait for the next request, if the engine wants one.
     fn prepare_to_wait(&mut self) -> bool {
         if !matches!(self.expected, Expected::Head) {
             return true;
         }
         if self.is_answer_due {
-            // The engine was shown the whole request and wants more of it.
+            // The engine got the whole request and still wants bytes of it.
             tracing::error!("the HTTP engine disagrees about the end of a request");
             return false;
         }
@@ -194,13 +194,13 @@ impl<'a> Transport<'a> {
             return false;
         }
         if self.server.is_closing() {
-            // What has arrived is still read, and answered with `Connection: close`.
+            // A request that has arrived already is still read, and answered with `Connection: close`.
             self.connection.shut_down(Shutdown::Read);
         }
         true
     }
 
-    /// Shows the engine what it may take of the bytes at hand; `false` if that is nothing yet.
+    /// Lets the engine take the bytes that it may have; `false` if there are none yet.
     fn show(&mut self) -> Result<bool, Refusal> {
         if matches!(self.expected, Expected::Head) && !self.show_head()? {
             return Ok(false);
@@ -273,7 +273,7 @@ impl<'a> Transport<'a> {
         self.enter(Phase::Receiving);
     }
 
-    /// One blocking read within what is left of the phase. The engine has taken everything it was shown.
+    /// One blocking read, with the time that is left of the phase. The engine has taken all bytes that it may have.
     fn receive(&mut self, is_idle: bool) -> Received {
         if self.start == self.end {
             (self.start, self.shown, self.end) = (0, 0, 0);
@@ -343,7 +343,7 @@ impl<'a> Transport<'a> {
         self.connection.enter(phase, self.has_asked, self.since)
     }
 
-    /// Writes with what is left of the response's deadline.
+    /// Writes within the time that is left for the response.
     fn send(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let allowed = self.server.limits.write_deadline;
         loop {
@@ -453,7 +453,7 @@ impl hyper::rt::Write for HyperIo<'_, '_> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // `Transport::close` closes, once it knows what was left unread.
+        // `Transport::close` closes, when it knows how many bytes were not read.
         Poll::Ready(Ok(()))
     }
 }

@@ -23,7 +23,7 @@ impl Administration<'_> {
                 params![name, cx.now],
             )?;
             if made == 0 {
-                return Err(Error::invalid("There is a group of this name already."));
+                return Err(Error::invalid("A group with this name already exists. Choose another name."));
             }
             let groups: Option<u32> =
                 cx.row("SELECT count(*) FROM user_group", params![], |row| row.get(0))?;

@@ -201,7 +201,7 @@ fn groups_have_members() {
     assert_eq!(page.path, "/admin/groups/family");
     let again = root.open("/admin/groups");
     root.send(&again, "/admin/groups", &[("name", "family")])
-        .says(422, "group of this name already");
+        .says(422, "group with this name already");
     let add = "/admin/groups/family/add";
     root.send(&page, add, &[("login", "nobody@example.org")])
         .says(422, "No account has");

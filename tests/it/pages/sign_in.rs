@@ -3,7 +3,9 @@
 use authd::service::{NewAccount, NewInvitation, Registration, Verification};
 
 use super::browser::Browser;
-use crate::harness::{Harness, LAPTOP, PASSWORD, PHONE, email, hours, link_token, minutes};
+use crate::harness::{
+    Harness, LAPTOP, PASSWORD, PHONE, email, hours, link_token, minutes, new_account,
+};
 
 #[test] // req 31
 fn a_sign_in_gives_a_cookie_that_the_browser_did_not_have_before() {
@@ -174,11 +176,8 @@ fn the_last_use_of_a_session_is_stored_once_a_minute() {
 fn a_temporary_password_is_replaced_before_the_session_begins() {
     let t = Harness::new();
     let new = NewAccount {
-        email: email("ann"),
-        username: None,
-        name: None,
-        admin: false,
         temporary: true,
+        ..new_account("ann")
     };
     t.operator()
         .add_account(new, Some(PASSWORD))

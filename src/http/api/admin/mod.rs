@@ -13,41 +13,19 @@ pub(in crate::http) mod server;
 pub(in crate::http) mod sessions;
 
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 
+use super::limit::DEFAULT_LIMIT;
 use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::input::{Input, InputDescription, Parameter};
 use crate::ids::{AccountId, InvitationId, SessionId};
 use crate::service::Selector;
 
-/// Things on a page when the client does not say how many.
-const DEFAULT_LIMIT: u32 = 50;
-
 /// The most things on a page.
 const MOST: u32 = 1000;
 
 /// How many things a page has at most.
-#[derive(Deserialize)]
-#[serde(try_from = "u32")]
-struct Limit(u32);
-
-impl Default for Limit {
-    fn default() -> Limit {
-        Limit(DEFAULT_LIMIT)
-    }
-}
-
-impl TryFrom<u32> for Limit {
-    type Error = String;
-
-    fn try_from(number: u32) -> Result<Limit, String> {
-        match number {
-            1..=MOST => Ok(Limit(number)),
-            _ => Err(format!("`limit` must be 1 to {MOST}")),
-        }
-    }
-}
+type Limit = super::limit::Limit<MOST>;
 
 /// The `limit` of a query, for the OpenAPI document.
 fn describe_limit(_: &mut SchemaGenerator) -> schemars::Schema {

@@ -211,7 +211,7 @@ texts! {
     error_device_name => "Use at most 100 characters." / "Verwenden Sie höchstens 100 Zeichen.";
     error_group_name => "Use lower-case letters (a-z), digits, dots, hyphens and underscores, at most 64 of them." /
         "Verwenden Sie Kleinbuchstaben (a-z), Ziffern, Punkte, Binde- und Unterstriche, höchstens 64.";
-    error_group_taken => "There is a group of this name already." / "Eine Gruppe dieses Namens gibt es schon.";
+    error_group_taken => "A group with this name already exists." / "Eine Gruppe mit diesem Namen gibt es schon.";
     error_no_such_account => "No account has this e-mail address or username." /
         "Kein Konto hat diese E-Mail-Adresse oder diesen Benutzernamen.";
     error_email_needed_for_mail => "Enter the address to which the invitation is to be mailed." /

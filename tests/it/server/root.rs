@@ -406,7 +406,7 @@ fn a_disk_that_is_almost_full_takes_nothing_of_strangers() {
     assert!(state == "warning" || state == "problem", "{words}");
 
     fs::remove_file(&filler).expect("the file");
-    server.says("there is enough space again");
+    server.says("there is enough space again: ");
     register("bob").status(201);
     server.stop();
 }

@@ -7,7 +7,7 @@
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::call::Call;
+use super::call::{Call, Parameters};
 use super::error::HttpError;
 use super::input::{Input, InputDescription};
 use super::response::Response;
@@ -45,10 +45,37 @@ impl Route {
         self.guard.access()
     }
 
+    /// Whether it is a route of this path.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        self.path == path || match_pattern(self.path, path).is_some()
+    }
+
     /// Whether it takes a body.
     pub fn takes_body(&self) -> bool {
         let mut generator = SchemaGenerator::default();
         self.guard.describe_input(&mut generator).body.is_some()
+    }
+}
+
+/// What stands in `path` in the places of the parameters of `pattern`; `None` if it is another path, or `pattern` has none.
+pub(super) fn match_pattern<'p>(pattern: &str, path: &'p str) -> Option<Parameters<'p>> {
+    // Most patterns have no parameter, or another beginning.
+    let (fixed, _) = pattern.split_once('{')?;
+    if !path.starts_with(fixed) {
+        return None;
+    }
+    let mut parameters = Parameters::default();
+    let mut places = parameters.iter_mut();
+    let (mut expected, mut found) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (expected.next(), found.next()) {
+            (None, None) => return Some(parameters),
+            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => {
+                *places.next()? = segment;
+            }
+            (Some(name), Some(segment)) if name == segment => {}
+            _ => return None,
+        }
     }
 }
 

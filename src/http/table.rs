@@ -10,7 +10,7 @@ use super::api::{
     sessions,
 };
 use super::call::Parameters;
-use super::route::{Access, Answer, Bearer, Doctor, Public, Route};
+use super::route::{Access, Answer, Bearer, Doctor, Public, Route, match_pattern};
 use super::surface::Surface;
 use super::{oauth, pages};
 use crate::service::{AccountDetails, JwkSet, Session, SignIn};
@@ -338,28 +338,6 @@ pub(super) fn find(path: &str) -> Option<PathMatch<'_>> {
             parameters: match_pattern(route.path, path)?,
         })
     })
-}
-
-/// What stands in `path` in the places of the parameters of `pattern`; `None` if it is another path, or `pattern` has none.
-fn match_pattern<'p>(pattern: &str, path: &'p str) -> Option<Parameters<'p>> {
-    // Most patterns have no parameter, or another beginning.
-    let (fixed, _) = pattern.split_once('{')?;
-    if !path.starts_with(fixed) {
-        return None;
-    }
-    let mut parameters = Parameters::default();
-    let mut places = parameters.iter_mut();
-    let (mut expected, mut found) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (expected.next(), found.next()) {
-            (None, None) => return Some(parameters),
-            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => {
-                *places.next()? = segment;
-            }
-            (Some(name), Some(segment)) if name == segment => {}
-            _ => return None,
-        }
-    }
 }
 
 impl PathMatch<'_> {

@@ -46,7 +46,7 @@ pub use delivery::message::test_letter;
 pub use delivery::one_time_token::LinkRequest;
 pub use delivery::sender::Sender;
 pub use error::{Code, Error};
-pub use event::Event;
+pub use event::{EVENT_KINDS, Event};
 pub use oauth::answer::{Answer, ResponseMode, plain as plain_words};
 pub use oauth::apps::AppWithAccess;
 pub use oauth::authorization::{Question, Step};

@@ -43,7 +43,7 @@ pub(super) fn show_error(
     let language = Language::choose(None, accepted);
     // No error page shows a time.
     let shell = site.shell(language, Timestamp::from_unix(0));
-    let again = request.and_then(|request| page_of(&request.path));
+    let again = request.and_then(|request| page_for(&request.path));
     let status = error.status.as_u16();
     let retry_after_seconds = error.retry_after().unwrap_or(1);
     let about = match (status, error.code) {
@@ -71,9 +71,16 @@ pub(super) fn show_error(
 }
 
 /// The path itself, if a page is there that can be opened.
-fn page_of(path: &str) -> Option<&'static str> {
+fn page_of(path: &str) -> Option<&str> {
     let mut pages = ROUTES.iter().filter(|route| route.method == Method::GET);
-    pages
-        .find(|route| route.path == path)
-        .map(|route| route.path)
+    pages.any(|route| route.is_at(path)).then_some(path)
+}
+
+/// The page that has the form which posts to `path`, as far as the path tells: a page at the path itself or, for the buttons
+/// of the administration, the closest one above it.
+fn page_for(path: &str) -> Option<&str> {
+    page_of(path).or_else(|| {
+        let (above, _) = path.rsplit_once('/')?;
+        above.starts_with("/admin").then(|| page_for(above))?
+    })
 }

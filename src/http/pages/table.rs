@@ -5,8 +5,8 @@
 use http::Method;
 
 use super::admin::{
-    self, account as one_account, account_actions, accounts, events, groups, invitations, outbox,
-    server,
+    account as admin_account, accounts, actions, events, groups, invitations, locked, outbox,
+    overview, server,
 };
 use super::entry::{recovery, sign_in, sign_up};
 use super::files;
@@ -136,7 +136,7 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     get("/account/sessions/{id}", OWN, &Owner(sessions::show)),
     post("/account/sessions/{id}", OWN, &Owner(sessions::rename)),
     get("/account/activity", OWN, &Owner(activity::list)),
-    get("/admin", OWN, &Administrator(admin::show)),
+    get("/admin", OWN, &Administrator(overview::show)),
     get("/admin/accounts", OWN, &Administrator(accounts::list)),
     get(
         "/admin/accounts/new",
@@ -147,101 +147,102 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     get(
         "/admin/accounts/{id}",
         OWN,
-        &Administrator(one_account::show),
+        &Administrator(admin_account::show),
+    ),
+    get(
+        "/admin/accounts/{id}/change",
+        OWN,
+        &Administrator(admin_account::show_names),
+    ),
+    post(
+        "/admin/accounts/{id}/change",
+        OWN,
+        &Administrator(admin_account::change_names),
     ),
     post(
         "/admin/accounts/{id}/enable",
         OWN,
-        &Administrator(one_account::enable),
+        &Administrator(admin_account::enable),
     ),
     post(
         "/admin/accounts/{id}/unlock",
         OWN,
-        &Administrator(one_account::unlock),
-    ),
-    post(
-        "/admin/accounts/{id}/promote",
-        OWN,
-        &Administrator(one_account::promote),
-    ),
-    post(
-        "/admin/accounts/{id}/demote",
-        OWN,
-        &Administrator(one_account::demote),
+        &Administrator(admin_account::unlock),
     ),
     post(
         "/admin/accounts/{id}/end-session",
         OWN,
-        &Administrator(one_account::end_session),
+        &Administrator(admin_account::end_session),
     ),
     post(
         "/admin/accounts/{id}/groups/add",
         OWN,
-        &Administrator(one_account::add_to_group),
+        &Administrator(admin_account::add_group),
     ),
     post(
         "/admin/accounts/{id}/groups/remove",
         OWN,
-        &Administrator(one_account::remove_from_group),
+        &Administrator(admin_account::remove_group),
+    ),
+    get(
+        "/admin/accounts/{id}/promote",
+        OWN,
+        &Administrator(actions::show_promote),
+    ),
+    post(
+        "/admin/accounts/{id}/promote",
+        OWN,
+        &Administrator(actions::promote),
+    ),
+    get(
+        "/admin/accounts/{id}/demote",
+        OWN,
+        &Administrator(actions::show_demote),
+    ),
+    post(
+        "/admin/accounts/{id}/demote",
+        OWN,
+        &Administrator(actions::demote),
     ),
     get(
         "/admin/accounts/{id}/disable",
         OWN,
-        &Administrator(account_actions::ask_disable),
+        &Administrator(actions::show_disable),
     ),
     post(
         "/admin/accounts/{id}/disable",
         OWN,
-        &Administrator(account_actions::disable),
+        &Administrator(actions::disable),
     ),
     get(
         "/admin/accounts/{id}/end-sessions",
         OWN,
-        &Administrator(account_actions::ask_end_sessions),
+        &Administrator(actions::show_end_sessions),
     ),
     post(
         "/admin/accounts/{id}/end-sessions",
         OWN,
-        &Administrator(account_actions::end_sessions),
-    ),
-    get(
-        "/admin/accounts/{id}/delete",
-        OWN,
-        &Administrator(account_actions::ask_delete),
-    ),
-    post(
-        "/admin/accounts/{id}/delete",
-        OWN,
-        &Administrator(account_actions::delete),
+        &Administrator(actions::end_sessions),
     ),
     get(
         "/admin/accounts/{id}/reset-link",
         OWN,
-        &Administrator(account_actions::ask_reset_link),
+        &Administrator(actions::show_reset_link),
     ),
     post(
         "/admin/accounts/{id}/reset-link",
         OWN,
-        &Administrator(account_actions::reset_link),
-    ),
-    get("/admin/groups", OWN, &Administrator(groups::list)),
-    post("/admin/groups", OWN, &Administrator(groups::create)),
-    get("/admin/groups/{name}", OWN, &Administrator(groups::show)),
-    post("/admin/groups/{name}/add", OWN, &Administrator(groups::add)),
-    post(
-        "/admin/groups/{name}/remove",
-        OWN,
-        &Administrator(groups::remove),
+        &Administrator(actions::create_reset_link),
     ),
     get(
-        "/admin/groups/{name}/delete",
+        "/admin/accounts/{id}/delete",
         OWN,
-        &Administrator(groups::ask_delete),
+        &Administrator(actions::show_delete),
     ),
     post(
-        "/admin/groups/{name}/delete",
+        "/admin/accounts/{id}/delete",
         OWN,
-        &Administrator(groups::delete),
+        &Administrator(actions::delete),
     ),
     get("/admin/invitations", OWN, &Administrator(invitations::list)),
     get(
@@ -257,23 +258,60 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     get(
         "/admin/invitations/{id}/withdraw",
         OWN,
-        &Administrator(invitations::ask_withdraw),
+        &Administrator(invitations::show_withdraw),
     ),
     post(
         "/admin/invitations/{id}/withdraw",
         OWN,
         &Administrator(invitations::withdraw),
     ),
+    get("/admin/groups", OWN, &Administrator(groups::list)),
+    post("/admin/groups", OWN, &Administrator(groups::create)),
+    get("/admin/groups/{name}", OWN, &Administrator(groups::show)),
+    post(
+        "/admin/groups/{name}/add",
+        OWN,
+        &Administrator(groups::add_member),
+    ),
+    post(
+        "/admin/groups/{name}/remove",
+        OWN,
+        &Administrator(groups::remove_member),
+    ),
+    get(
+        "/admin/groups/{name}/delete",
+        OWN,
+        &Administrator(groups::show_delete),
+    ),
+    post(
+        "/admin/groups/{name}/delete",
+        OWN,
+        &Administrator(groups::delete),
+    ),
     get("/admin/events", OWN, &Administrator(events::list)),
     get("/admin/outbox", OWN, &Administrator(outbox::list)),
-    post("/admin/outbox/send", OWN, &Administrator(outbox::send)),
-    get("/admin/locked", OWN, &Administrator(server::list_locked)),
-    post("/admin/locked/unlock", OWN, &Administrator(server::unlock)),
+    post(
+        "/admin/outbox/send",
+        OWN,
+        &Administrator(outbox::send_again),
+    ),
+    get(
+        "/admin/outbox/{id}/delete",
+        OWN,
+        &Administrator(outbox::show_delete),
+    ),
+    post(
+        "/admin/outbox/{id}/delete",
+        OWN,
+        &Administrator(outbox::delete),
+    ),
+    get("/admin/locked", OWN, &Administrator(locked::list)),
+    post("/admin/locked/unlock", OWN, &Administrator(locked::unlock)),
     get("/admin/keys", OWN, &Administrator(server::list_keys)),
     get(
         "/admin/keys/rotate",
         OWN,
-        &Administrator(server::ask_rotate),
+        &Administrator(server::show_rotate),
     ),
     post("/admin/keys/rotate", OWN, &Administrator(server::rotate)),
     get(

@@ -40,6 +40,11 @@ pub struct Group {
     pub created_at: Timestamp,
 }
 
+impl Group {
+    /// The most groups of a server.
+    pub const MOST: usize = MOST_GROUPS as usize;
+}
+
 impl Authd {
     /// All groups, by name, for an operator.
     ///

@@ -19,9 +19,12 @@ macro_rules! kinds {
 
             /// Whether there is a kind of this name.
             pub fn is_known(name: &str) -> bool {
-                [$($name,)*].contains(&name)
+                EVENT_KINDS.contains(&name)
             }
         }
+
+        /// The stable names of all kinds of event.
+        pub const EVENT_KINDS: &[&str] = &[$($name,)*];
     };
 }
 

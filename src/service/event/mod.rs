@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use kind::EVENT_KINDS;
 pub(super) use kind::Kind;
 
 use crate::clock::Timestamp;

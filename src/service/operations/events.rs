@@ -32,7 +32,7 @@ impl EventQuery {
 }
 
 /// A page of events.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "AdministrationEventList")]
 pub struct EventPage {
     /// Newest first.

@@ -33,7 +33,7 @@ fn describe_limit(_: &mut SchemaGenerator) -> schemars::Schema {
 }
 
 /// The account in the path, by its id.
-pub(in crate::http) struct PathAccount(Selector);
+pub(in crate::http) struct PathAccount(pub(in crate::http) Selector);
 
 impl Input for PathAccount {
     fn read(call: &Call<'_>) -> Result<PathAccount, HttpError> {
@@ -65,7 +65,7 @@ impl Input for PathAccountSession {
 }
 
 /// The group in the path, by its name.
-pub(in crate::http) struct PathGroup(String);
+pub(in crate::http) struct PathGroup(pub(in crate::http) String);
 
 impl Input for PathGroup {
     fn read(call: &Call<'_>) -> Result<PathGroup, HttpError> {
@@ -94,7 +94,7 @@ impl Input for PathMember {
 }
 
 /// The invitation in the path.
-pub(in crate::http) struct PathInvitation(InvitationId);
+pub(in crate::http) struct PathInvitation(pub(in crate::http) InvitationId);
 
 impl Input for PathInvitation {
     fn read(call: &Call<'_>) -> Result<PathInvitation, HttpError> {
@@ -110,7 +110,7 @@ impl Input for PathInvitation {
 }
 
 /// The message in the path.
-pub(in crate::http) struct PathMessage(i64);
+pub(in crate::http) struct PathMessage(pub(in crate::http) i64);
 
 impl Input for PathMessage {
     fn read(call: &Call<'_>) -> Result<PathMessage, HttpError> {

@@ -1,9 +1,11 @@
-//! What happened, over all accounts.
+//! Events of all accounts, with filters.
+
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{PAGE, next_page};
+use super::{LIMIT, address};
 use crate::http::error::HttpError;
 use crate::http::input::Query;
 use crate::http::pages::owner::activity::Texts;
@@ -12,80 +14,126 @@ use crate::http::pages::view::activity::Event as ShownEvent;
 use crate::http::pages::view::admin::operations::Events;
 use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
-use crate::service::{Browser, Code, Error, Event, EventPage, EventQuery, Selector};
+use crate::service::{
+    Administration, Code, EVENT_KINDS, Error, Event, EventPage, EventQuery, Selector,
+};
 
 const EVENTS: &str = "/admin/events";
 
+/// The filters; an empty one filters nothing.
 #[derive(Deserialize, JsonSchema)]
 pub(in crate::http) struct Filters {
-    /// A login or an id.
+    /// The id, the e-mail address or the username of an account.
     #[serde(default)]
     account: String,
     #[serde(default)]
     kind: String,
+    #[serde(default)]
+    ip: String,
+    /// Only events before the one with this number.
     before: Option<i64>,
 }
 
 pub(in crate::http) fn list(
     visitor: &Visitor<'_>,
-    _: &Browser,
+    administration: &Administration<'_>,
     Query(filters): Query<Filters>,
 ) -> Result<Response, HttpError> {
-    let account = filters.account.trim();
-    let kind = filters.kind.as_str();
-    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let found = visitor.call.authd.event_page(&EventQuery {
-        account: given(account).map(|account| Selector::read(&account)),
-        kind: given(kind),
-        ip: None,
+    let t = visitor.language;
+    let refused = |field, text: &'static str| {
+        let errors = vec![FieldError::new(field, text)];
+        Ok(show(visitor, &filters, EventPage::default(), errors))
+    };
+    let ip = match filters.ip.trim() {
+        "" => None,
+        text => match text.parse::<IpAddr>() {
+            Ok(ip) => Some(ip),
+            Err(_) => return refused("ip", t.error_ip()),
+        },
+    };
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let found = administration.authd().event_page(&EventQuery {
+        account: given(filters.account.trim()).map(|login| Selector::read(&login)),
+        kind: given(&filters.kind),
+        ip,
         before: filters.before,
-        limit: PAGE,
+        limit: LIMIT,
     });
-    let none = EventPage {
-        events: Vec::new(),
-        next: None,
-    };
-    let (page, errors) = match found {
-        Ok(page) => (page, Vec::new()),
-        Err(Error::No(Code::NotFound, _)) if !account.is_empty() => {
-            let text = visitor.language.error_no_such_account();
-            (none, vec![FieldError::new("account", text)])
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let texts: Vec<(Texts, Option<String>)> = page.events.iter().map(texts).collect();
-    let chosen = [("account", account), ("kind", kind)];
-    let first = match (account, kind) {
-        ("", "") => EVENTS.to_owned(),
-        ("", kind) => next_page(EVENTS, &[], ("kind", kind)),
-        (account, kind) => next_page(EVENTS, &[("kind", kind)], ("account", account)),
-    };
-    let older = page.next;
-    let older = older.map(|before| next_page(EVENTS, &chosen, ("before", &before.to_string())));
-    Ok(visitor.show(&Events {
+    match found {
+        Ok(page) => Ok(show(visitor, &filters, page, Vec::new())),
+        Err(Error::No(Code::NotFound, _)) => refused("account", t.error_no_such_account()),
+        Err(Error::No(Code::InvalidRequest, _)) => refused("kind", t.error_event_kind()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn show(
+    visitor: &Visitor<'_>,
+    filters: &Filters,
+    page: EventPage,
+    errors: Vec<FieldError>,
+) -> Response {
+    let pairs = [
+        ("account", filters.account.as_str()),
+        ("kind", filters.kind.as_str()),
+        ("ip", filters.ip.as_str()),
+    ];
+    let first = address(EVENTS, &pairs);
+    let older = page.next.map(|before| {
+        let [account, kind, ip] = pairs;
+        let before = before.to_string();
+        address(EVENTS, &[account, kind, ip, ("before", &before)])
+    });
+    let texts: Vec<AdminTexts> = page.events.iter().map(AdminTexts::of).collect();
+    visitor.show(&Events {
         shell: &visitor.shell(),
-        account,
-        kind,
+        account: &filters.account,
+        kind: &filters.kind,
+        ip: &filters.ip,
+        all_kinds: EVENT_KINDS,
         events: std::iter::zip(&texts, &page.events)
-            .map(|(texts, event)| shown(texts, event))
+            .map(|(texts, event)| texts.show(event))
             .collect(),
         first_page: filters.before.map(|_| first.as_str()),
         older: older.as_deref(),
         errors,
-    }))
+    })
 }
 
-fn texts(event: &Event) -> (Texts, Option<String>) {
-    (Texts::of(event), event.account.map(|id| id.to_string()))
+/// The texts that the view of an event borrows.
+struct AdminTexts {
+    common: Texts,
+    account: Option<String>,
 }
 
-fn shown<'a>((texts, id): &'a (Texts, Option<String>), event: &'a Event) -> ShownEvent<'a> {
-    let account = match (&event.email, id) {
-        (Some(email), Some(id)) => Some((email.as_str(), id.as_str())),
-        _ => None,
-    };
-    ShownEvent {
-        account,
-        ..texts.show(event)
+impl AdminTexts {
+    fn of(event: &Event) -> AdminTexts {
+        AdminTexts {
+            common: Texts::of(event),
+            account: event.account.map(|id| id.to_string()),
+        }
+    }
+
+    fn show<'a>(&'a self, event: &'a Event) -> ShownEvent<'a> {
+        ShownEvent {
+            account: event.email.as_deref().zip(self.account.as_deref()),
+            ..self.common.show(event)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::pages::view::Language;
+    use crate::http::pages::view::activity::words_for;
+
+    #[test]
+    fn every_kind_of_event_has_words_in_every_language() {
+        for kind in EVENT_KINDS {
+            for t in [Language::English, Language::German] {
+                assert!(words_for(kind, t).is_some(), "{kind}");
+            }
+        }
     }
 }

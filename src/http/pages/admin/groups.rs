@@ -3,207 +3,220 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{PAGE, account_of, administration, ids, next_page, rows};
+use super::{LIMIT, Place, address, ids, rows};
+use crate::http::api::admin::PathGroup;
 use crate::http::error::HttpError;
 use crate::http::form::Form;
 use crate::http::input::Query;
 use crate::http::pages::view::admin::groups::{DeleteGroup, Group as GroupPage, GroupRow, Groups};
-use crate::http::pages::view::{FieldError, Notice};
+use crate::http::pages::view::{FieldError, Language, Notice};
 use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
-use crate::service::{AccountFilter, AccountQuery, Browser, Code, Error, Group, Selector};
+use crate::ids::AccountId;
+use crate::service::{AccountFilter, AccountQuery, Administration, Code, Error, Group, Selector};
 
 const GROUPS: &str = "/admin/groups";
 
-#[derive(Default, Deserialize, JsonSchema)]
-pub(in crate::http) struct Page {
-    /// Where the list goes on.
-    after: Option<String>,
-}
-
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 pub(in crate::http) struct NameForm {
     #[serde(default)]
     name: String,
 }
 
-#[derive(Default, Deserialize, JsonSchema)]
-pub(in crate::http) struct LoginForm {
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct AddForm {
     #[serde(default)]
     login: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub(in crate::http) struct AccountForm {
+pub(in crate::http) struct RemoveForm {
     #[serde(default)]
     account: String,
 }
 
-pub(in crate::http) fn list(
-    visitor: &Visitor<'_>,
-    _: &Browser,
-    Query(page): Query<Page>,
-) -> Result<Response, HttpError> {
-    show_list(visitor, page.after.as_deref(), "", Vec::new())
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct After {
+    /// The end of the page before.
+    #[serde(default)]
+    after: String,
 }
 
-/// A page of the groups, which are in the order of their names.
+pub(in crate::http) fn list(
+    visitor: &Visitor<'_>,
+    administration: &Administration<'_>,
+    Query(place): Query<Place>,
+) -> Result<Response, HttpError> {
+    show_list(visitor, administration, place, "", Vec::new())
+}
+
 fn show_list(
     visitor: &Visitor<'_>,
-    after: Option<&str>,
-    typed: &str,
+    administration: &Administration<'_>,
+    place: Place,
+    name: &str,
     errors: Vec<FieldError>,
 ) -> Result<Response, HttpError> {
-    let groups = visitor.call.authd.groups()?;
-    let mut shown = groups
-        .iter()
-        .filter(|group| after.is_none_or(|after| group.name.as_str() > after));
-    let rows: Vec<GroupRow<'_>> = shown
-        .by_ref()
-        .take(PAGE as usize)
-        .map(|group| GroupRow {
-            name: &group.name,
-            members: group.members,
-        })
-        .collect();
-    let next = match (shown.next(), rows.last()) {
-        (Some(_), Some(last)) => Some(next_page(GROUPS, &[], ("after", last.name))),
-        _ => None,
-    };
+    let groups = administration.authd().groups()?;
+    let next = place.next(GROUPS, groups.len());
+    let first = place.first(GROUPS);
+    let shown = place.of(groups);
     Ok(visitor.show(&Groups {
         shell: &visitor.shell(),
-        groups: rows,
-        name: typed,
-        first_page: after.map(|_| GROUPS),
+        groups: shown.iter().map(row).collect(),
+        name,
+        first_page: first,
         next_page: next.as_deref(),
         errors,
     }))
 }
 
+fn row(group: &Group) -> GroupRow<'_> {
+    GroupRow {
+        name: &group.name,
+        members: group.members,
+    }
+}
+
 pub(in crate::http) fn create(
     visitor: &Visitor<'_>,
-    browser: &Browser,
+    administration: &Administration<'_>,
     Form(form): Form<NameForm>,
 ) -> Result<Response, HttpError> {
-    let t = visitor.language;
-    let name = form.name.trim();
-    match administration(visitor, browser)?.add_group(name) {
+    match administration.add_group(form.name.trim()) {
         Ok(group) => {
             let path = format!("{GROUPS}/{}", group.name);
             Ok(visitor.go_with(&path, Notice::GroupCreated))
         }
         Err(Error::No(Code::InvalidRequest, _)) => {
-            let is_taken = find(visitor, name)?.is_some();
-            let text = match is_taken {
-                true => t.error_group_taken(),
-                false => t.error_group_name(),
-            };
-            show_list(visitor, None, name, vec![FieldError::new("name", text)])
+            let groups = administration.authd().groups()?;
+            let text = why_not(visitor.language, &form.name, &groups);
+            let errors = vec![FieldError::new("name", text)];
+            show_list(
+                visitor,
+                administration,
+                Place { after: 0 },
+                &form.name,
+                errors,
+            )
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn find(visitor: &Visitor<'_>, name: &str) -> Result<Option<Group>, HttpError> {
-    let groups = visitor.call.authd.groups()?;
-    Ok(groups.into_iter().find(|group| group.name == name))
-}
-
-/// The group that the path names.
-fn named(visitor: &Visitor<'_>) -> Result<Group, HttpError> {
-    let found = find(visitor, visitor.call.parameters[0])?;
-    found.ok_or_else(|| HttpError::not_found("There is no such group."))
+/// Why there is no new group of this name.
+fn why_not(t: Language, name: &str, groups: &[Group]) -> &'static str {
+    match groups.iter().any(|group| group.name == name.trim()) {
+        true => t.error_group_taken(),
+        false if groups.len() >= Group::MOST => t.error_groups_full(),
+        false => t.error_group_name(),
+    }
 }
 
 pub(in crate::http) fn show(
     visitor: &Visitor<'_>,
-    _: &Browser,
-    Query(page): Query<Page>,
+    administration: &Administration<'_>,
+    (PathGroup(name), Query(after)): (PathGroup, Query<After>),
 ) -> Result<Response, HttpError> {
-    show_members(visitor, page.after, "", Vec::new())
+    show_group(visitor, administration, &name, &after.after, "", Vec::new())
 }
 
-fn show_members(
+fn show_group(
     visitor: &Visitor<'_>,
-    after: Option<String>,
+    administration: &Administration<'_>,
+    name: &str,
+    after: &str,
     login: &str,
     errors: Vec<FieldError>,
 ) -> Result<Response, HttpError> {
-    let group = named(visitor)?;
-    let path = format!("{GROUPS}/{}", group.name);
-    let page = visitor.call.authd.accounts(&AccountQuery {
-        filter: AccountFilter::Group(group.name.clone()),
+    let path = format!("{GROUPS}/{name}");
+    let is_first = after.is_empty();
+    let members = administration.authd().accounts(&AccountQuery {
+        filter: AccountFilter::Group(name.to_owned()),
         search: None,
-        after: after.clone(),
+        after: (!is_first).then(|| after.to_owned()),
         newest_first: false,
-        limit: PAGE,
-    })?;
+        limit: LIMIT,
+    });
+    let page = match members {
+        Ok(page) => page,
+        // The member that the page before ended with left the group.
+        Err(Error::No(Code::InvalidRequest | Code::NotFound, _)) if !is_first => {
+            return Ok(visitor.go(&path));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let ids = ids(&page.accounts);
     let next = page.next.as_deref();
-    let next = next.map(|next| next_page(&path, &[], ("after", next)));
+    let next = next.map(|after| address(&path, &[("after", after)]));
     Ok(visitor.show(&GroupPage {
         shell: &visitor.shell(),
-        name: &group.name,
+        name,
         members: rows(&ids, &page.accounts),
         login,
-        first_page: after.map(|_| path.as_str()),
+        first_page: (!is_first).then_some(&path),
         next_page: next.as_deref(),
         errors,
     }))
 }
 
-pub(in crate::http) fn add(
+pub(in crate::http) fn add_member(
     visitor: &Visitor<'_>,
-    browser: &Browser,
-    Form(form): Form<LoginForm>,
+    administration: &Administration<'_>,
+    (PathGroup(name), Form(form)): (PathGroup, Form<AddForm>),
 ) -> Result<Response, HttpError> {
-    let group = named(visitor)?;
-    let login = form.login.trim();
-    match administration(visitor, browser)?.grant_group(&group.name, &Selector::read(login)) {
-        Ok(_) => {
-            let path = format!("{GROUPS}/{}", group.name);
-            Ok(visitor.go_with(&path, Notice::MemberAdded))
-        }
-        Err(Error::No(Code::NotFound | Code::InvalidRequest, _)) => {
-            let text = visitor.language.error_no_such_account();
-            let errors = vec![FieldError::new("login", text)];
-            show_members(visitor, None, login, errors)
-        }
+    let t = visitor.language;
+    let text = match administration.grant_group(&name, &Selector::read(form.login.trim())) {
+        Ok(_) => return Ok(visitor.go_with(&format!("{GROUPS}/{name}"), Notice::MemberAdded)),
+        Err(Error::No(Code::NotFound, _)) => t.error_no_such_account(),
+        Err(Error::No(Code::InvalidRequest, _)) => t.error_too_many_groups(),
+        Err(error) => return Err(error.into()),
+    };
+    let errors = vec![FieldError::new("login", text)];
+    show_group(visitor, administration, &name, "", &form.login, errors)
+}
+
+pub(in crate::http) fn remove_member(
+    visitor: &Visitor<'_>,
+    administration: &Administration<'_>,
+    (PathGroup(name), Form(form)): (PathGroup, Form<RemoveForm>),
+) -> Result<Response, HttpError> {
+    let path = format!("{GROUPS}/{name}");
+    let Ok(id) = form.account.parse::<AccountId>() else {
+        return Ok(visitor.go_with(&path, Notice::AccountGone));
+    };
+    match administration.revoke_group(&name, &Selector::Id(id)) {
+        Ok(_) => Ok(visitor.go_with(&path, Notice::MemberRemoved)),
+        Err(Error::No(Code::NotFound, _)) => Ok(visitor.go_with(&path, Notice::AccountGone)),
         Err(error) => Err(error.into()),
     }
 }
 
-pub(in crate::http) fn remove(
+pub(in crate::http) fn show_delete(
     visitor: &Visitor<'_>,
-    browser: &Browser,
-    Form(form): Form<AccountForm>,
+    administration: &Administration<'_>,
+    PathGroup(name): PathGroup,
 ) -> Result<Response, HttpError> {
-    let group = named(visitor)?;
-    let account = account_of(&form.account)?;
-    administration(visitor, browser)?.revoke_group(&group.name, &account)?;
-    let path = format!("{GROUPS}/{}", group.name);
-    Ok(visitor.go_with(&path, Notice::MemberRemoved))
-}
-
-pub(in crate::http) fn ask_delete(
-    visitor: &Visitor<'_>,
-    _: &Browser,
-    (): (),
-) -> Result<Response, HttpError> {
-    let group = named(visitor)?;
+    let groups = administration.authd().groups()?;
+    let found = groups.iter().find(|group| group.name == name);
+    let group = found.ok_or_else(HttpError::no_such_path)?;
     Ok(visitor.show(&DeleteGroup {
         shell: &visitor.shell(),
-        name: &group.name,
+        name: &name,
         members: group.members,
     }))
 }
 
 pub(in crate::http) fn delete(
     visitor: &Visitor<'_>,
-    browser: &Browser,
-    (): (),
+    administration: &Administration<'_>,
+    PathGroup(name): PathGroup,
 ) -> Result<Response, HttpError> {
-    let group = named(visitor)?;
-    administration(visitor, browser)?.delete_group(&group.name)?;
-    Ok(visitor.go_with(GROUPS, Notice::GroupDeleted))
+    match administration.delete_group(&name) {
+        // Deleted before, perhaps by another administrator: it is gone, as was asked.
+        Ok(_) | Err(Error::No(Code::NotFound, _)) => {
+            Ok(visitor.go_with(GROUPS, Notice::GroupDeleted))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

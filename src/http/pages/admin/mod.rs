@@ -1,50 +1,92 @@
-//! Handlers for the administration, over the same methods of the service as `/v1/admin` and the command line.
+//! The pages of the administration, for administrators who authenticated within the last ten minutes.
 //!
-//! Each change is a form that is sent to a path of its own, and answered with 303 to the page that shows what came of it.
-//! Only a link that is shown once is the answer to its form: a page that is loaded again must not show it.
+//! They call the methods that `/v1/admin` and the command line call. A change that takes an account, a session or a link away
+//! has a page of its own, which says what will happen. A link that is made here is in the answer to the form, and nowhere
+//! else: opening a page again never shows one.
+//!
+//! Never in here: a check of who may administer. The guard makes it before each handler, and the service makes it again in
+//! the transaction of each change.
 
-pub(in crate::http) mod account;
-pub(in crate::http) mod account_actions;
-pub(in crate::http) mod accounts;
-pub(in crate::http) mod events;
-pub(in crate::http) mod groups;
-pub(in crate::http) mod invitations;
-pub(in crate::http) mod outbox;
-pub(in crate::http) mod server;
+pub mod account;
+pub mod accounts;
+pub mod actions;
+pub mod events;
+pub mod groups;
+pub mod invitations;
+pub mod locked;
+pub mod outbox;
+pub mod overview;
+pub mod server;
 
-use super::view::admin::Overview;
-use super::view::admin::accounts::AccountRow;
-use super::visitor::Visitor;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::http::error::HttpError;
-use crate::http::response::Response;
-use crate::service::{Account, Administration, Browser, ListedAccount, Selector};
+use crate::http::pages::view::admin::accounts::AccountRow;
+use crate::http::pages::visitor::Visitor;
+use crate::service::{Account, ListedAccount};
 
-/// Things on one page of a list.
-const PAGE: u32 = 25;
+/// Entries on one page of a list.
+const PAGE: usize = 25;
 
-/// What the reader may change.
-fn administration<'a>(
-    visitor: &Visitor<'a>,
-    browser: &Browser,
-) -> Result<Administration<'a>, HttpError> {
-    let call = visitor.call;
-    Ok(call
-        .authd
-        .administration_in_browser(browser, &call.device)?)
+/// The same, as the service takes it.
+const LIMIT: u32 = 25;
+
+/// A page of a list that is short enough to be read as a whole: the number of entries that come before it.
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct Place {
+    #[serde(default)]
+    after: usize,
 }
 
-/// The account that a text from a path or a form names by its id.
-fn account_of(id: &str) -> Result<Selector, HttpError> {
-    id.parse()
-        .map(Selector::Id)
-        .map_err(|_| HttpError::not_found("There is no such account."))
+impl Place {
+    /// The entries of this page.
+    fn of<T>(self, entries: Vec<T>) -> Vec<T> {
+        entries.into_iter().skip(self.after).take(PAGE).collect()
+    }
+
+    /// The address of the next page of the list at `path`, if there is one.
+    fn next(&self, path: &str, entries: usize) -> Option<String> {
+        let next = self.after.saturating_add(PAGE);
+        (next < entries).then(|| format!("{path}?after={next}"))
+    }
+
+    /// The address of the first page, if this is not it.
+    fn first<'a>(&self, path: &'a str) -> Option<&'a str> {
+        (self.after > 0).then_some(path)
+    }
 }
 
-fn count(things: usize) -> u64 {
-    u64::try_from(things).unwrap_or(u64::MAX)
+/// The address of a page: its path, and those of the pairs that have a value.
+fn address(path: &str, pairs: &[(&str, &str)]) -> String {
+    let given = pairs.iter().filter(|(_, value)| !value.is_empty());
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(given)
+        .finish();
+    match query.as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
 }
 
-/// An account as a row borrows it.
+/// The address of the page of an account.
+fn page_of_account(id: impl std::fmt::Display) -> String {
+    format!("/admin/accounts/{id}")
+}
+
+/// The id of an account, as a list has it.
+fn ids(accounts: &[ListedAccount]) -> Vec<String> {
+    let id = |listed: &ListedAccount| listed.account.id.to_string();
+    accounts.iter().map(id).collect()
+}
+
+/// The rows of a list of accounts.
+fn rows<'a>(ids: &'a [String], accounts: &'a [ListedAccount]) -> Vec<AccountRow<'a>> {
+    std::iter::zip(ids, accounts)
+        .map(|(id, listed)| row(id, &listed.account, listed.locked_until.is_some()))
+        .collect()
+}
+
 fn row<'a>(id: &'a str, account: &'a Account, is_locked: bool) -> AccountRow<'a> {
     AccountRow {
         id,
@@ -59,41 +101,8 @@ fn row<'a>(id: &'a str, account: &'a Account, is_locked: bool) -> AccountRow<'a>
     }
 }
 
-/// The rows of a list, with the ids that they borrow.
-fn rows<'a>(ids: &'a [String], accounts: &'a [ListedAccount]) -> Vec<AccountRow<'a>> {
-    let listed = std::iter::zip(ids, accounts);
-    listed
-        .map(|(id, listed)| row(id, &listed.account, listed.locked_until.is_some()))
-        .collect()
-}
-
-fn ids(accounts: &[ListedAccount]) -> Vec<String> {
-    let ids = accounts.iter().map(|listed| listed.account.id.to_string());
-    ids.collect()
-}
-
-/// The address of the next page of a list: its path, its filters, and after what it goes on.
-fn next_page(path: &str, filters: &[(&str, &str)], after: (&str, &str)) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in filters.iter().filter(|(_, value)| !value.is_empty()) {
-        query.append_pair(name, value);
-    }
-    let query = query.append_pair(after.0, after.1).finish();
-    format!("{path}?{query}")
-}
-
-pub(in crate::http) fn show(
-    visitor: &Visitor<'_>,
-    _: &Browser,
-    (): (),
-) -> Result<Response, HttpError> {
-    let authd = visitor.call.authd;
-    let invitations = authd.invitations()?;
-    let open = invitations.iter().filter(|one| one.state == "open").count();
-    Ok(visitor.show(&Overview {
-        shell: &visitor.shell(),
-        locked_accounts: count(authd.locked_accounts()?.len()),
-        failing_messages: u64::from(authd.failing_messages()?),
-        open_invitations: count(open),
-    }))
+/// The names of all groups.
+fn group_names(visitor: &Visitor<'_>) -> Result<Vec<String>, HttpError> {
+    let groups = visitor.call.authd.groups()?;
+    Ok(groups.into_iter().map(|group| group.name).collect())
 }

@@ -296,15 +296,14 @@ fn show_delete_form(
     form: &DeleteForm,
     errors: Vec<FieldError>,
 ) -> Result<Response, HttpError> {
-    let authd = visitor.call.authd;
-    let sessions = authd.sessions(&browser.actor)?.len();
-    let own = authd.account_record(&Selector::Id(browser.actor.account))?;
+    let own = Selector::Id(browser.actor.account);
+    let record = visitor.call.authd.account_record(&own)?;
     Ok(visitor.show(&DeleteAccount {
         shell: &visitor.shell(),
         email: &browser.email,
         typed: &form.typed,
-        sessions: u64::try_from(sessions).unwrap_or(u64::MAX),
-        is_last_admin: own.is_last_administrator,
+        sessions: u64::try_from(record.sessions).unwrap_or(u64::MAX),
+        is_last_admin: record.is_last_administrator,
         errors,
     }))
 }
@@ -329,8 +328,10 @@ pub(in crate::http) fn delete(
             Ok(visitor.go("/account-deleted").header("set-cookie", removed))
         }
         Err(Error::No(Code::StepUpRequired, _)) => Ok(visitor.to_step_up(StepUpPurpose::Deletion)),
+        // The page says so in the place of the form.
         Err(Error::No(Code::LastAdministrator, _)) => {
-            show_delete_form(visitor, browser, &form, Vec::new())
+            let errors = vec![FieldError::new("", t.error_last_administrator())];
+            show_delete_form(visitor, browser, &form, errors)
         }
         Err(error) => Err(error.into()),
     }

@@ -11,7 +11,9 @@ use super::sessions::device;
 use crate::clock::Timestamp;
 use crate::http::error::HttpError;
 use crate::http::input::Query;
-use crate::http::pages::view::activity::{Activity, Event as ShownEvent, Finding, Party, Theft};
+use crate::http::pages::view::activity::{
+    Activity, Administrator, Event as ShownEvent, Finding, Party, Theft,
+};
 use crate::http::pages::visitor::Visitor;
 use crate::http::response::Response;
 use crate::service::{Browser, Event};
@@ -47,7 +49,16 @@ impl Texts {
 
     pub(in crate::http::pages) fn show<'a>(&'a self, event: &'a Event) -> ShownEvent<'a> {
         let detail = |name: &str| event.detail.as_ref()?.get(name)?.as_str();
-        let by = detail("by");
+        let by = event.detail.as_ref().and_then(|detail| detail.get("by"));
+        let administrator = match by {
+            Some(Value::String(by)) if by == "operator" => Some(Administrator::Operator),
+            Some(Value::Object(by)) => match by.get("email").and_then(Value::as_str) {
+                Some(email) => Some(Administrator::Named(email)),
+                None => Some(Administrator::Unnamed),
+            },
+            Some(Value::String(by)) if by == "administrator" => Some(Administrator::Unnamed),
+            _ => None,
+        };
         ShownEvent {
             at: Some(event.at),
             kind: &event.kind,
@@ -57,10 +68,10 @@ impl Texts {
                 .as_deref()
                 .map(|agent| device(None, Some(agent))),
             address: self.address.as_deref(),
-            is_by_operator: by == Some("operator"),
+            by: administrator,
             reason: detail("reason")
                 .or_else(|| detail("cause"))
-                .or_else(|| by.filter(|by| *by != "operator")),
+                .or_else(|| detail("by")),
             group: detail("group"),
             app: detail("app"),
             sessions: event

@@ -375,6 +375,8 @@ macro_rules! view {
             }
 
             $(fn frame(&self) -> $crate::http::pages::view::Frame {
+                let $it = self;
+                let _ = $it;
                 $crate::http::pages::view::Frame::Column($section)
             })?
 

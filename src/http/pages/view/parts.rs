@@ -79,11 +79,12 @@ notices! {
     SessionsEnded = "sessions_ended", notice_sessions_ended;
     OwnAccountDeleted = "own_account_deleted", notice_account_deleted;
     AccountCreated = "account_created", notice_account_created;
+    NamesChanged = "names_changed", notice_names_changed;
+    AdministratorPromoted = "administrator_promoted", notice_administrator_promoted;
+    AdministratorDemoted = "administrator_demoted", notice_administrator_demoted;
     AccountDisabled = "account_disabled", notice_account_disabled;
     AccountEnabled = "account_enabled", notice_account_enabled;
     AccountUnlocked = "account_unlocked", notice_account_unlocked;
-    Promoted = "promoted", notice_promoted;
-    Demoted = "demoted", notice_demoted;
     AccountDeleted = "account_deleted", notice_other_account_deleted;
     AccountSessionsEnded = "account_sessions_ended", notice_account_sessions_ended;
     LinkMailed = "link_mailed", notice_link_mailed;
@@ -95,12 +96,22 @@ notices! {
     MemberRemoved = "member_removed", notice_member_removed;
     KeyRotated = "key_rotated", notice_key_rotated;
     MessageDue = "message_due", notice_message_due;
+    MessageDeleted = "message_deleted", notice_message_deleted;
+    MessageGone = "message_gone", notice_message_gone;
+    InvitationGone = "invitation_gone", notice_invitation_gone;
+    AccountGone = "account_gone", notice_account_gone;
 }
 
 impl Notice {
     /// Whether nothing was changed.
     pub fn is_information(self) -> bool {
-        matches!(self, Notice::SessionGone)
+        matches!(
+            self,
+            Notice::SessionGone
+                | Notice::MessageGone
+                | Notice::InvitationGone
+                | Notice::AccountGone
+        )
     }
 }
 

@@ -20,7 +20,7 @@ use crate::http::error::HttpError;
 use crate::http::input::{Input, InputDescription};
 use crate::http::response::Response;
 use crate::http::route::{Access, Guard};
-use crate::service::{Browser, NewCookie, StepUpPurpose};
+use crate::service::{Administration, Browser, NewCookie, StepUpPurpose};
 
 /// The field of every form that has its token.
 const TOKEN_FIELD: &str = "form_token";
@@ -182,14 +182,14 @@ impl<'a> Visitor<'a> {
             .finish()
     }
 
-    /// The address of this page. A form that was sent is lost by going away, so its path is the best that there is, and only
-    /// if it is the path of a page, too.
+    /// The address of this page. A form that was sent is lost by going away, so the page that has it is the best that there
+    /// is.
     fn here(&self) -> String {
         let request = self.call.request;
         let here = match (cross_site::is_safe(&request.method), &request.query) {
             (true, Some(query)) => Some(format!("{}?{query}", request.path)),
             (true, None) => Some(request.path.clone()),
-            (false, _) => super::page_of(&request.path).map(str::to_owned),
+            (false, _) => super::page_for(&request.path).map(str::to_owned),
         };
         ReturnAddress::or_home(here.as_deref()).as_str().to_owned()
     }
@@ -250,9 +250,9 @@ pub(in crate::http) struct Owner<I>(
     pub(in crate::http) fn(&Visitor<'_>, &Browser, I) -> Result<Response, HttpError>,
 );
 
-/// A page for an administrator who authenticated within the last ten minutes.
+/// A page for an administrator who authenticated within the last ten minutes. The handler gets what an administrator may do.
 pub(in crate::http) struct Administrator<I>(
-    pub(in crate::http) fn(&Visitor<'_>, &Browser, I) -> Result<Response, HttpError>,
+    pub(in crate::http) fn(&Visitor<'_>, &Administration<'_>, I) -> Result<Response, HttpError>,
 );
 
 impl<I: Input> Guard for Everyone<I> {
@@ -308,7 +308,10 @@ impl<I: Input> Guard for Administrator<I> {
             return Ok(visitor.to_step_up(StepUpPurpose::Administration));
         }
         visitor.check_form()?;
-        (self.0)(&visitor, browser, I::read(call)?)
+        let administration = call
+            .authd
+            .administration_in_browser(browser, &call.device)?;
+        (self.0)(&visitor, &administration, I::read(call)?)
     }
 
     fn describe_input(&self, generator: &mut SchemaGenerator) -> InputDescription {

@@ -3,7 +3,7 @@
 use super::super::Given;
 use askama::Template;
 
-use super::Badge;
+use super::{Badge, GroupChoice};
 use crate::clock::Timestamp;
 use crate::http::pages::view::parts::{Check, Confirmation, Empty, Field, Pager};
 use crate::http::pages::view::{AdminSection, FieldError, Language, Markup, Section, Shell, view};
@@ -83,7 +83,7 @@ pub struct NewInvitation<'a> {
     pub email: &'a str,
     /// The group that was chosen, or empty.
     pub group: &'a str,
-    pub groups: Vec<&'a str>,
+    pub groups: GroupChoice<'a>,
     /// The lifetime that was chosen, one of [`LIFETIMES`].
     pub days: u64,
     pub is_mailed: bool,

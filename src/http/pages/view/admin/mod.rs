@@ -97,7 +97,10 @@ view!(PrintedLink, title: |it, t| match it.kind {
     LinkKind::Reset => t.link_reset_title(),
     LinkKind::Invitation => t.link_invitation_title(),
     LinkKind::FirstPassword => t.link_created_title(),
-}, section: Section::Administration(AdminSection::Accounts), script: true);
+}, section: Section::Administration(match it.kind {
+    LinkKind::Invitation => AdminSection::Invitations,
+    LinkKind::Reset | LinkKind::FirstPassword => AdminSection::Accounts,
+}), script: true);
 
 /// A coloured word.
 #[derive(Clone, Copy)]
@@ -133,5 +136,27 @@ impl Badge {
             badges.push(Badge::new("plain", t.is_unconfirmed()));
         }
         badges
+    }
+}
+
+/// The groups to choose from in a form.
+#[derive(Clone, Copy)]
+pub enum GroupChoice<'a> {
+    /// So few that the form lists them.
+    Listed(&'a [&'a str]),
+    /// So many that the name is typed.
+    Typed,
+}
+
+/// The most groups that a form lists: a page stays small, and a list of more is not read.
+pub const MOST_LISTED_GROUPS: usize = 100;
+
+impl<'a> GroupChoice<'a> {
+    /// The choice among these.
+    pub fn of(names: &'a [&'a str]) -> GroupChoice<'a> {
+        match names.len() {
+            0..=MOST_LISTED_GROUPS => GroupChoice::Listed(names),
+            _ => GroupChoice::Typed,
+        }
     }
 }

@@ -5,7 +5,7 @@ use askama::Template;
 
 use super::Badge;
 use crate::clock::Timestamp;
-use crate::http::pages::view::activity::{Event, EventList, KINDS, words_for};
+use crate::http::pages::view::activity::{Event, EventList, words_for};
 use crate::http::pages::view::parts::{Confirmation, Empty, Field, Pager};
 use crate::http::pages::view::{AdminSection, FieldError, Language, Markup, Section, Shell, view};
 
@@ -13,7 +13,7 @@ const fn section(section: AdminSection) -> Section {
     Section::Administration(section)
 }
 
-/// `GET /admin/events`: query `account` (a login), `kind`, and what the handler needs to page.
+/// `GET /admin/events`: query `account` (a login or an id), `kind`, `ip`, and what the handler needs to page.
 #[derive(Template)]
 #[template(path = "pages/admin/events.html")]
 pub struct Events<'a> {
@@ -21,6 +21,9 @@ pub struct Events<'a> {
     /// The filters, or empty.
     pub account: &'a str,
     pub kind: &'a str,
+    pub ip: &'a str,
+    /// The stable names of all kinds.
+    pub all_kinds: &'a [&'static str],
     /// Newest first, at most about 25.
     pub events: Vec<Event<'a>>,
     pub first_page: Option<&'a str>,
@@ -43,7 +46,8 @@ impl Events<'_> {
     /// The kinds to choose from: name, words, whether it is chosen.
     fn kinds(&self) -> Vec<(&'static str, &'static str, bool)> {
         let t = self.shell.language;
-        let mut kinds: Vec<_> = KINDS
+        let mut kinds: Vec<_> = self
+            .all_kinds
             .iter()
             .filter_map(|kind| Some((*kind, words_for(kind, t)?.0, *kind == self.kind)))
             .collect();
@@ -99,7 +103,8 @@ impl OutboxRow<'_> {
     }
 }
 
-/// `GET /admin/outbox`. The buttons post `message` (an id) to `/admin/outbox/send`.
+/// `GET /admin/outbox`. The buttons post `message` (an id) to `/admin/outbox/send`, and lead to
+/// `/admin/outbox/{id}/delete`.
 #[derive(Template)]
 #[template(path = "pages/admin/outbox.html")]
 pub struct Outbox<'a> {
@@ -124,6 +129,39 @@ impl Outbox<'_> {
     }
 }
 
+/// `GET` and `POST /admin/outbox/{id}/delete`.
+#[derive(Template)]
+#[template(path = "pages/confirmation.html")]
+pub struct DeleteMessage<'a> {
+    pub shell: &'a Shell<'a>,
+    pub message: OutboxRow<'a>,
+}
+
+view!(DeleteMessage, title: |it, t| t.confirm_message_title(), section: section(AdminSection::Outbox));
+
+impl DeleteMessage<'_> {
+    fn confirmation(&self) -> Markup {
+        let t = self.shell.language;
+        Confirmation {
+            shell: self.shell,
+            t,
+            action: &format!("/admin/outbox/{}/delete", self.message.id),
+            subject: self.message.to,
+            consequences: vec![
+                self.message.topic_words(t),
+                t.confirm_message_what().into(),
+                t.delete_for_good().into(),
+            ],
+            buttons: vec![("", t.delete())],
+            is_dangerous: true,
+            typed: None,
+            errors: &[],
+            back: "/admin/outbox",
+        }
+        .markup()
+    }
+}
+
 /// An account with wrong passwords.
 pub struct LockedRow<'a> {
     pub id: &'a str,
@@ -141,9 +179,23 @@ pub struct LockedRow<'a> {
 pub struct Locked<'a> {
     pub shell: &'a Shell<'a>,
     pub accounts: Vec<LockedRow<'a>>,
+    pub first_page: Option<&'a str>,
+    pub next_page: Option<&'a str>,
 }
 
 view!(Locked, title: |it, t| t.locked(), section: section(AdminSection::Locked), script: true);
+
+impl Locked<'_> {
+    fn pager(&self) -> Pager<'_> {
+        let t = self.shell.language;
+        Pager {
+            t,
+            first: self.first_page,
+            next: self.next_page,
+            next_words: t.next_page(),
+        }
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyState {

@@ -109,8 +109,6 @@ texts! {
     notice_account_disabled => "The account was disabled, and its sessions were ended." /
         "Das Konto wurde gesperrt, und seine Sitzungen wurden beendet.";
     notice_account_enabled => "The account was enabled." / "Das Konto wurde freigegeben.";
-    notice_promoted => "The account is an administrator now." / "Das Konto ist jetzt ein Verwaltungskonto.";
-    notice_demoted => "The account is no longer an administrator." / "Das Konto ist kein Verwaltungskonto mehr.";
     notice_account_unlocked => "The account was unlocked. Its owner can sign in at once." /
         "Die Anmeldesperre ist aufgehoben. Die Person kann sich sofort anmelden.";
     notice_other_account_deleted => "The account was deleted." / "Das Konto wurde gelöscht.";
@@ -126,4 +124,13 @@ texts! {
     notice_key_rotated => "A new key was created. It signs as soon as apps had the time to fetch it." /
         "Ein neuer Schlüssel wurde angelegt. Er signiert, sobald Apps ihn laden konnten.";
     notice_message_due => "The message is sent again now." / "Die Nachricht wird jetzt noch einmal gesendet.";
+    notice_message_deleted => "The message was deleted." / "Die Nachricht wurde gelöscht.";
+    notice_message_gone => "This message no longer waits: it was sent or deleted." /
+        "Diese Nachricht wartet nicht mehr: sie wurde gesendet oder gelöscht.";
+    notice_invitation_gone => "This invitation no longer works: it was used, withdrawn or has expired." /
+        "Diese Einladung gilt nicht mehr: sie wurde verwendet, zurückgezogen oder ist abgelaufen.";
+    notice_account_gone => "This account was deleted." / "Dieses Konto wurde gelöscht.";
+    notice_names_changed => "The names were saved." / "Die Namen wurden gespeichert.";
+    notice_administrator_promoted => "The account is an administrator now." / "Das Konto ist jetzt ein Verwaltungskonto.";
+    notice_administrator_demoted => "The account is no longer an administrator." / "Das Konto ist kein Verwaltungskonto mehr.";
 }

@@ -10,7 +10,8 @@ texts! {
     activity_empty => "Sign-ins and changes of your account will be listed here." /
         "Anmeldungen und Änderungen Ihres Kontos stehen hier.";
     activity_end => "This is the earliest event that is kept." / "Das ist das älteste Ereignis, das aufbewahrt wird.";
-    by_operator => "by an administrator" / "durch die Verwaltung";
+    by_operator => "by the operator of this server" / "durch den Betreiber dieses Servers";
+    by_administrator => "by an administrator" / "durch die Verwaltung";
 
     event_account_created => "The account was created" / "Das Konto wurde angelegt";
     event_account_changed => "The profile was changed" / "Das Profil wurde geändert";
@@ -20,8 +21,6 @@ texts! {
     event_account_deleted => "An account was deleted" / "Ein Konto wurde gelöscht";
     event_administrator_promoted => "The account became an administrator" / "Das Konto wurde ein Verwaltungskonto";
     event_administrator_demoted => "The account is no longer an administrator" / "Das Konto ist kein Verwaltungskonto mehr";
-    event_mail_retried => "A message was sent again" / "Eine Nachricht wurde noch einmal gesendet";
-    event_mail_deleted => "A message was deleted before it left" / "Eine Nachricht wurde vor dem Versand gelöscht";
     event_group_created => "A group was created" / "Eine Gruppe wurde angelegt";
     event_group_granted => "The account joined a group" / "Das Konto kam in eine Gruppe";
     event_group_revoked => "The account left a group" / "Das Konto verließ eine Gruppe";
@@ -42,6 +41,8 @@ texts! {
     event_mail_failed => "A message could not be delivered" / "Eine Nachricht war nicht zustellbar";
     event_mail_limited => "Messages were held back: too many were requested" /
         "Nachrichten wurden zurückgehalten: zu viele wurden angefordert";
+    event_mail_retried => "A message was sent again" / "Eine Nachricht wurde noch einmal gesendet";
+    event_mail_deleted => "A message that waited was deleted" / "Eine wartende Nachricht wurde gelöscht";
     event_sign_in => "Sign-in" / "Anmeldung";
     event_sign_in_failed => "A sign-in failed: wrong password" / "Eine Anmeldung schlug fehl: falsches Passwort";
     event_sign_in_failed_other => "A sign-in failed" / "Eine Anmeldung schlug fehl";
@@ -116,6 +117,7 @@ sentences! {
     theft_device(name) => "It concerns the device {name}." / "Es betrifft das Gerät {name}.";
     theft_interval(span) => "{span} later" / "{span} später";
     event_app(app) => "App {app}" / "App {app}";
+    event_by(email) => "By {email}" / "Durch {email}";
     event_group(group) => "Group {group}" / "Gruppe {group}";
     event_to(email) => "New address {email}" / "Neue Adresse {email}";
     event_from_to(old, new) => "From {old} to {new}" / "Von {old} zu {new}";

@@ -40,6 +40,8 @@ texts! {
     is_unconfirmed => "Not confirmed" / "Nicht bestätigt";
     status => "Status" / "Status";
     active => "Active" / "Aktiv";
+    every_status => "All" / "Alle";
+    error_search_long => "Search for at most 254 characters." / "Suchen Sie nach höchstens 254 Zeichen.";
 
     last_sign_in => "Last sign-in" / "Letzte Anmeldung";
     never => "Never" / "Nie";
@@ -67,13 +69,22 @@ texts! {
     about_delete => "Deletes the account for good. Disable it if you may need it again." /
         "Löscht das Konto endgültig. Sperren Sie es, wenn Sie es noch brauchen könnten.";
     about_unlock => "The account owner can sign in at once." / "Die Person kann sich sofort anmelden.";
-    about_promote => "Make the account an administrator, who can do everything here." / "Das Konto zum Verwaltungskonto machen, das hier alles darf.";
-    promote => "Make administrator" / "Zum Verwaltungskonto machen";
-    about_demote => "Make it an ordinary account again." / "Wieder ein gewöhnliches Konto daraus machen.";
-    demote => "Remove administrator" / "Verwaltung entziehen";
     own_account => "This is your own account." / "Das ist Ihr eigenes Konto.";
-    last_admin_note => "This is the only administrator. It cannot be disabled or deleted." /
-        "Das ist das einzige Verwaltungskonto. Es lässt sich nicht sperren oder löschen.";
+    own_account_note => "You cannot disable, delete or demote your own account here. Another administrator can." /
+        "Ihr eigenes Konto können Sie hier nicht sperren, löschen oder herabstufen. Das kann ein anderes Verwaltungskonto.";
+    last_admin_note => "This is the only administrator. It cannot be disabled, deleted or demoted." /
+        "Das ist das einzige Verwaltungskonto. Es lässt sich nicht sperren, löschen oder herabstufen.";
+    change_names => "Change the name or username" / "Namen oder Benutzernamen ändern";
+    change_names_title => "Name and username" / "Name und Benutzername";
+    promote => "Make administrator" / "Zum Verwaltungskonto machen";
+    demote => "Remove as administrator" / "Verwaltung entziehen";
+    about_promote => "Lets the account owner administer this server." / "Damit darf die Person diesen Server verwalten.";
+    about_demote => "The account owner can no longer administer this server." / "Die Person darf diesen Server nicht mehr verwalten.";
+    error_too_many_groups => "The account is in as many groups as an account can be: 32." /
+        "Das Konto ist schon in 32 Gruppen; mehr geht nicht.";
+    error_no_such_group => "There is no group of this name." / "Eine Gruppe dieses Namens gibt es nicht.";
+    error_groups_full => "There are 1,000 groups already. Delete one that no app uses." /
+        "Es gibt schon 1.000 Gruppen. Löschen Sie eine, die keine App verwendet.";
 
     create_account_title => "New account" / "Neues Konto";
     make_admin => "May administer this server" / "Darf diesen Server verwalten";
@@ -82,6 +93,12 @@ texts! {
         "Es muss bei der ersten Anmeldung geändert werden. Bleibt das Feld leer, erhalten Sie einen Link, über den die Person eines wählt.";
     create_account_button => "Create the account" / "Konto anlegen";
 
+    confirm_promote_title => "Make this account an administrator?" / "Darf dieses Konto verwalten?";
+    confirm_promote_what => "Its owner can change and delete every account, and see all events." /
+        "Die Person kann dann jedes Konto ändern und löschen und sieht alle Ereignisse.";
+    confirm_demote_title => "Remove this administrator?" / "Diesem Konto die Verwaltung entziehen?";
+    confirm_demote_what => "Its owner can no longer administer this server, from this moment. Nothing else changes." /
+        "Die Person darf ab sofort nicht mehr verwalten. Sonst ändert sich nichts.";
     confirm_disable_title => "Disable this account?" / "Dieses Konto sperren?";
     confirm_disable_what => "Its owner cannot sign in until you enable it again. Nothing is deleted." /
         "Die Person kann sich nicht anmelden, bis Sie es freigeben. Es wird nichts gelöscht.";
@@ -139,6 +156,8 @@ texts! {
         "Nur diese Adresse lässt sich dann registrieren. Bleibt das Feld leer, ist es jede.";
     valid_for => "Valid for" / "Gilt";
     mail_invitation => "Mail the invitation to this address" / "Einladung an diese Adresse senden";
+    error_too_many_invitations => "There are 1,000 open invitations already. Withdraw some first." /
+        "Es gibt schon 1.000 offene Einladungen. Ziehen Sie zuerst einige zurück.";
     create_invitation => "Create the invitation" / "Einladung anlegen";
     by_mail => "by mail" / "per E-Mail";
 
@@ -168,6 +187,10 @@ texts! {
 
     event_account_filter => "Account" / "Konto";
     event_kind_filter => "Kind of event" / "Art des Ereignisses";
+    event_address_filter => "IP address" / "IP-Adresse";
+    error_event_kind => "There is no such kind of event. Choose one from the list." /
+        "Eine solche Art gibt es nicht. Wählen Sie eine aus der Liste.";
+    error_ip => "Enter an IP address such as 192.0.2.10." / "Geben Sie eine IP-Adresse wie 192.0.2.10 ein.";
     all_kinds => "All kinds" / "Alle Arten";
     filter => "Filter" / "Filtern";
     no_events_title => "No events" / "Keine Ereignisse";
@@ -182,6 +205,13 @@ texts! {
     outbox_empty => "All messages have left." / "Alle Nachrichten sind versendet.";
     waiting_since => "Waiting since" / "Wartet seit";
     next_try => "Next try" / "Nächster Versuch";
+    confirm_message_title => "Delete this message?" / "Diese Nachricht löschen?";
+    confirm_message_what => "It is never sent, and a link in it never works." /
+        "Sie wird nie gesendet, und ein Link darin gilt nie.";
+    error_reset_link_disabled => "The account is disabled, so no link is mailed. Enable it first, or show the link here." /
+        "Das Konto ist gesperrt; ein Link wird nicht gesendet. Geben Sie es zuerst frei, oder zeigen Sie den Link hier.";
+    error_no_mail => "This server sends no mail. Show the link here, and hand it over." /
+        "Dieser Server versendet keine E-Mails. Zeigen Sie den Link hier, und geben Sie ihn weiter.";
     send_again => "Send again now" / "Jetzt noch einmal senden";
     topic_password_reset => "Link for a new password" / "Link für ein neues Passwort";
     topic_email_verification => "Confirmation of an address" / "Bestätigung einer Adresse";

@@ -19,7 +19,7 @@ fn a_group_is_made_filled_emptied_and_deleted() {
     let list = browser.open("/admin/groups");
     browser
         .send(&list, "/admin/groups", &[("name", "staff")])
-        .says(422, "There is a group of this name already");
+        .says(422, "A group with this name already exists");
 
     for login in ["", "nobody@example.org"] {
         let page = browser.send(&page, "/admin/groups/staff/add", &[("login", login)]);
